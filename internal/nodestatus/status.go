@@ -1,0 +1,127 @@
+// Package nodestatus is what a Vesper node says of itself at GET /v1/status:
+// one Go type, written by the node's server and read by the operator, so that
+// the two cannot drift.
+package nodestatus
+
+import (
+	"time"
+
+	"vesperdb.io/vesper/internal/branch"
+)
+
+// Reason says in one CamelCase word why a node is or is not ready. The operator
+// copies it into the VesperNode's conditions.
+type Reason string
+
+const (
+	// ReasonReady: connected, subscribed and caught up.
+	ReasonReady Reason = "Ready"
+	// ReasonStandalone: ready, and configured without a broker.
+	ReasonStandalone Reason = "Standalone"
+	// ReasonStarting: the store is being opened.
+	ReasonStarting Reason = "Starting"
+	// ReasonBrokerUnreachable: no host of the broker can be reached or refuses
+	// the session; Message says which and why. Local writes go on.
+	ReasonBrokerUnreachable Reason = "BrokerUnreachable"
+	// ReasonSubscribing: connected, and waiting for the receipt of a subscription.
+	ReasonSubscribing Reason = "Subscribing"
+	// ReasonCatchingUp: subscribed, and changesets that a peer has are missing.
+	ReasonCatchingUp Reason = "CatchingUp"
+	// ReasonBranchAhead: peers hold changesets of this node's own branch that
+	// its store lacks (a lost or old volume). Writes are refused.
+	ReasonBranchAhead Reason = "BranchAhead"
+	// ReasonStorageFailed: the store cannot write (a full or failing disk).
+	ReasonStorageFailed Reason = "StorageFailed"
+	// ReasonDraining: asked to stop; writes are refused while the outbox empties.
+	ReasonDraining Reason = "Draining"
+)
+
+// Status is the answer of GET /v1/status. Counters are since the start of the
+// process unless they say otherwise; times are RFC 3339 in UTC.
+type Status struct {
+	// Version is the release of the program.
+	Version string `json:"version"`
+	// Branch is the node's own branch id, Trunk the lowest of the system.
+	Branch branch.ID `json:"branch"`
+	Trunk  branch.ID `json:"trunk"`
+	// Incarnation is random, new at the store's first start.
+	Incarnation string `json:"incarnation"`
+	// Revision is what the store has applied, "0A00003,0B00002".
+	Revision branch.Revision `json:"revision"`
+	// Digest is the hash of the state in hexadecimal: equal revisions have
+	// equal digests.
+	Digest string `json:"digest"`
+	// Objects counts the objects that a query can see.
+	Objects int64 `json:"objects"`
+	// Ready is true when the node is connected, subscribed and caught up (or
+	// standalone); Reason and Message explain it either way.
+	Ready   bool   `json:"ready"`
+	Reason  Reason `json:"reason"`
+	Message string `json:"message,omitempty"`
+	// Writable is false when writes are refused; WritesRefused says why.
+	Writable      bool   `json:"writable"`
+	WritesRefused string `json:"writesRefused,omitempty"`
+	// Started is when the process started.
+	Started time.Time `json:"started"`
+
+	Links   []Link  `json:"links,omitempty"`
+	Outbox  Outbox  `json:"outbox"`
+	Pending Pending `json:"pending"`
+	Lag     Lag     `json:"lag"`
+	Peers   []Peer  `json:"peers,omitempty"`
+	// Conflicts counts the properties that hold concurrent values now.
+	Conflicts int64   `json:"conflicts"`
+	Storage   Storage `json:"storage"`
+}
+
+// Link is one connection to one channel of one broker.
+type Link struct {
+	Name    string `json:"name"`
+	Channel string `json:"channel"`
+	// Hosts is the failover list, Address the one connected to now.
+	Hosts   []string `json:"hosts"`
+	Address string   `json:"address,omitempty"`
+	// Server is what the broker calls itself, "ActiveMQ/5.17.2".
+	Server     string     `json:"server,omitempty"`
+	Connected  bool       `json:"connected"`
+	Subscribed bool       `json:"subscribed"`
+	CaughtUp   bool       `json:"caughtUp"`
+	Since      *time.Time `json:"since,omitempty"`
+	LastError  string     `json:"lastError,omitempty"`
+	Reconnects int64      `json:"reconnects"`
+}
+
+// Outbox is what this node wrote and the broker has not confirmed.
+type Outbox struct {
+	Changesets uint64  `json:"changesets"`
+	OldestAge  float64 `json:"oldestAgeSeconds"`
+}
+
+// Pending is what was received and waits for a changeset that is missing.
+type Pending struct {
+	Changesets int `json:"changesets"`
+	// Missing lists the first dots waited for, at most 16.
+	Missing []branch.Dot `json:"missing,omitempty"`
+}
+
+// Lag is how far the node is behind what its peers say they have.
+type Lag struct {
+	Changesets uint64  `json:"changesets"`
+	Seconds    float64 `json:"seconds"`
+}
+
+// Peer is another node, as its last beacon described it.
+type Peer struct {
+	Branch      branch.ID       `json:"branch"`
+	Incarnation string          `json:"incarnation"`
+	Revision    branch.Revision `json:"revision"`
+	LastSeen    time.Time       `json:"lastSeen"`
+	// Diverged is true when the peer reported this node's revision with another digest.
+	Diverged bool `json:"diverged,omitempty"`
+}
+
+// Storage is the size of the store's file and of what is left on its volume, in bytes.
+type Storage struct {
+	Bytes int64 `json:"bytes"`
+	Free  int64 `json:"free"`
+}
