@@ -1,0 +1,169 @@
+package stomp
+
+import (
+	"fmt"
+	"strings"
+
+	"vesperdb.io/vesper/internal/stomp/frame"
+)
+
+// NackMeaning is what a broker does with a message that a consumer refuses.
+type NackMeaning int
+
+// What brokers do on NACK.
+const (
+	NackUnsupported NackMeaning = iota // an ERROR, or nothing
+	NackDeadLetters                    // the message goes to a dead letter queue at once, with no redelivery
+	NackRequeues                       // the message is delivered again
+	NackAcks                           // the same as ACK: the message is gone
+)
+
+// Profile is what one kind of broker can do and how it wants to be asked. Facts are from the
+// brokers' documentation and source, and for ActiveMQ Classic 5.17.2 from measurement.
+type Profile struct {
+	// Name is activemq, artemis, rabbitmq, coilmq, morbidq or generic.
+	Name string
+	// MaxVersion is the highest protocol version that works with this broker.
+	MaxVersion frame.Version
+	// DurableTopics says that a topic keeps messages for a subscriber that is away.
+	DurableTopics bool
+	// DurableNameHeader is the SUBSCRIBE header that carries the durable subscription's name;
+	// "" when the name goes into the subscription's id.
+	DurableNameHeader string
+	// DurableHeaders are further SUBSCRIBE headers of a durable subscription.
+	DurableHeaders []frame.Field
+	// PrefetchHeader is the SUBSCRIBE header that bounds unacknowledged messages, counted in
+	// messages; "" when the broker has none.
+	PrefetchHeader string
+	// PersistentHeader says that SEND needs persistent:true for the message to survive the
+	// broker's crash.
+	PersistentHeader bool
+	// Selectors says that SUBSCRIBE's selector header filters messages.
+	Selectors bool
+	// IndividualAck says that ack:client-individual works. When false, AckClientIndividual
+	// falls back to AckClient, and to AckAuto when ClientAck is false too.
+	IndividualAck bool
+	// ClientAck says that ack:client works.
+	ClientAck bool
+	// Nack is the meaning of NACK.
+	Nack NackMeaning
+	// ErrorCloses says that the broker closes the connection after any ERROR frame; then the
+	// client does not wait for the close.
+	ErrorCloses bool
+	// MaxBody is the largest frame body, in octets, that the broker takes by default; 0 when
+	// it takes more than any client should send.
+	MaxBody int
+	// UnsubscribeDestination says that UNSUBSCRIBE needs the destination beside the id.
+	UnsubscribeDestination bool
+}
+
+// ActiveMQ is ActiveMQ Classic, and the embedded broker of this project.
+func ActiveMQ() Profile {
+	return Profile{
+		Name: "activemq", MaxVersion: frame.V12,
+		DurableTopics: true, DurableNameHeader: "activemq.subscriptionName",
+		PrefetchHeader: "activemq.prefetchSize", PersistentHeader: true, Selectors: true,
+		IndividualAck: true, ClientAck: true, Nack: NackDeadLetters,
+		MaxBody: 100 << 20,
+	}
+}
+
+// Artemis is ActiveMQ Artemis. Its activemq.prefetchSize counts octets, not messages, so no
+// prefetch header is named; its own window of 10 KiB bounds what is unacknowledged.
+func Artemis() Profile {
+	return Profile{
+		Name: "artemis", MaxVersion: frame.V12,
+		DurableTopics: true, DurableNameHeader: "durable-subscription-name",
+		PersistentHeader: true, Selectors: true,
+		IndividualAck: true, ClientAck: true, Nack: NackAcks, ErrorCloses: true,
+	}
+}
+
+// RabbitMQ is RabbitMQ's STOMP plugin. It keys a durable subscription by the subscription's id.
+func RabbitMQ() Profile {
+	return Profile{
+		Name: "rabbitmq", MaxVersion: frame.V12,
+		DurableTopics:  true,
+		DurableHeaders: []frame.Field{{Key: "durable", Value: "true"}, {Key: "auto-delete", Value: "false"}},
+		PrefetchHeader: "prefetch-count", PersistentHeader: true,
+		IndividualAck: true, ClientAck: true, Nack: NackRequeues, ErrorCloses: true,
+		MaxBody: 4 << 20,
+	}
+}
+
+// CoilMQ keeps topics in memory, and its ACK of version 1.2 does not follow the specification.
+func CoilMQ() Profile {
+	return Profile{
+		Name: "coilmq", MaxVersion: frame.V11,
+		ClientAck: true, UnsubscribeDestination: true,
+	}
+}
+
+// MorbidQ speaks 1.0 with automatic acknowledgement only.
+func MorbidQ() Profile {
+	return Profile{Name: "morbidq", MaxVersion: frame.V10, UnsubscribeDestination: true}
+}
+
+// Generic assumes what the specification says and nothing more.
+func Generic() Profile {
+	return Profile{
+		Name: "generic", MaxVersion: frame.V12, PersistentHeader: true,
+		IndividualAck: true, ClientAck: true, ErrorCloses: true,
+	}
+}
+
+// ProfileNamed returns the profile of that name; the error lists the names there are.
+func ProfileNamed(name string) (Profile, error) {
+	switch name {
+	case "activemq":
+		return ActiveMQ(), nil
+	case "artemis":
+		return Artemis(), nil
+	case "rabbitmq":
+		return RabbitMQ(), nil
+	case "coilmq":
+		return CoilMQ(), nil
+	case "morbidq":
+		return MorbidQ(), nil
+	case "generic":
+		return Generic(), nil
+	}
+	return Profile{}, fmt.Errorf("broker flavour %q is not one of activemq, artemis, rabbitmq, coilmq, morbidq, generic", name)
+}
+
+// ProfileOf returns the profile that fits the server header of a CONNECTED frame, such as
+// "ActiveMQ/5.17.2" or "RabbitMQ/3.10.8". No header, or one that is not known, is generic.
+func ProfileOf(server string) Profile {
+	s := strings.ToLower(server)
+	switch {
+	case strings.Contains(s, "artemis"):
+		return Artemis()
+	case strings.HasPrefix(s, "activemq"), strings.HasPrefix(s, "vesper/"):
+		return ActiveMQ()
+	case strings.HasPrefix(s, "rabbitmq"):
+		return RabbitMQ()
+	case strings.HasPrefix(s, "coilmq"):
+		return CoilMQ()
+	case strings.HasPrefix(s, "morbid"):
+		return MorbidQ()
+	}
+	return Generic()
+}
+
+// ackMode returns the nearest mode to the wanted one that the broker has.
+func (p Profile) ackMode(wanted AckMode) AckMode {
+	if wanted == AckClientIndividual && !p.IndividualAck {
+		wanted = AckClient
+	}
+	if wanted == AckClient && !p.ClientAck {
+		wanted = AckAuto
+	}
+	return wanted
+}
+
+// NotFrom is the selector that leaves out what the sender of that client id published, provided
+// that every SEND carries a header clientid. Its text is the same for ever: ActiveMQ discards a
+// durable subscription's backlog when the selector differs by as much as a space.
+func NotFrom(clientID string) string {
+	return "clientid <> '" + strings.ReplaceAll(clientID, "'", "''") + "'"
+}
