@@ -1,0 +1,151 @@
+package v1alpha1
+
+// Types of conditions. Ready is always there once the operator has seen the
+// object; Reconciling and Stalled are there while they hold and removed
+// otherwise, as kstatus, Flux and Argo CD expect. The others say more.
+const (
+	// ConditionReady is True when the object does all that its spec asks for.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while the operator works towards the spec or
+	// waits for something that will come without a person's help.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when a person has to act; the message says how.
+	ConditionStalled = "Stalled"
+
+	// ConditionBrokerReady (cluster, node): the broker of spec.brokerRef exists
+	// and is Ready.
+	ConditionBrokerReady = "BrokerReady"
+	// ConditionBranchIDsAssigned (cluster, node): every node that the spec asks
+	// for has a branch id that nobody else can hold.
+	ConditionBranchIDsAssigned = "BranchIDsAssigned"
+	// ConditionNodesReady (cluster): as many nodes as the spec asks for are Ready.
+	ConditionNodesReady = "NodesReady"
+	// ConditionConfigApplied (node): configuration, services and StatefulSet are
+	// what the spec asks for.
+	ConditionConfigApplied = "ConfigApplied"
+	// ConditionStorageReady (node): the node's volume claim exists, is the one
+	// that the branch id belongs to, and is bound.
+	ConditionStorageReady = "StorageReady"
+	// ConditionPodRunning (node, managed broker): the pod runs and its
+	// container is started.
+	ConditionPodRunning = "PodRunning"
+	// ConditionReplicating (node): the node itself says that it is connected,
+	// subscribed and caught up.
+	ConditionReplicating = "Replicating"
+	// ConditionCredentialsReady (broker): the Secret with the credentials exists
+	// and has the keys that are needed.
+	ConditionCredentialsReady = "CredentialsReady"
+	// ConditionReachable (broker): the operator's own STOMP CONNECT was answered.
+	ConditionReachable = "Reachable"
+)
+
+// Reasons of conditions on every kind.
+const (
+	// ReasonReady: all is as the spec asks.
+	ReasonReady = "Ready"
+	// ReasonPending: the operator has not looked at this yet, or waits for what
+	// another condition names.
+	ReasonPending = "Pending"
+	// ReasonApplied: every child object is what it should be.
+	ReasonApplied = "Applied"
+	// ReasonApplyFailed: the API server refused or failed a write; the message
+	// has its answer. The operator tries again.
+	ReasonApplyFailed = "ApplyFailed"
+	// ReasonDeleting: the object is being deleted.
+	ReasonDeleting = "Deleting"
+	// ReasonNameTaken: a child's name is in use by an object that belongs to
+	// something else; the message names it.
+	ReasonNameTaken = "NameTaken"
+)
+
+// Reasons that a broker gives, and that clusters and nodes repeat in BrokerReady.
+const (
+	// ReasonBrokerReady: the broker answered a STOMP CONNECT.
+	ReasonBrokerReady = "BrokerReady"
+	// ReasonBrokerMissing: no VesperBroker has the name in spec.brokerRef.
+	ReasonBrokerMissing = "BrokerMissing"
+	// ReasonBrokerStarting: a managed broker's pod does not answer yet.
+	ReasonBrokerStarting = "BrokerStarting"
+	// ReasonBrokerUnreachable: no host answered a STOMP CONNECT; the message
+	// says which host and why. A node gives the same reason.
+	ReasonBrokerUnreachable = "BrokerUnreachable"
+	// ReasonBrokerRefused: a host answered, and refused the login.
+	ReasonBrokerRefused = "BrokerRefused"
+	// ReasonCredentialsMissing: the Secret or one of its keys does not exist.
+	ReasonCredentialsMissing = "CredentialsMissing"
+	// ReasonScaledToZero: the managed broker has replicas: 0.
+	ReasonScaledToZero = "ScaledToZero"
+)
+
+// Reasons of BranchIDsAssigned.
+const (
+	// ReasonAssigned: every node has its id, and the ledger has it too.
+	ReasonAssigned = "Assigned"
+	// ReasonChannelShared: another cluster or a hand-made node uses the same
+	// broker and channel, and their ranges of ids meet. Nothing new is started.
+	ReasonChannelShared = "ChannelShared"
+	// ReasonExhausted: the range of ids is used up. Nothing new is started.
+	ReasonExhausted = "BranchIDsExhausted"
+	// ReasonTrunkConflict: nodes or volumes that exist have another trunk id.
+	ReasonTrunkConflict = "TrunkConflict"
+	// ReasonRecording: ids are being recorded.
+	ReasonRecording = "Recording"
+)
+
+// Reasons of StorageReady, and of Stalled where a person has to act.
+const (
+	// ReasonVolumeBound: the claim is bound.
+	ReasonVolumeBound = "VolumeBound"
+	// ReasonVolumePending: the claim is not bound yet.
+	ReasonVolumePending = "VolumePending"
+	// ReasonVolumeLost: the claim that held this branch's data is gone or was
+	// replaced. The id cannot write again: delete the VesperNode.
+	ReasonVolumeLost = "VolumeLost"
+	// ReasonVolumeTerminating: the claim is marked for deletion and goes when
+	// the pod ends.
+	ReasonVolumeTerminating = "VolumeTerminating"
+	// ReasonBranchMismatch: the claim's data belongs to another branch id.
+	ReasonBranchMismatch = "BranchMismatch"
+	// ReasonVolumeRetired: the claim's branch id was retired.
+	ReasonVolumeRetired = "VolumeRetired"
+)
+
+// Reasons of PodRunning.
+const (
+	// ReasonPodRunning: the container runs and has passed its startup probe.
+	ReasonPodRunning = "PodRunning"
+	// ReasonPodStarting: the pod exists and is not started yet.
+	ReasonPodStarting = "PodStarting"
+	// ReasonPodMissing: there is no pod yet.
+	ReasonPodMissing = "PodMissing"
+	// ReasonPodUnschedulable: no machine takes the pod; the message says why.
+	ReasonPodUnschedulable = "PodUnschedulable"
+	// ReasonImagePullFailed: the image cannot be pulled.
+	ReasonImagePullFailed = "ImagePullFailed"
+	// ReasonCrashLooping: the container ends again and again.
+	ReasonCrashLooping = "CrashLooping"
+	// ReasonPodTerminating: the pod is being deleted.
+	ReasonPodTerminating = "PodTerminating"
+)
+
+// Reasons of Replicating and Ready of a node, beside those that the node itself
+// gives (internal/nodestatus): BrokerUnreachable, Subscribing, CatchingUp, ...
+const (
+	// ReasonStatusUnknown: the node did not answer GET /v1/status in time.
+	ReasonStatusUnknown = "StatusUnknown"
+	// ReasonWrongBranch: what answers at the node's address says that it is
+	// another branch.
+	ReasonWrongBranch = "WrongBranch"
+)
+
+// Reasons of NodesReady and Ready of a cluster.
+const (
+	// ReasonNodesReady: every node that the spec asks for is Ready.
+	ReasonNodesReady = "NodesReady"
+	// ReasonNodesNotReady: some are not; the message names them and why.
+	ReasonNodesNotReady = "NodesNotReady"
+	// ReasonNodesStalled: some need a person; the message names them and why.
+	ReasonNodesStalled = "NodesStalled"
+	// ReasonScaling: nodes are being made or removed.
+	ReasonScaling = "Scaling"
+)

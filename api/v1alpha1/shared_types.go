@@ -1,0 +1,44 @@
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// DeletionPolicy says what becomes of volumes when their node or broker goes.
+// +kubebuilder:validation:Enum=Retain;Delete
+type DeletionPolicy string
+
+const (
+	// DeletionRetain keeps volume claims for ever.
+	DeletionRetain DeletionPolicy = "Retain"
+	// DeletionDelete deletes volume claims, and the data, with their node.
+	DeletionDelete DeletionPolicy = "Delete"
+)
+
+// LocalReference names an object in the same namespace. References to other
+// namespaces are not possible: they would leak credentials.
+type LocalReference struct {
+	// name of the object, in the same namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// Storage is what one node's or broker's volume is made from.
+type Storage struct {
+	// size of the volume in bytes, such as 10Gi. A larger size expands volumes
+	// that exist, where their storage class can; a smaller one is used for new
+	// volumes only.
+	// +optional
+	// +kubebuilder:default:="10Gi"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",message="storage size must be a positive quantity such as 10Gi"
+	Size *resource.Quantity `json:"size,omitempty"`
+
+	// storageClassName of new volumes. Without it, the cluster's default class.
+	// Volumes that exist keep theirs.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	StorageClassName *string `json:"storageClassName,omitempty"`
+}

@@ -1,0 +1,258 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// DefaultChannel is the channel of a cluster that names none.
+const DefaultChannel = "VESPER_DATA"
+
+// VesperClusterSpec describes nodes that replicate with each other over one
+// channel of one broker.
+// +kubebuilder:validation:XValidation:rule="has(self.trunkID) == has(oldSelf.trunkID)",message="trunkID cannot be added or removed later: it is part of every changeset"
+// +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || self.trunkID.size() == self.branchIDs.width",message="trunkID must have branchIDs.width characters"
+// +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || !has(self.branchIDs.from) || self.trunkID <= self.branchIDs.from",message="trunkID must not be higher than branchIDs.from: the trunk is the lowest id of the system"
+// +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || has(self.branchIDs.from) || self.trunkID.matches('^0+A$')",message="trunkID must be the lowest id (0A) unless branchIDs.from is given"
+type VesperClusterSpec struct {
+	// brokerRef names the VesperBroker, in this namespace, over which the nodes
+	// replicate. It may be made later than the cluster. A change restarts the
+	// nodes one after another; what the old broker held for them is repaired
+	// among themselves.
+	// +required
+	BrokerRef LocalReference `json:"brokerRef"`
+
+	// channel is the topic that changesets are broadcast on. Nodes on one
+	// channel of one broker are one system. Default: VESPER_DATA. Cannot change.
+	// +optional
+	// +kubebuilder:default:=VESPER_DATA
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]{1,64}$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="channel cannot change: its changesets would never reach nodes on the old one; make a new cluster"
+	Channel string `json:"channel,omitempty"`
+
+	// trunkID is the lowest branch id of the whole system. Default: branchIDs.from
+	// as it was when the cluster was made (0A without a range). Clusters that
+	// share a channel must all have the same. Cannot change.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[0-9A-Z]{1,5}[A-Z]$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="trunkID cannot change: it is part of every changeset"
+	TrunkID string `json:"trunkID,omitempty"`
+
+	// branchIDs says which ids nodes of this cluster get.
+	// +optional
+	// +kubebuilder:default:={"width":2}
+	BranchIDs BranchIDRange `json:"branchIDs,omitzero"`
+
+	// groups of nodes. Removing a group retires its nodes.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Groups []NodeGroup `json:"groups"`
+
+	// image of the nodes. Default: the operator's own (its flag
+	// --default-node-image) at the time the first node was made; a newer
+	// operator does not change it. A change restarts the nodes.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// imagePullPolicy of the image. Default: IfNotPresent. A change restarts the nodes.
+	// +optional
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
+
+	// imagePullSecrets are Secrets in this namespace to pull the image with. A
+	// change restarts the nodes.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	ImagePullSecrets []LocalReference `json:"imagePullSecrets,omitempty"`
+
+	// storage of each node.
+	// +optional
+	// +kubebuilder:default:={}
+	Storage Storage `json:"storage,omitzero"`
+
+	// resources of each node's container. Default: requests of 50m and 64Mi, a
+	// memory limit of 512Mi. A change restarts the nodes.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// deletionPolicy of the nodes' volumes when a node is scaled away or the
+	// cluster is deleted. Default: Retain. A change applies to volumes that exist.
+	// +optional
+	// +kubebuilder:default:=Retain
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+}
+
+// BranchIDRange is the range of branch ids that a cluster may give out.
+// +kubebuilder:validation:XValidation:rule="!has(self.from) || self.from.size() == self.width",message="branchIDs.from must have branchIDs.width characters"
+// +kubebuilder:validation:XValidation:rule="!has(self.to) || self.to.size() == self.width",message="branchIDs.to must have branchIDs.width characters"
+// +kubebuilder:validation:XValidation:rule="!has(self.from) || !has(self.to) || self.from <= self.to",message="branchIDs.from must not be higher than branchIDs.to"
+type BranchIDRange struct {
+	// width is the number of characters of every id: two characters make 936
+	// ids, three 33 696. Default: 2. Cannot change.
+	// +optional
+	// +kubebuilder:default:=2
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=6
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="branchIDs.width cannot change: all ids of one system have the same width"
+	Width int32 `json:"width,omitempty"`
+
+	// from is the lowest id that may be given out. Default: the lowest there is
+	// (0A). Clusters that share a channel need ranges that do not meet. Ids are
+	// given out in ascending order, so raising it skips ids for ever.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[0-9A-Z]{1,5}[A-Z]$`
+	From string `json:"from,omitempty"`
+
+	// to is the highest id that may be given out. Default: the highest there is
+	// (ZZ). When it is used up, no new node is started until it is raised.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[0-9A-Z]{1,5}[A-Z]$`
+	To string `json:"to,omitempty"`
+}
+
+// NodeGroup is a number of like nodes.
+type NodeGroup struct {
+	// name of the group, unique in the cluster; part of its nodes' names.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+
+	// replicas is the number of nodes. Default: 1. Raising it makes nodes with
+	// fresh branch ids, which learn all data from the others; lowering it
+	// removes the newest and retires their ids for ever.
+	// +optional
+	// +kubebuilder:default:=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	Replicas *int32 `json:"replicas,omitempty"`
+}
+
+// VesperClusterStatus is what the operator saw and decided.
+type VesperClusterStatus struct {
+	// observedGeneration is the metadata.generation that this status is of; -1
+	// until the operator has seen the object.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready always; Reconciling and Stalled while they hold; and
+	// BrokerReady, BranchIDsAssigned, NodesReady.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// ledger of branch ids. It is written before any node that could use an id
+	// exists, and restored from nodes and volumes when it is lost.
+	// +optional
+	Ledger BranchLedger `json:"ledger,omitzero"`
+
+	// replicas is the number of nodes that the spec asks for.
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// readyReplicas is the number of nodes that are Ready.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+
+	// nodes is readyReplicas/replicas, for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Nodes string `json:"nodes,omitempty"`
+}
+
+// BranchLedger records which branch ids were given out.
+type BranchLedger struct {
+	// trunkID of the system, decided when the first id was given out.
+	// +optional
+	// +kubebuilder:validation:MaxLength=6
+	TrunkID string `json:"trunkID,omitempty"`
+
+	// lastBranchID is the highest id that was ever given out or seen in use. No
+	// id up to it is given out again.
+	// +optional
+	// +kubebuilder:validation:MaxLength=6
+	LastBranchID string `json:"lastBranchID,omitempty"`
+
+	// retired counts ids that were given out and are not in use any more.
+	// +optional
+	Retired int64 `json:"retired,omitempty"`
+
+	// assigned lists the ids in use, in the order they were given out.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=8192
+	Assigned []BranchAssignment `json:"assigned,omitempty"`
+}
+
+// BranchAssignment is one id in use.
+type BranchAssignment struct {
+	// id is the branch id.
+	// +required
+	// +kubebuilder:validation:MaxLength=6
+	ID string `json:"id"`
+
+	// group that the node belongs to.
+	// +required
+	// +kubebuilder:validation:MaxLength=16
+	Group string `json:"group"`
+
+	// started is true once the node existed. From then on the id stands and
+	// falls with the node's volume.
+	// +optional
+	Started bool `json:"started,omitempty"`
+}
+
+// VesperCluster is a set of Vesper nodes that replicate with each other.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=vc,categories=vesper
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.nodes`
+// +kubebuilder:printcolumn:name="Broker",type=string,JSONPath=`.spec.brokerRef.name`
+// +kubebuilder:printcolumn:name="Channel",type=string,JSONPath=`.spec.channel`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Last-ID",type=string,priority=1,JSONPath=`.status.ledger.lastBranchID`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 28",message="the name of a VesperCluster becomes part of its nodes' names: at most 28 characters of a-z, 0-9 and -, beginning with a letter"
+type VesperCluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says what the cluster should be.
+	// +required
+	Spec VesperClusterSpec `json:"spec"`
+
+	// status is what the operator saw.
+	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
+	Status VesperClusterStatus `json:"status,omitzero"`
+}
+
+// VesperClusterList is a list of VesperClusters.
+//
+// +kubebuilder:object:root=true
+type VesperClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []VesperCluster `json:"items"`
+}

@@ -1,0 +1,200 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// VesperNodeSpec describes one node. A cluster makes it; made by hand, it pins
+// a branch id.
+// +kubebuilder:validation:XValidation:rule="has(self.trunkID) == has(oldSelf.trunkID)",message="trunkID cannot be added or removed later: it is part of every changeset"
+// +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || self.trunkID.size() == self.branchID.size()",message="trunkID must have as many characters as branchID"
+// +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || self.trunkID <= self.branchID",message="trunkID must not be higher than branchID: the trunk is the lowest id of the system"
+type VesperNodeSpec struct {
+	// branchID names the node's changesets for ever. No other node, now or
+	// later, may have the same on this channel. Cannot change.
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[0-9A-Z]{1,5}[A-Z]$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="branchID cannot change: make a new VesperNode with a fresh id, which learns all data from its peers"
+	BranchID string `json:"branchID"`
+
+	// trunkID is the lowest branch id of the whole system. Default: the lowest
+	// id of branchID's width (0A). Cannot change.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[0-9A-Z]{1,5}[A-Z]$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="trunkID cannot change: it is part of every changeset"
+	TrunkID string `json:"trunkID,omitempty"`
+
+	// brokerRef names the VesperBroker, in this namespace, over which the node
+	// replicates. A change restarts the node.
+	// +required
+	BrokerRef LocalReference `json:"brokerRef"`
+
+	// channel is the topic that changesets are broadcast on. Default:
+	// VESPER_DATA. Cannot change.
+	// +optional
+	// +kubebuilder:default:=VESPER_DATA
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]{1,64}$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="channel cannot change: its changesets would never reach nodes on the old one; make a new VesperNode"
+	Channel string `json:"channel,omitempty"`
+
+	// group of the cluster that the node belongs to. Empty for a node made by hand.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$`
+	Group string `json:"group,omitempty"`
+
+	// image of the node. Default: the operator's own (its flag
+	// --default-node-image) at the time the node was made; a newer operator
+	// does not change it. A change restarts the node.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// imagePullPolicy of the image. Default: IfNotPresent. A change restarts the node.
+	// +optional
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
+
+	// imagePullSecrets are Secrets in this namespace to pull the image with. A
+	// change restarts the node.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	ImagePullSecrets []LocalReference `json:"imagePullSecrets,omitempty"`
+
+	// storage of the node.
+	// +optional
+	// +kubebuilder:default:={}
+	Storage Storage `json:"storage,omitzero"`
+
+	// resources of the node's container. Default: requests of 50m and 64Mi, a
+	// memory limit of 512Mi. A change restarts the node.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// deletionPolicy of the node's volume when this object is deleted. Default:
+	// Retain. A change applies at once.
+	// +optional
+	// +kubebuilder:default:=Retain
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+}
+
+// VesperNodeStatus is what the operator saw, and what the node said of itself.
+// The figures are written at most once a minute and only when they changed.
+type VesperNodeStatus struct {
+	// observedGeneration is the metadata.generation that this status is of; -1
+	// until the operator has seen the object.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready always; Reconciling and Stalled while they hold; and
+	// BranchIDsAssigned, BrokerReady, StorageReady, ConfigApplied, PodRunning,
+	// Replicating.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// volumeUID is the UID of the volume claim that holds this branch's data.
+	// Another claim cannot take its place.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	VolumeUID string `json:"volumeUID,omitempty"`
+
+	// image is what the node runs.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// version is the release that the node says it is.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Version string `json:"version,omitempty"`
+
+	// incarnation is random, new at the first start of the node's store.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Incarnation string `json:"incarnation,omitempty"`
+
+	// revision is what the node has applied, such as 0A00003,0B00002.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	Revision string `json:"revision,omitempty"`
+
+	// objects is the number of objects that a query can see.
+	// +optional
+	Objects *int64 `json:"objects,omitempty"`
+
+	// lag is how many changesets, which its peers have, the node lacks.
+	// +optional
+	Lag *int64 `json:"lag,omitempty"`
+
+	// outbox is how many changesets the node wrote that the broker has not confirmed.
+	// +optional
+	Outbox *int64 `json:"outbox,omitempty"`
+
+	// conflicts is the number of properties that hold concurrent values.
+	// +optional
+	Conflicts *int64 `json:"conflicts,omitempty"`
+
+	// peers is the number of other nodes that this one has heard of.
+	// +optional
+	Peers *int32 `json:"peers,omitempty"`
+
+	// storageBytes is the size of the node's store.
+	// +optional
+	StorageBytes *int64 `json:"storageBytes,omitempty"`
+
+	// figuresTime is when the figures above were last written.
+	// +optional
+	FiguresTime *metav1.Time `json:"figuresTime,omitempty"`
+}
+
+// VesperNode is one member of a system of nodes: one writer, one branch id, one volume.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=vn,categories=vesper
+// +kubebuilder:printcolumn:name="Branch",type=string,JSONPath=`.spec.branchID`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
+// +kubebuilder:printcolumn:name="Objects",type=integer,JSONPath=`.status.objects`
+// +kubebuilder:printcolumn:name="Lag",type=integer,JSONPath=`.status.lag`
+// +kubebuilder:printcolumn:name="Outbox",type=integer,priority=1,JSONPath=`.status.outbox`
+// +kubebuilder:printcolumn:name="Conflicts",type=integer,priority=1,JSONPath=`.status.conflicts`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.metadata.labels.vesperdb\.io/cluster`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 52",message="the name of a VesperNode becomes the name of a StatefulSet and a Service: at most 52 characters of a-z, 0-9 and -, beginning with a letter"
+type VesperNode struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says what the node should be.
+	// +required
+	Spec VesperNodeSpec `json:"spec"`
+
+	// status is what the operator saw.
+	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
+	Status VesperNodeStatus `json:"status,omitzero"`
+}
+
+// VesperNodeList is a list of VesperNodes.
+//
+// +kubebuilder:object:root=true
+type VesperNodeList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []VesperNode `json:"items"`
+}
