@@ -1,0 +1,152 @@
+// Package nodeconfig is the configuration file of a Vesper node: one Go type,
+// written by the operator (Render) and read by the node (Load), so that the two
+// cannot drift. It is YAML and keeps Vesper's own names where Vesper has them.
+// It never holds a secret: credentials are names of files, read at each connect.
+package nodeconfig
+
+import (
+	"time"
+
+	"vesperdb.io/vesper/internal/branch"
+)
+
+// Flavor says how to speak to a broker.
+type Flavor string
+
+// The flavors. Auto recognizes the broker by the server header of its CONNECTED frame.
+const (
+	FlavorAuto     Flavor = "auto"
+	FlavorActiveMQ Flavor = "activemq"
+	FlavorArtemis  Flavor = "artemis"
+	FlavorRabbitMQ Flavor = "rabbitmq"
+	FlavorCoilMQ   Flavor = "coilmq"
+	FlavorMorbidQ  Flavor = "morbidq"
+	FlavorGeneric  Flavor = "generic"
+)
+
+// Wire is the form of changesets on a channel; all its nodes use the same.
+type Wire string
+
+// The wires. WireVesper is that of channels which original nodes share.
+const (
+	WirePacked Wire = "packed"
+	WireVesper Wire = "vesper"
+)
+
+// Config is what one node needs to know. Load returns it checked; a Config made
+// in a program starts from Default and is checked with Validate.
+type Config struct {
+	// BranchID (branchId) is the node's own id, unique for ever. Required.
+	BranchID branch.ID
+	// TrunkID (trunkId) is the lowest id of the system, of the same width.
+	// Load fills in the first id of BranchID's width.
+	TrunkID branch.ID
+	// SaveHistory (saveHistory) must be true: a node always keeps its history.
+	SaveHistory bool
+	// StoragePath (storage_path) is the directory of the store. Required.
+	StoragePath string
+	// Listen (listen) is the address of the HTTP API, "[host]:port". Port 0
+	// takes a free one.
+	Listen string
+	// ReplicationHosts (replication_hosts) are the broker's addresses
+	// "host:port", tried in turn. Empty: the node stands alone.
+	ReplicationHosts []string
+	// ReplicationChannel (replication_channel) is the name of the topic all
+	// nodes of the system share. Required with ReplicationHosts.
+	ReplicationChannel string
+	// SendSTOMPAck (send_stomp_ack) is false for brokers that know no ACK.
+	SendSTOMPAck bool
+	// Wire (wire) is the form of changesets on the channel.
+	Wire Wire
+	// Broker (broker) says how to speak to the broker.
+	Broker Broker
+	// Beacon (beacon) paces what a node says of itself to its peers.
+	Beacon Beacon
+	// Limits (limits) bound what one request may ask for.
+	Limits Limits
+	// ShutdownGrace (shutdownGrace) is how long a stopping node tries to publish
+	// what is left in its outbox and to finish requests.
+	ShutdownGrace time.Duration
+	// Log (log) says what is logged and how.
+	Log Log
+}
+
+// Broker is how to speak to the broker.
+type Broker struct {
+	// Flavor (broker.flavor) is auto or the kind of broker.
+	Flavor Flavor
+	// UsernameFile and PasswordFile (broker.usernameFile, broker.passwordFile)
+	// name the files that hold the credentials; both or none.
+	UsernameFile string
+	PasswordFile string
+	// HeartBeat (broker.heartBeat) is the interval asked for; 0 turns it off.
+	HeartBeat time.Duration
+	// TLS (broker.tls) is nil for a plain connection.
+	TLS *TLS
+}
+
+// TLS turns on TLS to the broker, even when all its fields are empty.
+type TLS struct {
+	// CAFile (broker.tls.caFile) holds the PEM certificates to trust; empty: the system's.
+	CAFile string
+	// CertFile and KeyFile (broker.tls.certFile, broker.tls.keyFile) are the
+	// node's own certificate and key in PEM; both or none.
+	CertFile string
+	KeyFile  string
+	// ServerName (broker.tls.serverName) is the name to verify; empty: the host's.
+	ServerName string
+}
+
+// Beacon paces beacons.
+type Beacon struct {
+	// Interval (beacon.interval) is the time between two beacons, before jitter.
+	Interval time.Duration
+	// Window (beacon.window) is how long a node that has just subscribed listens
+	// for its peers before it takes itself for caught up.
+	Window time.Duration
+}
+
+// Limits bound what one request may ask for.
+type Limits struct {
+	// RequestBytes (limits.requestBytes) is the longest request body. The file
+	// may say 16Mi for 16777216.
+	RequestBytes int64
+	// QueryRows (limits.queryRows) is the most rows a query may return.
+	QueryRows int64
+	// QueryTime (limits.queryTime) is how long a query may run.
+	QueryTime time.Duration
+}
+
+// Log says what is logged and how.
+type Log struct {
+	// Level (log.level) is debug, info, warn or error.
+	Level string
+	// Format (log.format) is json or text.
+	Format string
+}
+
+// DefaultHTTPPort is the port of the HTTP API unless listen says otherwise.
+const DefaultHTTPPort = 8000
+
+// Default returns the configuration of a file that says nothing. It lacks what
+// has no default: BranchID, TrunkID and StoragePath.
+func Default() Config {
+	return Config{
+		SaveHistory:  true,
+		Listen:       ":8000",
+		SendSTOMPAck: true,
+		Wire:         WirePacked,
+		Broker:       Broker{Flavor: FlavorAuto, HeartBeat: 10 * time.Second},
+		Beacon:       Beacon{Interval: 10 * time.Second, Window: 3 * time.Second},
+		Limits: Limits{
+			RequestBytes: 16 << 20,
+			QueryRows:    100_000,
+			QueryTime:    30 * time.Second,
+		},
+		ShutdownGrace: 20 * time.Second,
+		Log:           Log{Level: "info", Format: "json"},
+	}
+}
+
+// Replicates reports whether the node has a broker.
+func (c Config) Replicates() bool { return len(c.ReplicationHosts) > 0 }

@@ -1,0 +1,90 @@
+package nodeconfig
+
+// key is one key of the file: either a value of Config or a section of keys.
+// This table is the file format: Load, Render, the unknown-key errors and the
+// nearest-name hints all follow it.
+type key struct {
+	name string
+	// alias is the spelling of the original's program, with the same meaning.
+	alias string
+	// value points into a Config whose sections all exist. The pointer's type
+	// is the key's type. Nil for a section.
+	value func(*Config) any
+	// always is true for keys that Render writes even at their default.
+	always  bool
+	section []key
+	// has reports whether an optional section is there; nil: always.
+	has func(*Config) bool
+	// enter makes an optional section.
+	enter func(*Config)
+}
+
+var fileKeys = []key{
+	{name: "branchId", alias: "branch_id", always: true, value: func(c *Config) any { return &c.BranchID }},
+	{name: "trunkId", alias: "trunk_id", always: true, value: func(c *Config) any { return &c.TrunkID }},
+	{name: "saveHistory", alias: "save_history", always: true, value: func(c *Config) any { return &c.SaveHistory }},
+	{name: "storage_path", always: true, value: func(c *Config) any { return &c.StoragePath }},
+	{name: "listen", always: true, value: func(c *Config) any { return &c.Listen }},
+	{name: "replication_hosts", value: func(c *Config) any { return &c.ReplicationHosts }},
+	{name: "replication_channel", value: func(c *Config) any { return &c.ReplicationChannel }},
+	{name: "send_stomp_ack", value: func(c *Config) any { return &c.SendSTOMPAck }},
+	{name: "wire", value: func(c *Config) any { return &c.Wire }},
+	{name: "broker", section: []key{
+		{name: "flavor", value: func(c *Config) any { return &c.Broker.Flavor }},
+		{name: "usernameFile", value: func(c *Config) any { return &c.Broker.UsernameFile }},
+		{name: "passwordFile", value: func(c *Config) any { return &c.Broker.PasswordFile }},
+		{name: "heartBeat", value: func(c *Config) any { return &c.Broker.HeartBeat }},
+		{name: "tls", section: []key{
+			{name: "caFile", value: func(c *Config) any { return &c.Broker.TLS.CAFile }},
+			{name: "certFile", value: func(c *Config) any { return &c.Broker.TLS.CertFile }},
+			{name: "keyFile", value: func(c *Config) any { return &c.Broker.TLS.KeyFile }},
+			{name: "serverName", value: func(c *Config) any { return &c.Broker.TLS.ServerName }},
+		}, has: func(c *Config) bool { return c.Broker.TLS != nil }, enter: enterTLS},
+	}},
+	{name: "beacon", section: []key{
+		{name: "interval", value: func(c *Config) any { return &c.Beacon.Interval }},
+		{name: "window", value: func(c *Config) any { return &c.Beacon.Window }},
+	}},
+	{name: "limits", section: []key{
+		{name: "requestBytes", value: func(c *Config) any { return &c.Limits.RequestBytes }},
+		{name: "queryRows", value: func(c *Config) any { return &c.Limits.QueryRows }},
+		{name: "queryTime", value: func(c *Config) any { return &c.Limits.QueryTime }},
+	}},
+	{name: "shutdownGrace", value: func(c *Config) any { return &c.ShutdownGrace }},
+	{name: "log", section: []key{
+		{name: "level", value: func(c *Config) any { return &c.Log.Level }},
+		{name: "format", value: func(c *Config) any { return &c.Log.Format }},
+	}},
+}
+
+func enterTLS(c *Config) {
+	if c.Broker.TLS == nil {
+		c.Broker.TLS = &TLS{}
+	}
+}
+
+// remedies say what to do about keys that the original or a hurried hand would
+// write and that are spelled or done otherwise here.
+var remedies = map[string]string{
+	"port":                  `write listen: ":8000"`,
+	"storage_url":           "write storage_path: and the directory of the store",
+	"storage_template":      "load the objects through the HTTP API once the node runs",
+	"model_uri":             "remove it: a node's changesets carry no host name",
+	"version_storage_path":  "remove it: history is kept in the same store",
+	"stores":                "run one node for each store",
+	"transaction_log":       "remove it: the history holds every transaction",
+	"use_file_lock":         "remove it: the store is always locked",
+	"logconfig":             "write log: {level: info, format: json}",
+	"broker.host":           "write replication_hosts: [host:port] at the top",
+	"broker.hosts":          "write replication_hosts: [host:port] at the top",
+	"broker.password":       "put the password into a file and name it in broker.passwordFile",
+	"broker.passcode":       "put the password into a file and name it in broker.passwordFile",
+	"broker.username":       "put the user name into a file and name it in broker.usernameFile",
+	"broker.login":          "put the user name into a file and name it in broker.usernameFile",
+	"password":              "put the password into a file and name it in broker.passwordFile",
+	"username":              "put the user name into a file and name it in broker.usernameFile",
+	"broker.tls.enabled":    "remove it: a tls section turns TLS on",
+	"broker.tls.caCert":     "put the certificates into a file and name it in broker.tls.caFile",
+	"broker.tls.insecure":   "name the certificates to trust in broker.tls.caFile",
+	"broker.tls.skipVerify": "name the certificates to trust in broker.tls.caFile",
+}

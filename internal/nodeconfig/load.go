@@ -1,0 +1,218 @@
+package nodeconfig
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"vesperdb.io/vesper/internal/branch"
+)
+
+// maxFileBytes bounds the file before it is parsed: YAML aliases can make
+// little text expensive, and no honest configuration comes near.
+const maxFileBytes = 1 << 20
+
+// Load reads and checks the file at path. What is wrong with its content comes
+// as one *Error that lists every problem with its line; the Config is then zero.
+func Load(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("reading configuration: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("reading configuration %s: %w", path, err)
+	}
+	return Parse(path, data)
+}
+
+// Parse does what Load does with the text of a file; name is for its errors.
+func Parse(name string, data []byte) (Config, error) {
+	r := reader{config: Default(), lines: map[string]int{}}
+	if len(data) > maxFileBytes {
+		r.problems.add(0, "", "the file is longer than %d bytes", maxFileBytes)
+		return Config{}, r.problems.err(name)
+	}
+	root, ok := r.document(data)
+	if ok {
+		r.section(root, "", fileKeys)
+		r.finish()
+	}
+	if err := r.problems.err(name); err != nil {
+		return Config{}, err
+	}
+	return r.config, nil
+}
+
+// reader fills a Config from YAML nodes and collects what is wrong.
+type reader struct {
+	config   Config
+	problems problems
+	// lines holds the line of every key seen, by its path.
+	lines map[string]int
+	// unread holds the keys whose value could not be read; what Validate says
+	// of their default would only confuse.
+	unread []string
+}
+
+// document returns the root mapping of the only document of the file.
+func (r *reader) document(data []byte) (*yaml.Node, bool) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, second yaml.Node
+	switch err := decoder.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return &yaml.Node{Kind: yaml.MappingNode}, true
+	case err != nil:
+		r.problems.add(0, "", "not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, false
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		r.problems.add(0, "", "the file holds more than one YAML document: a node has one configuration")
+		return nil, false
+	}
+	return doc.Content[0], true
+}
+
+// section reads a mapping whose keys are known.
+func (r *reader) section(n *yaml.Node, path string, known []key) {
+	n = resolve(n)
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		r.problems.add(n.Line, path, "want keys and values, got %s", describe(n))
+		return
+	}
+	seen := map[string]*yaml.Node{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, value := n.Content[i], n.Content[i+1]
+		k, ok := find(known, name)
+		if !ok {
+			r.problems.add(name.Line, "", "%s", unknownKey(path, name, known))
+			continue
+		}
+		if first, twice := seen[k.name]; twice {
+			r.problems.add(name.Line, join(path, k.name), "%s", givenTwice(first, name))
+			continue
+		}
+		seen[k.name] = name
+		r.entry(value, join(path, k.name), name.Line, k)
+	}
+}
+
+func (r *reader) entry(value *yaml.Node, path string, line int, k key) {
+	r.lines[path] = line
+	if k.section != nil {
+		if k.enter != nil {
+			k.enter(&r.config)
+		}
+		r.section(value, path, k.section)
+		return
+	}
+	if err := read(resolve(value), k.value(&r.config)); err != nil {
+		r.problems.add(line, path, "%s", err)
+		r.unread = append(r.unread, path)
+	}
+}
+
+// finish fills in what follows from other keys and checks the whole.
+func (r *reader) finish() {
+	c := &r.config
+	if c.TrunkID == "" && r.lines["trunkId"] == 0 {
+		if id, err := branch.ParseID(string(c.BranchID)); err == nil {
+			c.TrunkID = branch.First(id.Width())
+		}
+	}
+	var invalid *Error
+	if !errors.As(c.Validate(), &invalid) {
+		return
+	}
+	for _, p := range invalid.Problems {
+		if r.concernsUnread(p.Key) {
+			continue
+		}
+		p.Line = r.lines[p.Key]
+		r.problems.found = append(r.problems.found, p)
+	}
+}
+
+func (r *reader) concernsUnread(path string) bool {
+	for _, u := range r.unread {
+		if u == path || path == "trunkId" && u == "branchId" {
+			return true
+		}
+	}
+	return false
+}
+
+func find(known []key, name *yaml.Node) (key, bool) {
+	for _, k := range known {
+		if name.Value == k.name || k.alias != "" && name.Value == k.alias {
+			return k, true
+		}
+	}
+	return key{}, false
+}
+
+func givenTwice(first, second *yaml.Node) string {
+	if first.Value == second.Value {
+		return fmt.Sprintf("given twice, first in line %d: remove one", first.Line)
+	}
+	return fmt.Sprintf("given twice, as %s in line %d and as %s, which mean the same: remove one",
+		first.Value, first.Line, second.Value)
+}
+
+func unknownKey(path string, name *yaml.Node, known []key) string {
+	full := join(path, name.Value)
+	if len(full) > 100 {
+		full = full[:100] + "…"
+	}
+	if remedy, ok := remedies[full]; ok {
+		return fmt.Sprintf("unknown key %q: %s", full, remedy)
+	}
+	names := make([]string, len(known))
+	for i, k := range known {
+		names[i] = k.name
+	}
+	if hint := nearest(name.Value, names); hint != "" {
+		return fmt.Sprintf("unknown key %q: did you mean %q?", full, join(path, hint))
+	}
+	if elsewhere := sectionOf(name.Value, "", fileKeys); elsewhere != "" {
+		return fmt.Sprintf("unknown key %q: did you mean %q?", full, elsewhere)
+	}
+	return fmt.Sprintf("unknown key %q: known here are %s", full, strings.Join(names, ", "))
+}
+
+// sectionOf returns the path of a key of that very name anywhere in the file
+// format: a right name in the wrong place, mostly a matter of indentation.
+func sectionOf(name, path string, known []key) string {
+	for _, k := range known {
+		if k.name == name {
+			return join(path, name)
+		}
+		if found := sectionOf(name, join(path, k.name), k.section); found != "" {
+			return found
+		}
+	}
+	return ""
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// resolve follows a YAML alias to what it stands for.
+func resolve(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}

@@ -1,0 +1,156 @@
+package nodeconfig
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+	"vesperdb.io/vesper/internal/branch"
+)
+
+func pick[T any](t *rapid.T, name string, from ...T) T { return rapid.SampledFrom(from).Draw(t, name) }
+
+var texts = rapid.StringMatching(`[a-zA-Z0-9/._ :#'"\-~@%&*!|>{}\[\],?é]{1,20}`)
+
+// configs generates valid configurations with every key anywhere in its range.
+func configs() *rapid.Generator[Config] {
+	return rapid.Custom(func(t *rapid.T) Config {
+		c := Default()
+		c.TrunkID = branch.ID(pick(t, "trunk", "0A", "NO", "1E", "ON"))
+		c.BranchID = max(c.TrunkID, branch.ID(pick(t, "branch", "NO", "ON", "ZZ", "YY")))
+		c.StoragePath = strings.ReplaceAll(texts.Draw(t, "path"), "://", "-")
+		c.Listen = pick(t, "listen", ":8000", "127.0.0.1:0", "[::]:9")
+		if n := rapid.IntRange(0, MaxHosts).Draw(t, "hosts"); n > 0 {
+			for i := range n {
+				c.ReplicationHosts = append(c.ReplicationHosts, fmt.Sprintf("h%d:%d", i, 61613))
+			}
+			c.ReplicationChannel = rapid.StringMatching(`[0-9][0-9_]{0,3}|[A-Z_]{1,64}|null|true|1e3`).Draw(t, "channel")
+		}
+		c.SendSTOMPAck = rapid.Bool().Draw(t, "ack")
+		c.Wire = pick(t, "wire", WirePacked, WireVesper)
+		c.Broker = brokers(t)
+		c.Beacon.Interval = time.Duration(rapid.Int64Range(int64(MinBeaconInterval), int64(MaxBeaconInterval)).Draw(t, "interval"))
+		c.Beacon.Window = time.Duration(rapid.Int64Range(int64(MinBeaconInterval), int64(MaxBeaconInterval)).Draw(t, "window"))
+		c.Limits.RequestBytes = rapid.Int64Range(MinRequestBytes, MaxRequestBytes).Draw(t, "bytes")
+		c.Limits.QueryRows = rapid.Int64Range(1, 1<<40).Draw(t, "rows")
+		c.Limits.QueryTime = time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Hour)).Draw(t, "time"))
+		c.ShutdownGrace = time.Duration(rapid.Int64Range(0, int64(MaxShutdownGrace)).Draw(t, "grace"))
+		c.Log = Log{Level: pick(t, "level", levels...), Format: pick(t, "format", formats...)}
+		return c
+	})
+}
+
+func brokers(t *rapid.T) Broker {
+	b := Broker{Flavor: pick(t, "flavor", flavors...), HeartBeat: pick(t, "beat", 0, time.Second, 10*time.Second)}
+	if rapid.Bool().Draw(t, "credentials") {
+		b.UsernameFile, b.PasswordFile = "u/"+texts.Draw(t, "u"), "p/"+texts.Draw(t, "p")
+	}
+	if rapid.Bool().Draw(t, "tls") {
+		b.TLS = &TLS{}
+		if rapid.Bool().Draw(t, "certificate") {
+			b.TLS.CertFile, b.TLS.KeyFile = "c/"+texts.Draw(t, "c"), "k/"+texts.Draw(t, "k")
+		}
+		b.TLS.CAFile = pick(t, "ca", "", "/etc/ca.pem")
+		b.TLS.ServerName = pick(t, "name", "", "mq")
+	}
+	return b
+}
+
+func TestRenderedFilesLoadAsTheSameConfiguration(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := configs().Draw(t, "config")
+		text, err := Render(want)
+		if err != nil {
+			t.Fatalf("rendering %+v: %v", want, err)
+		}
+		got, err := Parse("f", text)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("unexpected configuration (-want +got):\n%s\n%s", diff, text)
+		}
+		again, err := Render(got)
+		if err != nil || !bytes.Equal(text, again) {
+			t.Fatalf("rendering twice gave different bytes (%v):\n%s\n%s", err, text, again)
+		}
+	})
+}
+
+// TestRenderGolden holds the very bytes: they go into a hash that decides
+// whether a pod restarts, so they must not change between releases.
+func TestRenderGolden(t *testing.T) {
+	c := Default()
+	c.BranchID, c.TrunkID, c.StoragePath = "0B", "0A", "/var/lib/vesper"
+	c.ReplicationHosts, c.ReplicationChannel = []string{"mq:61613"}, "VESPER_DATA"
+	c.Broker.UsernameFile, c.Broker.PasswordFile = "/etc/vesper/broker/username", "/etc/vesper/broker/password"
+	got, err := Render(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `branchId: "0B"
+trunkId: "0A"
+saveHistory: true
+storage_path: /var/lib/vesper
+listen: :8000
+replication_hosts:
+  - mq:61613
+replication_channel: VESPER_DATA
+broker:
+  usernameFile: /etc/vesper/broker/username
+  passwordFile: /etc/vesper/broker/password
+`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("unexpected file (-want +got):\n%s", diff)
+	}
+}
+
+func TestRenderQuotesIDsThatYAMLWouldMistake(t *testing.T) {
+	c := Default()
+	c.BranchID, c.TrunkID, c.StoragePath = "NO", "NO", "d"
+	got, err := Render(c)
+	if err != nil || !strings.Contains(string(got), `branchId: "NO"`) {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+func TestRenderRefusesAnInvalidConfiguration(t *testing.T) {
+	c := Default()
+	c.BranchID, c.TrunkID, c.StoragePath = "0B", "00A", "d"
+	if text, err := Render(c); err == nil || !strings.Contains(err.Error(), "configuration: branchId: ") {
+		t.Errorf("got %s, %v", text, err)
+	}
+}
+
+func TestDefaultIsValidOnceIdentityIsGiven(t *testing.T) {
+	c := Default()
+	c.BranchID, c.TrunkID, c.StoragePath = "0A", "0A", "d"
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Add([]byte("branchId: &a {b: *a}"))
+	f.Add([]byte("broker: &b {tls: *b}"))
+	f.Add([]byte("? [a]\n: b\n"))
+	f.Add([]byte("<<: {branchId: 0A}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("f", data)
+		if err != nil {
+			return
+		}
+		text, err := Render(c)
+		if err != nil {
+			t.Fatalf("accepted what cannot be rendered: %v", err)
+		}
+		if got, err := Parse("f", text); err != nil || !cmp.Equal(c, got) {
+			t.Fatalf("round trip of %q: %v\n%s", data, err, text)
+		}
+	})
+}
