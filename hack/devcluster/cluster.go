@@ -33,6 +33,16 @@ const (
 // kindName is the name of the cluster that Kind makes.
 const kindName = "vesper"
 
+func (c Choice) resolve() Choice {
+	if c != Auto {
+		return c
+	}
+	if _, err := exec.LookPath("kind"); err == nil {
+		return Kind
+	}
+	return Localkube
+}
+
 // Cluster is a Kubernetes that is up. Its methods are safe for concurrent use.
 type Cluster struct {
 	// Choice is what was taken, never Auto.
@@ -53,13 +63,7 @@ func Up(ctx context.Context, choice Choice) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Choice: choice, root: root}
-	if c.Choice == Auto {
-		c.Choice = Localkube
-		if _, err := exec.LookPath("kind"); err == nil {
-			c.Choice = Kind
-		}
-	}
+	c := &Cluster{Choice: choice.resolve(), root: root}
 	switch c.Choice {
 	case Current:
 		err = c.useCurrent()
@@ -84,13 +88,17 @@ func Down(ctx context.Context, choice Choice) error {
 	if err != nil {
 		return err
 	}
-	c := &Cluster{Choice: choice, root: root}
-	if choice == Kind {
+	c := &Cluster{Choice: choice.resolve(), root: root}
+	switch c.Choice {
+	case Current:
+		return nil
+	case Kind:
 		_, err := c.run(ctx, nil, "kind", "delete", "cluster", "--name", kindName)
 		return err
+	default:
+		_, err = c.localkube(ctx, "down")
+		return err
 	}
-	_, err = c.localkube(ctx, "down")
-	return err
 }
 
 func treeRoot() (string, error) {

@@ -1,0 +1,98 @@
+# Everything that is done with this tree, by a person or by CI. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X vesperdb.io/vesper/internal/version.Version=$(VERSION)
+
+# Tools, each a Go module at one version, built once into bin/.
+CONTROLLER_GEN_VERSION := v0.23.0
+GOLANGCI_LINT_VERSION := v2.15.0
+TOOLS := $(CURDIR)/bin
+CONTROLLER_GEN := $(TOOLS)/controller-gen-$(CONTROLLER_GEN_VERSION)
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+##@ First
+
+.PHONY: demo
+demo: prerequisites ## A Kubernetes, the operator, a broker, a cluster; a write on one node read on another
+	@$(GO) run ./hack/demo up
+
+.PHONY: demo-down
+demo-down: ## Remove what `make demo` made
+	@$(GO) run ./hack/demo down
+
+.PHONY: test
+test: prerequisites ## All the set-up, then everything CI checks
+	@hack/test
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Build
+
+.PHONY: build
+build: ## Both programs, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/vesper-node ./cmd/node
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/vesper-manager ./cmd/manager
+
+.PHONY: images
+images: prerequisites ## Container images, as archives
+	$(GO) run ./hack/images
+
+.PHONY: localkube
+localkube: prerequisites ## A real Kubernetes on this Linux machine (prints how to use it)
+	$(GO) run ./hack/localkube build
+	$(GO) run ./hack/localkube up
+
+.PHONY: localkube-down
+localkube-down: ## Stop it and remove its state
+	$(GO) run ./hack/localkube down
+
+.PHONY: dev
+dev: ## Three nodes and a broker in one process, no Kubernetes
+	$(GO) run ./cmd/node dev --nodes 3
+
+##@ Check
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Deep copies, CRDs, RBAC, and the chart's copies of them
+	CONTROLLER_GEN=$(CONTROLLER_GEN) hack/generate
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## gofmt, go vet, golangci-lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo "run gofmt -w on the files above" >&2; exit 1; }
+	$(GO) vet ./...
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: unit
+unit: ## Tests that need no Kubernetes and skip without a broker
+	$(GO) test -race ./api/... ./cmd/... ./internal/... ./hack/...
+
+.PHONY: integration
+integration: prerequisites ## Controllers against a real kube-apiserver and etcd
+	$(GO) run ./hack/localkube build --only envtest
+	KUBEBUILDER_ASSETS="$$($(GO) run ./hack/localkube assets)" $(GO) test -race ./controllers/...
+
+.PHONY: e2e
+e2e: prerequisites ## The whole on a real Kubernetes with a real ActiveMQ (20 minutes or less)
+	$(GO) test -count=1 -timeout 40m -v ./test/e2e/...
+
+##@ Tools
+
+.PHONY: prerequisites
+prerequisites: ## Install missing Debian packages, or say which
+	@hack/prerequisites
+
+$(CONTROLLER_GEN):
+	GOBIN=$(TOOLS) $(GO) install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION)
+	mv $(TOOLS)/controller-gen $@
+
+$(GOLANGCI_LINT):
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(TOOLS)/golangci-lint $@
