@@ -21,7 +21,7 @@ func TestSamplesBecomeReady(t *testing.T) {
 	if nodes := w.nodes(); len(nodes) != 3 {
 		t.Errorf("the samples made nodes %v, want three", nodes)
 	}
-	for _, line := range strings.Split(strings.TrimSpace(w.in("get", "vesper", "--no-headers")), "\n") {
+	for line := range strings.Lines(strings.TrimSpace(w.in("get", "vesper", "--no-headers"))) {
 		if !strings.Contains(line, "True") {
 			t.Errorf("kubectl get vesper shows a resource that is not ready: %s", line)
 		}
