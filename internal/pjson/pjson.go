@@ -20,6 +20,9 @@ type Options struct {
 	RefPattern string
 	// Scope is the context of statements until the document says otherwise.
 	Scope string
+	// AllowReferences accepts strings in the document's list: references to
+	// whole objects, as remove takes them; see Document.References.
+	AllowReferences bool
 	// AllowDuplicateIDs accepts an id that occurs twice with different content
 	// and merges the two. Otherwise that is an error.
 	AllowDuplicateIDs bool
@@ -32,8 +35,8 @@ type Document struct {
 	// here, unless it has nothing but an id: then it is only a reference. Each
 	// id occurs once.
 	Objects []Object
-	// References are the strings in the document's list that refer to whole
-	// objects, as the argument of remove may: ["@a", "@b"]. Ids, in order.
+	// References are the ids that strings in the document's list refer to, in
+	// order, with Options.AllowReferences: ["@a", "b"] gives "a" and "b".
 	References []string
 	// Single reports that the document was one object and not a list.
 	Single bool

@@ -110,6 +110,17 @@ func CompareFact(a, b Statement) int {
 		cmp.Compare(a.Scope, b.Scope))
 }
 
+// Fact is a statement without its positions, usable as the key of a map.
+type Fact struct {
+	Subject   string
+	Predicate string
+	Term      Term
+	Scope     string
+}
+
+// Fact returns what the statement says apart from its positions.
+func (s Statement) Fact() Fact { return Fact{s.Subject, s.Predicate, s.Term, s.Scope} }
+
 // Equal reports whether a and b are the same statement, positions included.
 func Equal(a, b Statement) bool { return Compare(a, b) == 0 }
 
@@ -140,4 +151,40 @@ func unionPositions(a, b []int) []int {
 	all := slices.Concat(a, b)
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// InOrder returns the values of one property as they are read: those with
+// positions first, in the order of their positions and once for each, then the
+// others in canonical order. It reports whether the property reads as a list:
+// it has a position or more than one value. The argument must not be empty.
+func InOrder(list []Statement) ([]Statement, bool) {
+	if len(list) == 1 && len(list[0].Positions) == 0 {
+		return list, false
+	}
+	type placed struct {
+		at int
+		Statement
+	}
+	var inList []placed
+	var rest []Statement
+	for _, s := range list {
+		for _, at := range s.Positions {
+			inList = append(inList, placed{at, s})
+		}
+		if len(s.Positions) == 0 {
+			rest = append(rest, s)
+		}
+	}
+	slices.SortStableFunc(inList, func(a, b placed) int {
+		if a.at != b.at {
+			return a.at - b.at
+		}
+		return CompareFact(a.Statement, b.Statement)
+	})
+	Sort(rest)
+	out := make([]Statement, 0, len(inList)+len(rest))
+	for _, p := range inList {
+		out = append(out, p.Statement)
+	}
+	return append(out, rest...), len(inList) > 0 || len(rest) > 1
 }
