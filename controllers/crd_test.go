@@ -1,0 +1,166 @@
+package controllers
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+)
+
+func parse(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+		t.Fatalf("parsing %s: %v", text, err)
+	}
+	u.SetGroupVersionKind(schema.GroupVersionKind{Group: "vesperdb.io", Version: "v1alpha1", Kind: u.GetKind()})
+	return u
+}
+
+// TestBadSpecsAreRefusedWithTheRemedy is the table of what a tired person would
+// type and what the API server answers.
+func TestBadSpecsAreRefusedWithTheRemedy(t *testing.T) {
+	c := newCluster(t)
+	for _, test := range []struct{ name, object, message string }{
+		{"broker of no kind", `{kind: VesperBroker, metadata: {name: b}, spec: {}}`,
+			"give exactly one of activemq (a broker that the operator runs) and external (one that exists)"},
+		{"broker of both kinds", `{kind: VesperBroker, metadata: {name: b}, spec: {activemq: {}, external: {hosts: ["a:1"]}}}`,
+			"give exactly one of activemq"},
+		{"external broker without hosts", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: []}}}`, "should have at least 1 items"},
+		{"host without a port", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: [mq.example.org]}}}`,
+			"each host must be host:port with a port from 1 to 65535, such as mq.example.org:61613"},
+		{"host with a port too high", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: ["mq:70000"]}}}`, "each host must be host:port"},
+		{"host with a scheme", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: ["stomp://mq:61613"]}}}`, "each host must be host:port"},
+		{"unknown flavor", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: ["mq:1"], flavor: kafka}}}`, "supported values"},
+		{"two brokers", `{kind: VesperBroker, metadata: {name: b}, spec: {activemq: {replicas: 2}}}`, "should be less than or equal to 1"},
+		{"no storage", `{kind: VesperBroker, metadata: {name: b}, spec: {activemq: {storage: {size: "0"}}}}`, "storage size must be a positive quantity such as 10Gi"},
+		{"storage that is no quantity", `{kind: VesperBroker, metadata: {name: b}, spec: {activemq: {storage: {size: 10 GB}}}}`, "spec.activemq.storage.size"},
+		{"broker name too long", `{kind: VesperBroker, metadata: {name: ` + strings.Repeat("b", 41) + `}, spec: {activemq: {}}}`, "at most 40 characters"},
+
+		{"cluster without groups", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: []}}`, "should have at least 1 items"},
+		{"cluster without a broker", `{kind: VesperCluster, metadata: {name: c}, spec: {groups: [{name: g}]}}`, "spec.brokerRef"},
+		{"group twice", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: [{name: g}, {name: g}]}}`, "Duplicate value"},
+		{"negative replicas", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: [{name: g, replicas: -1}]}}`, "greater than or equal to 0"},
+		{"channel with a slash", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, channel: a/b, groups: [{name: g}]}}`, "spec.channel"},
+		{"lower-case branch id", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, branchIDs: {from: 0a}, groups: [{name: g}]}}`, "spec.branchIDs.from"},
+		{"branch id that ends with a digit", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, branchIDs: {from: A0}, groups: [{name: g}]}}`, "spec.branchIDs.from"},
+		{"branch id too wide", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, branchIDs: {from: 00A}, groups: [{name: g}]}}`,
+			"branchIDs.from must have branchIDs.width characters"},
+		{"range upside down", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, branchIDs: {from: 1A, to: 0Z}, groups: [{name: g}]}}`,
+			"branchIDs.from must not be higher than branchIDs.to"},
+		{"width of one", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, branchIDs: {width: 1}, groups: [{name: g}]}}`, "greater than or equal to 2"},
+		{"trunk too wide", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, trunkID: 00A, groups: [{name: g}]}}`, "trunkID must have branchIDs.width characters"},
+		{"trunk above the range", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, trunkID: 1B, branchIDs: {from: 1A}, groups: [{name: g}]}}`,
+			"trunkID must not be higher than branchIDs.from: the trunk is the lowest id of the system"},
+		{"trunk not the lowest", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, trunkID: 0B, groups: [{name: g}]}}`,
+			"trunkID must be the lowest id (0A) unless branchIDs.from is given"},
+		{"cluster name too long", `{kind: VesperCluster, metadata: {name: ` + strings.Repeat("c", 29) + `}, spec: {brokerRef: {name: b}, groups: [{name: g}]}}`, "at most 28 characters"},
+		{"cluster name with a dot", `{kind: VesperCluster, metadata: {name: a.b}, spec: {brokerRef: {name: b}, groups: [{name: g}]}}`, "at most 28 characters of a-z, 0-9 and -"},
+		{"unknown deletion policy", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: [{name: g}], deletionPolicy: Recycle}}`, "supported values"},
+
+		{"node without a branch id", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}}}`, "spec.branchID"},
+		{"node's branch id of one character", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: A}}`, "spec.branchID"},
+		{"node's trunk above its branch", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, trunkID: 0B}}`, "trunkID must not be higher than branchID"},
+		{"node's trunk of another width", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, trunkID: 00A}}`, "as many characters as branchID"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			wantRefused(t, c.Create(t.Context(), parse(t, test.object), client.DryRunAll), test.message)
+		})
+	}
+}
+
+// TestWhatMustNotChangeCannotChange edits healthy objects in ways that would
+// break promises, and wants each edit refused with the remedy.
+func TestWhatMustNotChangeCannotChange(t *testing.T) {
+	c := newCluster(t)
+	for _, text := range []string{
+		`{kind: VesperBroker, metadata: {name: b}, spec: {activemq: {}}}`,
+		`{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: [{name: g}]}}`,
+		`{kind: VesperCluster, metadata: {name: ct}, spec: {brokerRef: {name: b}, trunkID: 0A, groups: [{name: g}]}}`,
+		`{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0C, trunkID: 0A}}`,
+	} {
+		if err := c.Create(t.Context(), parse(t, text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ name, object, patch, message string }{
+		{"managed to external", `{kind: VesperBroker, metadata: {name: b}}`, `{"spec":{"activemq":null,"external":{"hosts":["a:1"]}}}`,
+			"a broker cannot change between activemq and external"},
+		{"channel", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"channel":"OTHER"}}`, "channel cannot change"},
+		{"trunk removed", `{kind: VesperCluster, metadata: {name: ct}}`, `{"spec":{"trunkID":null}}`, "trunkID cannot be added or removed later"},
+		{"trunk added", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"trunkID":"0A"}}`, "trunkID cannot be added or removed later"},
+		{"trunk changed", `{kind: VesperCluster, metadata: {name: ct}}`, `{"spec":{"trunkID":"0B","branchIDs":{"from":"0C"}}}`, "trunkID cannot change"},
+		{"width", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"branchIDs":{"width":3}}}`, "branchIDs.width cannot change"},
+		{"branch id", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"branchID":"0D"}}`, "branchID cannot change: make a new VesperNode"},
+		{"node's channel", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"channel":"OTHER"}}`, "channel cannot change"},
+		{"node's trunk", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"trunkID":"0B"}}`, "trunkID cannot change"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := c.Patch(t.Context(), parse(t, test.object), client.RawPatch("application/merge-patch+json", []byte(test.patch)))
+			wantRefused(t, err, test.message)
+		})
+	}
+}
+
+// TestDefaultsOfANewObject shows what an object is right after it was made,
+// before any operator saw it: observedGeneration says that nobody has.
+func TestDefaultsOfANewObject(t *testing.T) {
+	c := newCluster(t)
+	cl := &v1alpha1.VesperCluster{}
+	mustCreate(t, c, parse(t, `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: [{name: g}]}}`))
+	mustGet(t, c, "c", cl)
+	if cl.Status.ObservedGeneration != -1 {
+		t.Errorf("observedGeneration is %d, want -1", cl.Status.ObservedGeneration)
+	}
+	if s := cl.Spec; s.Channel != "VESPER_DATA" || s.BranchIDs.Width != 2 || *s.Groups[0].Replicas != 1 ||
+		s.Storage.Size.String() != "10Gi" || s.DeletionPolicy != v1alpha1.DeletionRetain {
+		t.Errorf("defaults are %+v", s)
+	}
+}
+
+// TestEachCRDIsSmallEnoughForPlainApply: kubectl apply stores the object in an
+// annotation of at most 262144 bytes.
+func TestEachCRDIsSmallEnoughForPlainApply(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "config", "crd", "bases", "*.yaml"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("found CRDs %v, %v, want 3", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var crd map[string]any
+		if err := yaml.Unmarshal(text, &crd); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		size, err := json.Marshal(crd)
+		if err != nil || len(size) >= 262144 {
+			t.Errorf("%s has %d bytes of JSON (%v), want less than 262144", file, len(size), err)
+		}
+	}
+}
+
+func mustCreate(t *testing.T, c *cluster, objects ...client.Object) {
+	t.Helper()
+	for _, object := range objects {
+		if err := c.Create(t.Context(), object); err != nil {
+			t.Fatalf("making %T %s: %v", object, object.GetName(), err)
+		}
+	}
+}
+
+func mustGet(t *testing.T, c *cluster, name string, object client.Object) {
+	t.Helper()
+	if err := c.Get(t.Context(), client.ObjectKey{Name: name, Namespace: c.Namespace}, object); err != nil {
+		t.Fatalf("reading %T %s: %v", object, name, err)
+	}
+}

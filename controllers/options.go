@@ -1,0 +1,43 @@
+// Package controllers holds the reconcilers of brokers, clusters and nodes. Each
+// fills a state from the API server, asks pure packages what should be, does it,
+// and writes the status once.
+package controllers
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+)
+
+// CacheOptions makes the operator remember only its own Secrets, ConfigMaps,
+// Pods, claims, Services and StatefulSets, so that other people's do not fill
+// its memory, and only those of the given namespaces; none means all.
+func CacheOptions(namespaces []string) cache.Options {
+	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
+	options := cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Secret{}:                own,
+		&corev1.ConfigMap{}:             own,
+		&corev1.Pod{}:                   own,
+		&corev1.PersistentVolumeClaim{}: own,
+		&corev1.Service{}:               own,
+		&appsv1.StatefulSet{}:           own,
+	}}
+	if len(namespaces) > 0 {
+		options.DefaultNamespaces = map[string]cache.Config{}
+		for _, namespace := range namespaces {
+			options.DefaultNamespaces[namespace] = cache.Config{}
+		}
+	}
+	return options
+}
+
+// ClientOptions makes reads wait until the caches have seen the operator's own
+// earlier writes.
+func ClientOptions() client.Options {
+	readYourWrites := true
+	return client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &readYourWrites}}
+}
