@@ -34,6 +34,6 @@ Environment:
   LOCALKUBE_DIR    where the cluster keeps its state (default /var/tmp/localkube)
   LOCALKUBE_CACHE  where the programs it builds are kept (default localkube in $XDG_CACHE_HOME or ~/.cache)`,
 	}
-	root.AddCommand(buildCommand(), assetsCommand())
+	root.AddCommand(append(clusterCommands(), buildCommand(), assetsCommand())...)
 	return root
 }
