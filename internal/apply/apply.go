@@ -16,15 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"vesperdb.io/vesper/api/v1alpha1"
 )
 
-const (
-	// Owner is the operator's field owner in every object it writes.
-	Owner = "vesper-operator"
-	// HashAnnotation holds the SHA-256 of the configuration that was applied
-	// last, so that a field which is no longer wanted is noticed and given up.
-	HashAnnotation = "vesperdb.io/applied-hash"
-)
+// Owner is the operator's field owner in every object it writes.
+const Owner = v1alpha1.ManagedBy
 
 // Outcome is what Apply did.
 type Outcome string
@@ -55,7 +52,7 @@ func (e *ForeignError) Error() string {
 
 // identity are the labels which, when a desired object has them, an object
 // found under its name must have with the same values to count as ours.
-var identity = []string{"app.kubernetes.io/managed-by", "app.kubernetes.io/name", "app.kubernetes.io/instance"}
+var identity = []string{v1alpha1.LabelManagedBy, v1alpha1.LabelName, v1alpha1.LabelInstance}
 
 // Applier applies objects. Client reads from a cache that may hold only
 // labelled objects; Live reads from the API server, and is asked before an
@@ -107,11 +104,11 @@ func (a Applier) read(ctx context.Context, want *unstructured.Unstructured, live
 }
 
 func (a Applier) write(ctx context.Context, want *unstructured.Unstructured, live client.Object, found bool) (Outcome, error) {
-	err := a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), client.FieldOwner(Owner), client.ForceOwnership)
-	if err != nil {
+	written := &configuration{object: want}
+	if err := a.Client.Apply(ctx, written, client.FieldOwner(Owner), client.ForceOwnership); err != nil {
 		return Unchanged, fmt.Errorf("applying %s %s/%s: %w", want.GetKind(), want.GetNamespace(), want.GetName(), err)
 	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(want.Object, live); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(written.object.Object, live); err != nil {
 		return Unchanged, fmt.Errorf("reading the API server's answer for %s %s/%s: %w",
 			want.GetKind(), want.GetNamespace(), want.GetName(), err)
 	}
@@ -140,7 +137,8 @@ func decode(desired runtime.ApplyConfiguration) (*unstructured.Unstructured, err
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[HashAnnotation] = hex.EncodeToString(sum[:12])
+	// A field that is no longer wanted changes the hash, and so is noticed and given up.
+	annotations[v1alpha1.AnnotationAppliedHash] = hex.EncodeToString(sum[:12])
 	want.SetAnnotations(annotations)
 	return want, nil
 }

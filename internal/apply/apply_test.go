@@ -245,3 +245,19 @@ func TestCovers(t *testing.T) {
 		})
 	}
 }
+
+func TestTheClientLearnsTheVersionItWrote(t *testing.T) {
+	// A client that reads its own writes waits for this version in the typed cache.
+	a := newAPI(t)
+	want, err := decode(configMap(map[string]string{"a": "1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := &configuration{object: want}
+	if err := a.Apply(t.Context(), written, client.FieldOwner(Owner)); err != nil {
+		t.Fatal(err)
+	}
+	if written.ResourceVersion == nil || *written.ResourceVersion == "" || *written.GetName() != "mq-config" || *written.GetNamespace() != "shop" {
+		t.Errorf("after the write the configuration is %+v, want the server's version in it", written)
+	}
+}
