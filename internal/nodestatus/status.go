@@ -30,6 +30,9 @@ const (
 	// ReasonBranchAhead: peers hold changesets of this node's own branch that
 	// its store lacks (a lost or old volume). Writes are refused.
 	ReasonBranchAhead Reason = "BranchAhead"
+	// ReasonBranchInUse: another live process writes under this node's branch
+	// id, or has written. Writes are refused.
+	ReasonBranchInUse Reason = "BranchInUse"
 	// ReasonStorageFailed: the store cannot write (a full or failing disk).
 	ReasonStorageFailed Reason = "StorageFailed"
 	// ReasonDraining: asked to stop; writes are refused while the outbox empties.

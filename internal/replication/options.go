@@ -1,0 +1,122 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"regexp"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// LinkConfig describes one link: a channel of a broker.
+type LinkConfig struct {
+	// Name is unique in the node and stable over restarts: the durable cursor
+	// is kept under it.
+	Name string
+	// Channel is the topic's name: letters, digits, '_', '.' and '-'.
+	Channel string
+	// Hosts is what Status shows as the failover list.
+	Hosts []string
+	// Relay passes on the changesets of all branches, not only the own ones.
+	Relay bool
+	// Transport carries the link.
+	Transport Transport
+}
+
+// Options tune a Replicator. Zero fields are defaults.
+type Options struct {
+	// BeaconInterval is how often the node tells what it has, ± a fifth; it
+	// grows with more than beaconCrowd peers. Default 10 s.
+	BeaconInterval time.Duration
+	// DiscoveryWindow is how long beacons are collected after subscribing
+	// before the node judges what it lacks. Default 3 s.
+	DiscoveryWindow time.Duration
+	// Grace is how long a gap must stand still before a peer is asked, once
+	// caught up. Before, nothing is waited for. Default 2 s.
+	Grace time.Duration
+	// LagPatience is how long a gap may stand before a link that was caught up
+	// counts as catching up again. Default 30 s.
+	LagPatience time.Duration
+	// RequestTimeout is how long a peer may take for each chunk. Default 10 s.
+	RequestTimeout time.Duration
+	// ConfirmTimeout is how long the broker may take to confirm a message
+	// before it is sent again. Default 2 min.
+	ConfirmTimeout time.Duration
+	// Window is how many messages may be unconfirmed. Default 32.
+	Window int
+	// FlushBytes and FlushDelay bound how much and how long is packed into one
+	// message while others are unconfirmed. Default 128 KiB and 10 ms.
+	FlushBytes int
+	FlushDelay time.Duration
+	// ChunkBytes bounds the changesets in one chunk of an answer (one changeset
+	// may be larger), Credits the chunks of an answer. Default 256 KiB and 16.
+	ChunkBytes, Credits int
+	// CursorInterval is how often at most the cursor is made durable: what a
+	// crash makes us send again. Default 250 ms.
+	CursorInterval time.Duration
+	// BackoffMin and BackoffMax space out attempts after errors. Default
+	// 100 ms and 10 s.
+	BackoffMin, BackoffMax time.Duration
+	// QuarantineSize is how many refused messages are kept as evidence. Default 64.
+	QuarantineSize int
+	// Logger gets what a human should know. Default slog.Default().
+	Logger *slog.Logger
+	// Registerer gets the metrics; nil means that nobody does.
+	Registerer prometheus.Registerer
+	// Seed makes jitter and the choice of peers repeatable; 0 means random.
+	Seed uint64
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.BeaconInterval, 10*time.Second)
+	setDefault(&o.DiscoveryWindow, 3*time.Second)
+	setDefault(&o.Grace, 2*time.Second)
+	setDefault(&o.LagPatience, 30*time.Second)
+	setDefault(&o.RequestTimeout, 10*time.Second)
+	setDefault(&o.ConfirmTimeout, 2*time.Minute)
+	setDefault(&o.Window, 32)
+	setDefault(&o.FlushBytes, 128<<10)
+	setDefault(&o.FlushDelay, 10*time.Millisecond)
+	setDefault(&o.ChunkBytes, 256<<10)
+	setDefault(&o.Credits, 16)
+	setDefault(&o.CursorInterval, 250*time.Millisecond)
+	setDefault(&o.BackoffMin, 100*time.Millisecond)
+	setDefault(&o.BackoffMax, 10*time.Second)
+	setDefault(&o.QuarantineSize, 64)
+	setDefault(&o.Seed, rand.Uint64())
+	o.Credits = min(o.Credits, maxCredits)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+// setDefault replaces a value that is not positive.
+func setDefault[T int | uint64 | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+var channelPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+func checkLinks(links []LinkConfig) error {
+	seen := map[string]bool{}
+	for _, l := range links {
+		switch {
+		case l.Name == "" || l.Name == markCursor:
+			return fmt.Errorf("link of channel %q: the name %q cannot be used", l.Channel, l.Name)
+		case seen[l.Name]:
+			return fmt.Errorf("two links are named %q: the durable cursor is kept by name", l.Name)
+		case !channelPattern.MatchString(l.Channel):
+			return fmt.Errorf("link %q: channel %q must be 1 to 64 letters, digits, '_', '.' or '-'", l.Name, l.Channel)
+		case l.Transport == nil:
+			return errors.New("link " + l.Name + " has no transport")
+		}
+		seen[l.Name] = true
+	}
+	return nil
+}

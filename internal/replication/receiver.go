@@ -1,0 +1,192 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/store"
+)
+
+const (
+	// receiveQueue bounds the messages that wait in memory to be applied, and
+	// receiveBytes what is applied in one transaction (one message may be larger).
+	receiveQueue = 16
+	receiveBytes = 1 << 20
+	// isolateAfter is how many times a batch may fail for no fault of the
+	// storage before its changesets are tried one by one, and each alone.
+	isolateAfter = 3
+)
+
+// receiver applies the messages of the data topic and acknowledges them once
+// they are durable: applied, pending, or refused and quarantined.
+type receiver struct {
+	l     *link
+	queue chan Delivery
+}
+
+func newReceiver(l *link) *receiver {
+	return &receiver{l: l, queue: make(chan Delivery, receiveQueue)}
+}
+
+// deliver queues one message. It blocks while the queue is full, and so the
+// broker keeps what cannot be applied yet.
+func (r *receiver) deliver(ctx context.Context, d Delivery) {
+	select {
+	case r.queue <- d:
+	case <-ctx.Done():
+	}
+}
+
+func (r *receiver) run(ctx context.Context) {
+	for {
+		select {
+		case d := <-r.queue:
+			r.process(ctx, r.batch(d))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// batch takes what else is queued, up to the bound of a transaction.
+func (r *receiver) batch(first Delivery) []Delivery {
+	out, bytes := []Delivery{first}, len(first.Body)
+	for bytes < receiveBytes {
+		select {
+		case d := <-r.queue:
+			out, bytes = append(out, d), bytes+len(d.Body)
+		default:
+			return out
+		}
+	}
+	return out
+}
+
+func (r *receiver) process(ctx context.Context, batch []Delivery) {
+	var envelopes []changeset.Envelope
+	from := branch.ID("")
+	for _, d := range batch {
+		r.l.metrics.received.WithLabelValues(r.l.cfg.Name).Inc()
+		r.l.metrics.receivedBytes.WithLabelValues(r.l.cfg.Name).Add(float64(len(d.Body)))
+		list, err := unpack(d.Message)
+		if err != nil {
+			r.l.quarantined(Evidence{From: d.From, Error: err.Error()}, d.Body)
+			continue
+		}
+		envelopes, from = append(envelopes, list...), d.From
+	}
+	if _, err := r.l.apply(ctx, from, envelopes); err != nil {
+		return // not durable: no ACK, so the broker brings it again
+	}
+	for _, d := range batch {
+		if d.Ack == nil {
+			continue
+		}
+		if err := d.Ack(ctx); err != nil {
+			r.l.log.Debug("Could not acknowledge a message; it will come again", slog.Any("error", err))
+		}
+	}
+}
+
+func unpack(m Message) ([]changeset.Envelope, error) {
+	if m.ContentType != changeset.ContentType {
+		return nil, fmt.Errorf("content type %.100q is not %q", m.ContentType, changeset.ContentType)
+	}
+	return changeset.Unpack(m.Body, changeset.DefaultLimits())
+}
+
+// apply hands changesets to the store and returns when all are durable or
+// quarantined. It waits out storage errors: the error says only that ctx ended.
+func (l *link) apply(ctx context.Context, from branch.ID, envelopes []changeset.Envelope) (store.Applied, error) {
+	if len(envelopes) == 0 {
+		return store.Applied{}, nil
+	}
+	wait := newBackoff(l.o)
+	for attempt := 1; ; attempt++ {
+		if err := l.r.markOwn(ctx, envelopes); err == nil {
+			a, err := l.store.Apply(ctx, envelopes)
+			if err == nil {
+				l.storageFailed(nil)
+				l.applied(from, envelopes, a)
+				return a, nil
+			}
+			if ctx.Err() == nil && attempt >= isolateAfter && !isStorage(err) {
+				return l.isolate(ctx, from, envelopes, err)
+			}
+			l.storageFailed(err)
+		} else {
+			l.storageFailed(err)
+		}
+		if !wait.sleep(ctx) {
+			return store.Applied{}, context.Cause(ctx)
+		}
+	}
+}
+
+func isStorage(err error) bool {
+	var s *store.StorageError
+	return errors.As(err, &s)
+}
+
+// isolate applies the changesets one by one, so that the one that the store
+// cannot even refuse does not hold up the others; that one is quarantined, and
+// stays missing, so that it is asked for again later.
+func (l *link) isolate(ctx context.Context, from branch.ID, envelopes []changeset.Envelope, cause error) (sum store.Applied, err error) {
+	if len(envelopes) == 1 {
+		l.quarantined(Evidence{From: from, Dot: envelopes[0].Dot, Error: cause.Error()}, envelopes[0].Body)
+		return sum, nil
+	}
+	for i := range envelopes {
+		a, err := l.apply(ctx, from, envelopes[i:i+1])
+		if err != nil {
+			return sum, err
+		}
+		sum.Applied += a.Applied
+		sum.Duplicate += a.Duplicate
+		sum.Pending += a.Pending
+		sum.Rejected = append(sum.Rejected, a.Rejected...)
+	}
+	return sum, nil
+}
+
+// applied counts what the store made of changesets, and keeps evidence of what
+// it refused.
+func (l *link) applied(from branch.ID, envelopes []changeset.Envelope, a store.Applied) {
+	name := l.cfg.Name
+	l.metrics.applied.WithLabelValues(name).Add(float64(a.Applied))
+	l.metrics.duplicate.WithLabelValues(name).Add(float64(a.Duplicate))
+	l.metrics.held.WithLabelValues(name).Add(float64(a.Pending))
+	l.metrics.refused.WithLabelValues(name).Add(float64(len(a.Rejected)))
+	for _, rejection := range a.Rejected {
+		l.rejected(from, rejection, bodyOf(envelopes, rejection.Dot))
+	}
+	l.r.wake()
+}
+
+func bodyOf(envelopes []changeset.Envelope, d branch.Dot) []byte {
+	for _, e := range envelopes {
+		if e.Dot == d {
+			return e.Body
+		}
+	}
+	return nil
+}
+
+func (l *link) rejected(from branch.ID, rejection store.Rejection, body []byte) {
+	l.quarantined(Evidence{From: from, Dot: rejection.Dot, Error: rejection.Err.Error()}, body)
+	var fork *store.ForkError
+	if errors.As(rejection.Err, &fork) && rejection.Dot.Branch == l.store.Branch() {
+		l.r.forked(rejection.Dot)
+	}
+}
+
+func (l *link) quarantined(e Evidence, body []byte) {
+	e.Time, e.Link = time.Now(), l.cfg.Name
+	l.metrics.quarantined.WithLabelValues(l.cfg.Name).Inc()
+	l.r.quarantine.add(e, body)
+}

@@ -1,0 +1,122 @@
+package replication
+
+import (
+	"fmt"
+	"time"
+
+	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/nodestatus"
+)
+
+// twinSilence is how many beacon intervals another process with our branch id
+// must be silent before it counts as gone.
+const twinSilence = 6
+
+// refusal says why writes are refused. The zero refusal refuses nothing.
+type refusal struct {
+	Reason  nodestatus.Reason
+	Message string
+}
+
+// safety decides whether this node may issue changesets. It holds what has
+// been learned of the node's own branch; it does no I/O and has no clock.
+type safety struct {
+	own     branch.ID
+	session string
+	// every is the beacon interval.
+	every time.Duration
+
+	// bootstrapped is the store's durable flag, discovered whether a discovery
+	// has ended since the start, head the store's own sequence.
+	bootstrapped, discovered bool
+	head                     uint64
+	// claimed is the highest own sequence a peer says it has, mark the highest
+	// one that was ever beyond the head: durable until accepted.
+	claimed, mark uint64
+	// twin is another live process with this branch id.
+	twin twin
+	// forked is set when two changesets with one dot of our branch were seen.
+	forked string
+}
+
+// twin is what is known of another process that uses our branch id.
+type twin struct {
+	session, incarnation string
+	count                uint64
+	seen                 time.Time
+	// sure after a second beacon: the first may have been under way when our
+	// own former process ended.
+	sure bool
+}
+
+// claim records that some peer has own changesets up to seq.
+func (s *safety) claim(seq uint64) { s.claimed = max(s.claimed, seq) }
+
+// toMark returns the mark that must be made durable before anything else is
+// learned of the own branch, and whether it is news.
+func (s *safety) toMark() (uint64, bool) {
+	want := s.mark
+	if s.claimed > s.head {
+		want = max(want, s.claimed)
+	}
+	if !s.bootstrapped && s.head > 0 {
+		want = max(want, s.head) // a store that never wrote has learned its own branch back
+	}
+	return want, want > s.mark
+}
+
+// heardOwn records a beacon that carries our branch id and says whether it
+// comes from another process, and whether that is certain for the first time.
+func (s *safety) heardOwn(now time.Time, b Beacon) (other, alarm bool) {
+	if b.Session == s.session {
+		return false, false
+	}
+	t := &s.twin
+	if t.session != b.Session {
+		*t = twin{session: b.Session, incarnation: b.Incarnation, count: b.Count, seen: now}
+		return true, false
+	}
+	if b.Count == t.count {
+		return true, false
+	}
+	alarm = !t.sure
+	t.count, t.seen, t.sure = b.Count, now, true
+	return true, alarm
+}
+
+func (s *safety) twinLives(now time.Time) bool {
+	return s.twin.sure && now.Before(s.twinGone())
+}
+
+// twinGone is when the other process counts as gone.
+func (s *safety) twinGone() time.Time {
+	return s.twin.seen.Add(max(twinSilence*s.every, minSilence))
+}
+
+// judge returns why writes must be refused now.
+func (s *safety) judge(now time.Time) refusal {
+	switch {
+	case s.forked != "":
+		return refusal{nodestatus.ReasonBranchInUse, fmt.Sprintf(
+			"two different changesets of branch %s exist under one dot (%s): two writers have used this branch id. "+
+				"Writes are refused for good: give this node a new branch id", s.own, s.forked)}
+	case s.twinLives(now):
+		return refusal{nodestatus.ReasonBranchInUse, fmt.Sprintf(
+			"another running process uses branch id %s (incarnation %s). Writes are refused on both: stop one of the two, "+
+				"and give it a branch id of its own", s.own, s.twin.incarnation)}
+	case s.claimed > s.head:
+		return refusal{nodestatus.ReasonBranchAhead, fmt.Sprintf(
+			"peers hold changesets of branch %s up to %d, this store only up to %d: its volume was lost, replaced or restored. "+
+				"Writes are refused while the missing ones are fetched", s.own, s.claimed, s.head)}
+	case s.mark > 0:
+		return refusal{nodestatus.ReasonBranchAhead, fmt.Sprintf(
+			"the volume of branch %s was lost, replaced or restored. What peers hold of it (up to %d) has been fetched, but it may have "+
+				"held more that nobody received. Give this node a new branch id (in Kubernetes: delete its VesperNode and let the cluster "+
+				"make another), or accept the branch if nothing more was written", s.own, s.head)}
+	case !s.bootstrapped && !s.discovered:
+		return refusal{nodestatus.ReasonCatchingUp, fmt.Sprintf(
+			"this store is new and has not yet asked its peers whether branch %s was in use before: it takes writes once it has "+
+				"been subscribed to its channel for the discovery window", s.own)}
+	}
+	return refusal{}
+}

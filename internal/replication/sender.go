@@ -1,0 +1,335 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/store"
+)
+
+// maxSkipAge is how late the cursor is made durable when it only passed over
+// what is not ours to publish: sending that again costs nothing but a read.
+const maxSkipAge = 30 * time.Second
+
+// sender publishes what the store's feed holds beyond the durable cursor.
+type sender struct {
+	l *link
+
+	mu sync.Mutex
+	// next is the feed position up to which everything is handed to the broker,
+	// confirmed the one up to which it is confirmed.
+	next, confirmed uint64
+	// empty counts the times that the feed had nothing beyond next.
+	empty uint64
+	// moved is closed and replaced when any of the above changes.
+	moved chan struct{}
+	// look makes the packer read the feed again.
+	look chan struct{}
+}
+
+func newSender(l *link) *sender {
+	return &sender{l: l, moved: make(chan struct{}), look: make(chan struct{}, 1)}
+}
+
+// flight is a message that the broker has not confirmed, or, without a
+// confirmation, a stretch of the feed that is not ours to publish.
+type flight struct {
+	upTo              uint64
+	confirmation      Confirmation
+	changesets, bytes int
+}
+
+// run publishes while the link is up, until ctx ends. After any error it starts
+// again from the durable cursor.
+func (s *sender) run(ctx context.Context) {
+	wait := newBackoff(s.l.o)
+	for {
+		up, cancel, err := s.l.waitUp(ctx)
+		if err != nil {
+			return
+		}
+		progress, err := s.session(up)
+		lost := up.Err() != nil
+		cancel()
+		if progress {
+			wait.reset()
+		}
+		if lost {
+			continue // the link is down, or ctx has ended
+		}
+		s.l.noteError(fmt.Errorf("publishing: %w", err))
+		s.l.log.Warn("Stopped publishing, trying again from the cursor", slog.Any("error", err))
+		wait.sleep(ctx)
+	}
+}
+
+// session publishes from the durable cursor until something fails. progress is
+// true when the broker confirmed anything.
+func (s *sender) session(ctx context.Context) (progress bool, err error) {
+	cursor, err := s.l.store.Cursor(s.l.cfg.Name)
+	if err != nil {
+		return false, fmt.Errorf("reading the cursor: %w", err)
+	}
+	s.set(func() { s.next, s.confirmed = cursor, cursor })
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	flights := make(chan flight, s.l.o.Window)
+	var confirmer sync.WaitGroup
+	confirmer.Go(func() {
+		if err := s.confirm(ctx, cursor, flights); err != nil {
+			cancel(err)
+		}
+	})
+	err = s.pack(ctx, cursor, flights)
+	cancel(err)
+	confirmer.Wait()
+	_, confirmed := s.position()
+	return confirmed > cursor, context.Cause(ctx)
+}
+
+func (s *sender) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+func (s *sender) position() (next, confirmed uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next, s.confirmed
+}
+
+// pack reads the feed, packs and publishes. It returns only with an error.
+func (s *sender) pack(ctx context.Context, next uint64, flights chan<- flight) error {
+	for {
+		changed := s.l.store.Changed()
+		entries, err := s.l.store.Feed(ctx, next, s.l.o.FlushBytes)
+		if err != nil {
+			return fmt.Errorf("reading the feed after position %d: %w", next, err)
+		}
+		if len(entries) == 0 {
+			s.set(func() { s.empty++ })
+			if err := s.waitForMore(ctx, changed); err != nil {
+				return err
+			}
+			continue
+		}
+		if entries, err = s.gather(ctx, next, entries); err != nil {
+			return err
+		}
+		f, err := s.publish(ctx, entries)
+		if err != nil {
+			return err
+		}
+		next = f.upTo
+		s.set(func() { s.next = next })
+		select {
+		case flights <- f:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (s *sender) waitForMore(ctx context.Context, changed <-chan struct{}) error {
+	select {
+	case <-changed:
+	case <-s.look:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// gather waits a moment for more to pack when little is there and the broker is
+// busy with what it got before. With nothing in flight it does not wait: a
+// lone write goes out at once.
+func (s *sender) gather(ctx context.Context, next uint64, entries []store.FeedEntry) ([]store.FeedEntry, error) {
+	s.mu.Lock()
+	idle, moved := s.next == s.confirmed, s.moved
+	s.mu.Unlock()
+	if idle || size(entries) >= s.l.o.FlushBytes {
+		return entries, nil
+	}
+	timer := time.NewTimer(s.l.o.FlushDelay)
+	defer timer.Stop()
+	for !idle {
+		select {
+		case <-timer.C:
+			idle = true
+		case <-moved:
+			s.mu.Lock()
+			idle, moved = s.next == s.confirmed, s.moved
+			s.mu.Unlock()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	entries, err := s.l.store.Feed(ctx, next, s.l.o.FlushBytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading the feed after position %d: %w", next, err)
+	}
+	return entries, nil
+}
+
+func size(entries []store.FeedEntry) (n int) {
+	for _, e := range entries {
+		n += len(e.Envelope.Body)
+	}
+	return n
+}
+
+// publish packs the entries that are ours to publish into one message.
+func (s *sender) publish(ctx context.Context, entries []store.FeedEntry) (flight, error) {
+	f := flight{upTo: entries[len(entries)-1].Pos}
+	var ours []changeset.Envelope
+	for _, e := range entries {
+		if s.l.cfg.Relay || e.Envelope.Dot.Branch == s.l.store.Branch() {
+			ours = append(ours, e.Envelope)
+		}
+	}
+	if len(ours) == 0 {
+		return f, nil
+	}
+	body, err := changeset.Pack(ours)
+	if err != nil {
+		return f, err
+	}
+	f.changesets, f.bytes = len(ours), len(body)
+	f.confirmation, err = s.l.cfg.Transport.Publish(ctx, s.l.dataTopic(), Message{
+		From: s.l.store.Branch(), ContentType: changeset.ContentType, Persistent: true, Confirm: true, Body: body,
+	})
+	if err != nil {
+		return f, fmt.Errorf("publishing %d changesets from %s: %w", len(ours), ours[0].Dot, err)
+	}
+	return f, nil
+}
+
+// confirm waits for the confirmations in order and moves the cursor over what
+// is confirmed. When it ends, it leaves the cursor durable.
+func (s *sender) confirm(ctx context.Context, durable uint64, flights <-chan flight) error {
+	c := cursorKeeper{s: s, durable: durable, at: durable}
+	defer c.flush(ctx)
+	for {
+		select {
+		case f := <-flights:
+			if err := s.await(ctx, f); err != nil {
+				return err
+			}
+			c.at, c.published = f.upTo, c.published || f.confirmation != nil
+			s.set(func() { s.confirmed = f.upTo })
+		case <-c.due():
+			if err := c.save(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *sender) await(ctx context.Context, f flight) error {
+	if f.confirmation == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.l.o.ConfirmTimeout,
+		fmt.Errorf("the broker did not confirm a message within %v", s.l.o.ConfirmTimeout))
+	defer cancel()
+	if err := f.confirmation.Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return fmt.Errorf("waiting for the broker to confirm %d changesets: %w", f.changesets, err)
+	}
+	s.l.metrics.published.WithLabelValues(s.l.cfg.Name).Add(float64(f.changesets))
+	s.l.metrics.publishedBytes.WithLabelValues(s.l.cfg.Name).Add(float64(f.bytes))
+	return nil
+}
+
+// cursorKeeper makes the cursor durable now and then: each time costs a commit,
+// and what a crash makes us send again costs little.
+type cursorKeeper struct {
+	s *sender
+	// durable is the cursor in the store, at the one that is confirmed.
+	durable, at uint64
+	// published is true when a message was confirmed since.
+	published bool
+	timer     *time.Timer
+	soon      bool
+}
+
+// due is a channel that fires when the cursor is to be saved; nil when it is saved.
+func (c *cursorKeeper) due() <-chan time.Time {
+	if c.at == c.durable {
+		return nil
+	}
+	if c.timer == nil || c.published && !c.soon {
+		c.stop()
+		wait := maxSkipAge
+		if c.published {
+			wait = c.s.l.o.CursorInterval
+		}
+		c.timer, c.soon = time.NewTimer(wait), c.published
+	}
+	return c.timer.C
+}
+
+func (c *cursorKeeper) stop() {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.timer = nil
+}
+
+func (c *cursorKeeper) save(ctx context.Context) error {
+	c.stop()
+	if c.at == c.durable {
+		return nil
+	}
+	if err := c.s.l.store.SetCursor(ctx, c.s.l.cfg.Name, c.at); err != nil {
+		return fmt.Errorf("saving the cursor %d: %w", c.at, err)
+	}
+	c.durable, c.published = c.at, false
+	return nil
+}
+
+// flush saves the cursor at the end, also when ctx has ended.
+func (c *cursorKeeper) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer cancel()
+	if err := c.save(ctx); err != nil {
+		c.s.l.log.Warn("Could not save the cursor; some changesets will be sent again", slog.Any("error", err))
+	}
+}
+
+const flushTimeout = 5 * time.Second
+
+// drain waits until everything the feed had when it was called is confirmed.
+func (s *sender) drain(ctx context.Context) error {
+	s.mu.Lock()
+	seen := s.empty
+	s.mu.Unlock()
+	select {
+	case s.look <- struct{}{}:
+	default:
+	}
+	for {
+		s.mu.Lock()
+		done, moved := s.empty > seen && s.next == s.confirmed, s.moved
+		s.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
