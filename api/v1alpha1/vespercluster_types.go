@@ -32,9 +32,9 @@ type VesperClusterSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="channel cannot change: its changesets would never reach nodes on the old one; make a new cluster"
 	Channel string `json:"channel,omitempty"`
 
-	// trunkID is the lowest branch id of the whole system. Default: branchIDs.from
-	// as it was when the cluster was made (0A without a range). Clusters that
-	// share a channel must all have the same. Cannot change.
+	// trunkID is the lowest branch id of the whole system. Default: the lowest
+	// there is (0A), whatever the range, so that clusters which share a channel
+	// agree: they must all have the same. Cannot change.
 	// +optional
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=6
@@ -179,7 +179,7 @@ type VesperClusterStatus struct {
 
 // BranchLedger records which branch ids were given out.
 type BranchLedger struct {
-	// trunkID of the system, decided when the first id was given out.
+	// trunkID of the system.
 	// +optional
 	// +kubebuilder:validation:MaxLength=6
 	TrunkID string `json:"trunkID,omitempty"`
@@ -214,8 +214,8 @@ type BranchAssignment struct {
 	// +kubebuilder:validation:MaxLength=16
 	Group string `json:"group"`
 
-	// started is true once the node existed. From then on the id stands and
-	// falls with the node's volume.
+	// started is true once the VesperNode was seen. Only then does it get a
+	// volume and a pod; from then on the id stands and falls with the volume.
 	// +optional
 	Started bool `json:"started,omitempty"`
 }

@@ -11,8 +11,8 @@ type BranchAssignmentApplyConfiguration struct {
 	ID *string `json:"id,omitempty"`
 	// group that the node belongs to.
 	Group *string `json:"group,omitempty"`
-	// started is true once the node existed. From then on the id stands and
-	// falls with the node's volume.
+	// started is true once the VesperNode was seen. Only then does it get a
+	// volume and a pod; from then on the id stands and falls with the volume.
 	Started *bool `json:"started,omitempty"`
 }
 

@@ -7,7 +7,7 @@ package v1alpha1
 //
 // BranchLedger records which branch ids were given out.
 type BranchLedgerApplyConfiguration struct {
-	// trunkID of the system, decided when the first id was given out.
+	// trunkID of the system.
 	TrunkID *string `json:"trunkID,omitempty"`
 	// lastBranchID is the highest id that was ever given out or seen in use. No
 	// id up to it is given out again.

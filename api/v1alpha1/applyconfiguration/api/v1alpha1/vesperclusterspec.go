@@ -21,9 +21,9 @@ type VesperClusterSpecApplyConfiguration struct {
 	// channel is the topic that changesets are broadcast on. Nodes on one
 	// channel of one broker are one system. Default: VESPER_DATA. Cannot change.
 	Channel *string `json:"channel,omitempty"`
-	// trunkID is the lowest branch id of the whole system. Default: branchIDs.from
-	// as it was when the cluster was made (0A without a range). Clusters that
-	// share a channel must all have the same. Cannot change.
+	// trunkID is the lowest branch id of the whole system. Default: the lowest
+	// there is (0A), whatever the range, so that clusters which share a channel
+	// agree: they must all have the same. Cannot change.
 	TrunkID *string `json:"trunkID,omitempty"`
 	// branchIDs says which ids nodes of this cluster get.
 	BranchIDs *BranchIDRangeApplyConfiguration `json:"branchIDs,omitempty"`

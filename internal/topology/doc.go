@@ -1,0 +1,198 @@
+// Package topology is the planner: from what a cluster should be and all that
+// exists of it, to the nodes that should exist, each with its branch id. It
+// knows no Kubernetes client and no clock: the same State always gives the same
+// Plan, and a Plan that was carried out gives one that asks for nothing.
+//
+// The rules that keep promise 2 (no two writers ever share a branch id):
+//
+//   - Ids are given out in strictly ascending order, above everything that was
+//     ever recorded or is seen in use, and are never given out twice.
+//   - An id is in Plan.Ledger, which the caller records first, before any node
+//     that could use it is made.
+//   - A node that exists may write only once the ledger says that its id has
+//     started, so an id that was recorded and whose node never came to be is free.
+//   - The ledger, the nodes and the volumes each carry the ids. What one or two
+//     of them have lost is restored from the rest.
+//   - An id whose node has once existed stands and falls with the node's volume:
+//     without it the id is retired and the replacement gets a fresh one.
+package topology
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"vesperdb.io/vesper/internal/branch"
+)
+
+// Range is the ids from From to To, both included and of one width.
+type Range struct{ From, To branch.ID }
+
+// NewRange returns the range of ids of a width; an empty from or to means the
+// lowest or highest id of that width.
+func NewRange(width int, from, to branch.ID) Range {
+	if from == "" {
+		from = branch.First(width)
+	}
+	if to == "" {
+		to = branch.Last(width)
+	}
+	return Range{From: from, To: to}
+}
+
+// Contains reports whether id is in the range.
+func (r Range) Contains(id branch.ID) bool { return r.From <= id && id <= r.To }
+
+// Meets reports whether some id is in both ranges. Ids of different widths
+// cannot be used together at all: such ranges always meet.
+func (r Range) Meets(s Range) bool {
+	return r.From.Width() != s.From.Width() || r.From <= s.To && s.From <= r.To
+}
+
+// String writes the range for people: "0A to ZZ", or one id.
+func (r Range) String() string {
+	if r.From == r.To {
+		return string(r.From)
+	}
+	return fmt.Sprintf("%s to %s", r.From, r.To)
+}
+
+// Ledger is the record of the ids of one cluster.
+type Ledger struct {
+	// Trunk is the lowest id of the system.
+	Trunk branch.ID
+	// Last is the highest id that was ever given out or seen in use.
+	Last branch.ID
+	// Retired counts the ids that were given out and are not in use any more.
+	Retired int64
+	// Assigned are the ids in use, ascending.
+	Assigned []Assignment
+}
+
+// Assignment is one id in use. Started is true once its node or volume was seen;
+// the node has no volume and no process before that is recorded.
+type Assignment struct {
+	ID      branch.ID
+	Group   string
+	Started bool
+}
+
+// Identity orders objects by age, the same for every observer.
+type Identity struct {
+	// Kind and Name are for messages.
+	Kind, Name string
+	Created    time.Time
+	UID        string
+}
+
+// Before reports whether i is older than j: by time of creation, then UID.
+func (i Identity) Before(j Identity) bool {
+	if !i.Created.Equal(j.Created) {
+		return i.Created.Before(j.Created)
+	}
+	return i.UID < j.UID
+}
+
+// Neighbor is somebody else who writes on the same broker and channel: another
+// cluster, or a node made by hand.
+type Neighbor struct {
+	Identity
+	// Range is what it may give out; a node's own id alone.
+	Range Range
+	Trunk branch.ID
+	// Used are the ids it has given out, in its range or not.
+	Used []branch.ID
+}
+
+// Group is a number of like nodes.
+type Group struct {
+	Name     string
+	Replicas int
+}
+
+// Cluster is what should be.
+type Cluster struct {
+	Identity
+	Range  Range
+	Trunk  branch.ID
+	Groups []Group
+}
+
+// Node is a node of the cluster that exists. Leaving: it is being deleted.
+type Node struct {
+	Name    string
+	ID      branch.ID
+	Trunk   branch.ID
+	Group   string
+	Leaving bool
+}
+
+// Volume is a volume claim of the cluster that exists. Retired: it is marked as
+// one whose id must not write any more. Leaving: it is being deleted.
+type Volume struct {
+	Name    string
+	ID      branch.ID
+	Trunk   branch.ID
+	Group   string
+	Retired bool
+	Leaving bool
+}
+
+// State is all that a plan depends on.
+type State struct {
+	Cluster   Cluster
+	Ledger    Ledger
+	Nodes     []Node
+	Volumes   []Volume
+	Neighbors []Neighbor
+}
+
+// Member is a node that should exist.
+type Member struct {
+	Name  string
+	ID    branch.ID
+	Trunk branch.ID
+	Group string
+	// New is true when the node does not exist yet.
+	New bool
+}
+
+// Reason says why a plan holds something back.
+type Reason string
+
+const (
+	// ChannelShared: a neighbor's range meets the cluster's, and it was there first.
+	ChannelShared Reason = "ChannelShared"
+	// TrunkConflict: something that exists has another trunk id.
+	TrunkConflict Reason = "TrunkConflict"
+	// Exhausted: the range has too few ids left.
+	Exhausted Reason = "BranchIDsExhausted"
+)
+
+// Refusal says what is held back, why, and what a person can do.
+type Refusal struct {
+	Reason  Reason
+	Message string
+}
+
+// Plan is what to do, in this order: record Ledger, mark the volumes of Retire,
+// delete the nodes of Remove, make or correct the nodes of Members.
+type Plan struct {
+	Ledger Ledger
+	// Members are the nodes that should exist and may be applied now, ascending by id.
+	Members []Member
+	// Remove names nodes whose ids are retired, ascending.
+	Remove []string
+	// Retire names volumes whose ids are retired, ascending.
+	Retire []string
+	// Refusal is set when something is held back. What runs goes on.
+	Refusal *Refusal
+}
+
+// NodeName is the name of the node with an id: unique for ever, as the id is.
+func NodeName(cluster, group string, id branch.ID) string {
+	return cluster + "-" + group + "-" + strings.ToLower(string(id))
+}
+
+// VolumeName is the name of the volume claim of a node.
+func VolumeName(node string) string { return "data-" + node }

@@ -1,0 +1,226 @@
+package topology
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"vesperdb.io/vesper/internal/branch"
+)
+
+// world is a cluster in an imaginary Kubernetes: what plans did to it and what
+// people and accidents did.
+type world struct {
+	t       *rapid.T
+	cluster Cluster
+	ledger  Ledger
+	nodes   map[branch.ID]Node
+	volumes map[branch.ID]Volume
+	// lost volumes leave their id in ever.
+	ever map[branch.ID]bool
+	// written is every id that a node ever wrote under, with the number of
+	// volumes it had.
+	written map[branch.ID]int
+	high    branch.ID
+}
+
+func newWorld(t *rapid.T) *world {
+	width := rapid.IntRange(2, 3).Draw(t, "width")
+	from := branch.First(width)
+	for range rapid.IntRange(0, 3).Draw(t, "skip") {
+		from, _ = from.Next()
+	}
+	return &world{t: t, nodes: map[branch.ID]Node{}, volumes: map[branch.ID]Volume{}, ever: map[branch.ID]bool{}, written: map[branch.ID]int{},
+		cluster: Cluster{Identity: Identity{Kind: "VesperCluster", Name: "shop", UID: "1"}, Range: NewRange(width, from, ""), Trunk: branch.First(width),
+			Groups: []Group{{Name: "core", Replicas: 2}, {Name: "edge", Replicas: 1}}}}
+}
+
+func (w *world) state() State {
+	return State{Cluster: w.cluster, Ledger: w.ledger, Nodes: slices.Collect(maps.Values(w.nodes)), Volumes: slices.Collect(maps.Values(w.volumes))}
+}
+
+// pass plans and carries the plan out up to the k-th step, as an operator that
+// dies in between.
+func (w *world) pass(k int) Plan {
+	p := Make(w.state())
+	w.check(p)
+	if k--; k < 0 {
+		return p
+	}
+	w.ledger = p.Ledger
+	for _, name := range p.Retire {
+		if k--; k < 0 {
+			return p
+		}
+		w.mark(name)
+	}
+	for _, name := range p.Remove {
+		if k--; k < 0 {
+			return p
+		}
+		maps.DeleteFunc(w.nodes, func(_ branch.ID, n Node) bool { return n.Name == name })
+	}
+	for _, m := range p.Members {
+		if k--; k < 0 {
+			return p
+		}
+		w.run(m)
+	}
+	return p
+}
+
+func (w *world) mark(name string) {
+	for id, v := range w.volumes {
+		if v.Name == name {
+			v.Retired = true
+			w.volumes[id] = v
+		}
+	}
+}
+
+// run makes the node of a member and, as the node's controller would, its
+// volume once the ledger says that the node has started.
+func (w *world) run(m Member) {
+	i := slices.IndexFunc(w.ledger.Assigned, func(a Assignment) bool { return a.ID == m.ID })
+	if i < 0 {
+		w.t.Fatalf("node %s is made before its id is recorded", m.Name)
+	}
+	if _, exists := w.nodes[m.ID]; !exists {
+		w.nodes[m.ID] = Node{Name: m.Name, ID: m.ID, Trunk: m.Trunk, Group: m.Group}
+	}
+	if !w.ledger.Assigned[i].Started {
+		return
+	}
+	if v, exists := w.volumes[m.ID]; exists {
+		if v.Retired {
+			w.t.Fatalf("node %s runs on a retired volume", m.Name)
+		}
+		return
+	}
+	if w.written[m.ID]++; w.written[m.ID] > 1 {
+		w.t.Fatalf("id %s writes on a second, new volume", m.ID)
+	}
+	w.volumes[m.ID] = Volume{Name: VolumeName(m.Name), ID: m.ID, Trunk: m.Trunk, Group: m.Group}
+}
+
+// check asserts what holds of every plan.
+func (w *world) check(p Plan) {
+	seen := map[branch.ID]bool{}
+	for _, a := range p.Ledger.Assigned {
+		if seen[a.ID] {
+			w.t.Fatalf("id %s is assigned twice", a.ID)
+		}
+		seen[a.ID] = true
+		if a.ID.Width() != w.cluster.Range.From.Width() || a.ID < w.cluster.Trunk {
+			w.t.Fatalf("id %s is below the trunk %s or of another width", a.ID, w.cluster.Trunk)
+		}
+		if !w.ever[a.ID] && a.ID <= w.high {
+			w.t.Fatalf("fresh id %s is not above %s, the highest so far", a.ID, w.high)
+		}
+		if a.ID > p.Ledger.Last {
+			w.t.Fatalf("id %s is above the recorded high-water mark %s", a.ID, p.Ledger.Last)
+		}
+	}
+	for _, a := range p.Ledger.Assigned {
+		w.ever[a.ID] = true
+		w.high = max(w.high, a.ID)
+	}
+	for _, m := range p.Members {
+		if !seen[m.ID] || m.Name != NodeName("shop", m.Group, m.ID) {
+			w.t.Fatalf("member %+v is not in the ledger of its own plan, or misnamed", m)
+		}
+	}
+}
+
+// settle runs whole passes until one changes nothing.
+func (w *world) settle() {
+	for range 5 {
+		before := story(Make(w.state()))
+		w.pass(1 << 20)
+		if p := Make(w.state()); story(p) == before && len(p.Remove)+len(p.Retire) == 0 && !slices.ContainsFunc(p.Members, func(m Member) bool { return m.New }) {
+			return
+		}
+	}
+	w.t.Fatalf("plans do not settle: %s", story(Make(w.state())))
+}
+
+func (w *world) accident(kind string) {
+	pick := func(ids []branch.ID) branch.ID { return rapid.SampledFrom(ids).Draw(w.t, "id") }
+	running, kept := slices.Sorted(maps.Keys(w.nodes)), slices.Sorted(maps.Keys(w.volumes))
+	switch {
+	case kind == "scale":
+		w.cluster.Groups[rapid.IntRange(0, len(w.cluster.Groups)-1).Draw(w.t, "group")].Replicas = rapid.IntRange(0, 4).Draw(w.t, "replicas")
+	case kind == "delete node" && len(running) > 0:
+		delete(w.nodes, pick(running))
+	case kind == "delete node and volume" && len(running) > 0:
+		id := pick(running)
+		delete(w.nodes, id)
+		delete(w.volumes, id)
+	case kind == "delete kept volume" && len(kept) > 0:
+		if id := pick(kept); w.nodes[id].Name == "" {
+			delete(w.volumes, id)
+		}
+	}
+}
+
+// TestNoIDIsEverUsedTwice walks at random through scalings, deletions and an
+// operator that dies anywhere in a pass.
+func TestNoIDIsEverUsedTwice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+			w.accident(rapid.SampledFrom([]string{"scale", "delete node", "delete node and volume", "delete kept volume", "none"}).Draw(t, "accident"))
+			w.pass(rapid.IntRange(0, 12).Draw(t, "steps done"))
+		}
+		w.settle()
+	})
+}
+
+// TestAnyTwoOfTheThreeCopiesCanBeLost runs a cluster to rest, takes away the
+// status and all nodes, or all but the status, and wants the same ids back and
+// only higher ones given out.
+func TestAnyTwoOfTheThreeCopiesCanBeLost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		for range rapid.IntRange(1, 8).Draw(t, "steps") {
+			w.accident(rapid.SampledFrom([]string{"scale", "delete node and volume"}).Draw(t, "accident"))
+			w.settle()
+		}
+		before := story(Make(w.state()))
+		switch rapid.SampledFrom([]string{"status", "status and nodes", "nodes"}).Draw(t, "lost") {
+		case "status":
+			w.ledger = Ledger{}
+		case "status and nodes":
+			w.ledger, w.nodes = Ledger{}, map[branch.ID]Node{}
+		case "nodes":
+			w.nodes = map[branch.ID]Node{}
+		}
+		w.settle()
+		if after := story(Make(w.state())); members(after) != members(before) {
+			t.Fatalf("restored to %s, was %s", after, before)
+		}
+	})
+}
+
+func members(story string) string { return story[strings.Index(story, "|"):] }
+
+// TestAPlanIsAFunctionOfItsState shuffles what the plan is made from.
+func TestAPlanIsAFunctionOfItsState(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		for range rapid.IntRange(0, 6).Draw(t, "steps") {
+			w.accident("scale")
+			w.pass(rapid.IntRange(0, 9).Draw(t, "steps done"))
+		}
+		state := w.state()
+		want := story(Make(state))
+		state.Nodes = rapid.Permutation(state.Nodes).Draw(t, "nodes")
+		state.Volumes = rapid.Permutation(state.Volumes).Draw(t, "volumes")
+		if got := story(Make(state)); got != want {
+			t.Fatalf("plan is %s, was %s", got, want)
+		}
+	})
+}

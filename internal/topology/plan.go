@@ -1,0 +1,249 @@
+package topology
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"vesperdb.io/vesper/internal/branch"
+)
+
+// Make plans. It never fails: what cannot be done is left out and named in the
+// plan's Refusal.
+func Make(s State) Plan {
+	p := newPlanner(s)
+	p.restore()
+	p.retireLost()
+	p.scaleDown()
+	p.refusal = p.refuse()
+	if p.refusal == nil {
+		p.allocate()
+	}
+	return p.plan()
+}
+
+// planner is a Plan in the making.
+type planner struct {
+	State
+	// fresh: the ledger holds nothing, because it is new or was lost.
+	fresh    bool
+	ledger   Ledger
+	assigned map[branch.ID]Assignment
+	nodes    map[branch.ID]Node
+	volumes  map[branch.ID]Volume
+	refusal  *Refusal
+}
+
+func newPlanner(s State) *planner {
+	p := &planner{
+		State:    s,
+		fresh:    s.Ledger.Last == "" && len(s.Ledger.Assigned) == 0,
+		ledger:   Ledger{Trunk: s.Cluster.Trunk, Last: s.Ledger.Last, Retired: s.Ledger.Retired},
+		assigned: map[branch.ID]Assignment{},
+		nodes:    map[branch.ID]Node{},
+		volumes:  map[branch.ID]Volume{},
+	}
+	for _, a := range s.Ledger.Assigned {
+		p.assigned[a.ID] = a
+		p.ledger.Last = max(p.ledger.Last, a.ID)
+	}
+	for _, n := range s.Nodes {
+		p.nodes[n.ID] = n
+	}
+	for _, v := range s.Volumes {
+		if p.rightName(v) {
+			p.volumes[v.ID] = v
+		}
+	}
+	return p
+}
+
+// rightName reports whether a volume is where its id's node would look for it.
+// One that is not (a copy, a renamed restore) only shows that its id was used.
+func (p *planner) rightName(v Volume) bool {
+	return v.Name == VolumeName(NodeName(p.Cluster.Name, v.Group, v.ID))
+}
+
+// restore completes the ledger from the nodes and volumes that exist. An id
+// that the ledger covers and does not list was retired, and stays so.
+func (p *planner) restore() {
+	for _, n := range p.Nodes {
+		if !p.start(n.ID) && !p.covered(n.ID) {
+			p.assigned[n.ID] = Assignment{ID: n.ID, Group: n.Group, Started: true}
+		}
+		p.ledger.Last = max(p.ledger.Last, n.ID)
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.volumes)) {
+		if !p.start(id) && p.adoptable(p.volumes[id]) {
+			p.assigned[id] = Assignment{ID: id, Group: p.volumes[id].Group, Started: true}
+		}
+	}
+	for _, v := range p.Volumes {
+		p.ledger.Last = max(p.ledger.Last, v.ID)
+	}
+}
+
+// start notes that the node of an assigned id has existed; false when the id is
+// not assigned.
+func (p *planner) start(id branch.ID) bool {
+	a, known := p.assigned[id]
+	if known {
+		a.Started = true
+		p.assigned[id] = a
+	}
+	return known
+}
+
+// covered reports whether the recorded ledger has decided about an id.
+func (p *planner) covered(id branch.ID) bool { return !p.fresh && id <= p.Ledger.Last }
+
+// adoptable reports whether a kept volume may become a node again.
+func (p *planner) adoptable(v Volume) bool {
+	return !p.covered(v.ID) && !v.Retired && !v.Leaving && len(p.group(v.Group)) < p.replicas(v.Group)
+}
+
+// retireLost retires each id whose node once existed and that now has neither
+// node nor volume, or whose volume is marked as retired.
+func (p *planner) retireLost() {
+	for id, a := range p.assigned {
+		_, running := p.nodes[id]
+		volume, kept := p.volumes[id]
+		if a.Started && !running && (!kept || volume.Retired || volume.Leaving) {
+			p.retire(id)
+		}
+	}
+}
+
+func (p *planner) retire(id branch.ID) {
+	delete(p.assigned, id)
+	p.ledger.Retired++
+}
+
+// scaleDown retires the newest ids of groups that have too many, and all of
+// groups that are gone.
+func (p *planner) scaleDown() {
+	counts := map[string]int{}
+	for _, id := range p.ids() {
+		group := p.assigned[id].Group
+		if counts[group]++; counts[group] > p.replicas(group) {
+			p.retire(id)
+		}
+	}
+}
+
+// allocate gives fresh ids to groups that have too few.
+func (p *planner) allocate() {
+	taken := map[branch.ID]bool{}
+	for _, n := range p.Neighbors {
+		for _, id := range n.Used {
+			taken[id] = true
+		}
+	}
+	missing := 0
+	for _, group := range p.Cluster.Groups {
+		for have := len(p.group(group.Name)); have < group.Replicas; have++ {
+			id, ok := p.next(taken)
+			if !ok {
+				missing += group.Replicas - have
+				break
+			}
+			p.ledger.Last = id
+			p.assigned[id] = Assignment{ID: id, Group: group.Name}
+		}
+	}
+	if missing > 0 {
+		p.refusal = p.exhausted(missing)
+	}
+}
+
+// next returns the lowest id of the range above all that were ever used.
+func (p *planner) next(taken map[branch.ID]bool) (branch.ID, bool) {
+	id := p.Cluster.Range.From
+	if p.ledger.Last >= id {
+		var ok bool
+		if id, ok = p.ledger.Last.Next(); !ok {
+			return "", false
+		}
+	}
+	for taken[id] {
+		var ok bool
+		if id, ok = id.Next(); !ok {
+			return "", false
+		}
+	}
+	return id, p.Cluster.Range.Contains(id)
+}
+
+func (p *planner) exhausted(missing int) *Refusal {
+	remedy := "raise spec.branchIDs.to"
+	if p.Cluster.Range.To == branch.Last(p.Cluster.Range.To.Width()) {
+		remedy = "make a new cluster with a larger spec.branchIDs.width and copy the data"
+	}
+	return &Refusal{Reason: Exhausted, Message: fmt.Sprintf(
+		"%d more nodes are asked for and the branch ids %s are used up (the last one given out is %s; none is ever used twice): %s, or lower the replicas",
+		missing, p.Cluster.Range, p.ledger.Last, remedy)}
+}
+
+// plan writes down what was decided.
+func (p *planner) plan() Plan {
+	out := Plan{Ledger: p.ledger, Refusal: p.refusal}
+	for _, id := range p.ids() {
+		out.Ledger.Assigned = append(out.Ledger.Assigned, p.assigned[id])
+		if node, exists := p.nodes[id]; exists && !node.Leaving || !exists && !p.held() {
+			out.Members = append(out.Members, p.member(p.assigned[id], node, exists))
+		}
+	}
+	for id, node := range p.nodes {
+		if _, wanted := p.assigned[id]; !wanted && !node.Leaving {
+			out.Remove = append(out.Remove, node.Name)
+		}
+	}
+	for id, volume := range p.volumes {
+		if _, wanted := p.assigned[id]; !wanted && !volume.Retired && !volume.Leaving {
+			out.Retire = append(out.Retire, volume.Name)
+		}
+	}
+	slices.Sort(out.Remove)
+	slices.Sort(out.Retire)
+	return out
+}
+
+// member is the node of an assignment. The trunk id of one that exists cannot
+// change, whatever the cluster's is.
+func (p *planner) member(a Assignment, node Node, exists bool) Member {
+	m := Member{Name: NodeName(p.Cluster.Name, a.Group, a.ID), ID: a.ID, Trunk: p.ledger.Trunk, Group: a.Group, New: !exists}
+	if exists && node.Trunk != "" {
+		m.Trunk = node.Trunk
+	}
+	return m
+}
+
+// held reports whether no node may be started. A used-up range only means
+// that no more ids can be given out.
+func (p *planner) held() bool { return p.refusal != nil && p.refusal.Reason != Exhausted }
+
+// ids returns the assigned ids, ascending.
+func (p *planner) ids() []branch.ID {
+	return slices.Sorted(maps.Keys(p.assigned))
+}
+
+// group returns the assigned ids of a group.
+func (p *planner) group(name string) []branch.ID {
+	var ids []branch.ID
+	for id, a := range p.assigned {
+		if a.Group == name {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// replicas returns how many nodes a group should have, 0 when there is no such group.
+func (p *planner) replicas(name string) int {
+	for _, g := range p.Cluster.Groups {
+		if g.Name == name {
+			return g.Replicas
+		}
+	}
+	return 0
+}
