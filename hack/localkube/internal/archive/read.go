@@ -32,9 +32,8 @@ type ociIndex struct {
 	} `json:"manifests"`
 }
 
-// Names returns the names of the images in an archive, as the cluster's runtime will know them: with a registry
-// (docker.io by default) and a tag (latest by default). A file that is no archive of named images is an error that
-// says what is wrong with it.
+// Names returns the names of the images in an archive as it spells them; Normalize spells them out. A file that is no
+// archive of named images is an error that says what is wrong with it.
 func Names(file string) ([]string, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -44,9 +43,6 @@ func Names(file string) ([]string, error) {
 	names, err := namesIn(f)
 	if err != nil {
 		return nil, fmt.Errorf("read the image archive %s: %w", file, err)
-	}
-	for i := range names {
-		names[i] = Normalize(names[i])
 	}
 	return names, nil
 }

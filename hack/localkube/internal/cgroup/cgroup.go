@@ -30,6 +30,9 @@ type Hierarchy struct {
 	Mount string
 	// V2 tells the unified hierarchy from one of version 1.
 	V2 bool
+	// Beside is a unified hierarchy next to those of version 1 ("hybrid"): it carries no controller and nothing is put into
+	// it, but the container runtime makes directories there that must go in the end.
+	Beside bool
 	// Controllers are the mount's options of version 1 (empty for version 2).
 	Controllers []string
 }
@@ -48,8 +51,7 @@ func Find(name string) (Tree, error) {
 	return Tree{Name: name, Hierarchies: all}, nil
 }
 
-// hierarchies reads a mounts table. Where hierarchies of version 1 carry the controllers, a unified one beside them
-// ("hybrid") holds nothing of ours and is left out.
+// hierarchies reads a mounts table: those of version 1 first, if there are any.
 func hierarchies(mounts io.Reader) []Hierarchy {
 	var v1, v2 []Hierarchy
 	for lines := bufio.NewScanner(mounts); lines.Scan(); {
@@ -64,10 +66,15 @@ func hierarchies(mounts io.Reader) []Hierarchy {
 			v2 = append(v2, Hierarchy{Mount: f[1], V2: true})
 		}
 	}
-	if len(v1) > 0 {
-		return v1
+	for i := range v2 {
+		v2[i].Beside = len(v1) > 0
 	}
-	return v2
+	return append(v1, v2...)
+}
+
+// joined are the hierarchies that processes are put into.
+func (t Tree) joined() []Hierarchy {
+	return slices.DeleteFunc(slices.Clone(t.Hierarchies), func(h Hierarchy) bool { return h.Beside })
 }
 
 // V2 reports whether the tree is in the unified hierarchy.
@@ -75,7 +82,7 @@ func (t Tree) V2() bool { return len(t.Hierarchies) > 0 && t.Hierarchies[0].V2 }
 
 // Create makes the tree's root and the leaf for the daemons. It may be called again.
 func (t Tree) Create() error {
-	for _, h := range t.Hierarchies {
+	for _, h := range t.joined() {
 		root := filepath.Join(h.Mount, t.Name)
 		if h.V2 {
 			if err := delegate(h.Mount); err != nil {
@@ -134,7 +141,7 @@ func delegate(dir string) error {
 // JoinThread moves the calling thread (version 1) or process (version 2, where a thread cannot go alone) to the daemons'
 // leaf; what it starts next begins there. The caller must hold its thread and, with version 2, be about to exec.
 func (t Tree) JoinThread() error {
-	for _, h := range t.Hierarchies {
+	for _, h := range t.joined() {
 		file, id := "tasks", unix.Gettid()
 		if h.V2 {
 			file, id = "cgroup.procs", unix.Getpid()

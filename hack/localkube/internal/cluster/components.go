@@ -74,7 +74,8 @@ func (c *Cluster) clientArgs(name string, more ...string) []string {
 func (c *Cluster) controllerManagerArgs() []string {
 	ca := c.path("pki/ca.crt")
 	return c.clientArgs("controller-manager",
-		"--cluster-cidr="+podNetwork, "--allocate-node-cidrs=true", "--service-cluster-ip-range="+serviceRange,
+		"--allocate-node-cidrs=false", // the one node's pods have a fixed range
+		"--service-cluster-ip-range="+serviceRange,
 		"--root-ca-file="+ca, "--cluster-signing-cert-file="+ca, "--cluster-signing-key-file="+c.path("pki/ca.key"),
 		"--service-account-private-key-file="+c.path("pki/sa.key"), "--use-service-account-credentials=true", "--leader-elect=false",
 	)

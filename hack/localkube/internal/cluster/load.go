@@ -54,7 +54,7 @@ func (c *Cluster) importAll(ctx context.Context, archives []string, out io.Write
 		if err != nil {
 			return err
 		}
-		if same(records[file], now) && containsAll(present, now.Names) {
+		if same(records[file], now) && containsAll(present, now.fullNames()) {
 			fmt.Fprintf(out, "%s: already loaded\n", strings.Join(now.Names, ", "))
 			continue
 		}
@@ -71,7 +71,8 @@ func (c *Cluster) importAll(ctx context.Context, archives []string, out io.Write
 	return nil
 }
 
-// importOne imports one archive and makes sure that its images are there under the names that pods will use.
+// importOne imports one archive and makes sure that its images are there under the names that pods will use: containerd
+// takes the names in an OCI layout as they are, where the kubelet asks for them spelled out.
 func (c *Cluster) importOne(ctx context.Context, file string, names []string) error {
 	if _, err := c.ctr(ctx, "images", "import", file); err != nil {
 		return fmt.Errorf("load %s: %w", file, err)
@@ -81,11 +82,27 @@ func (c *Cluster) importOne(ctx context.Context, file string, names []string) er
 		return err
 	}
 	for _, name := range names {
-		if !slices.Contains(present, name) {
-			return fmt.Errorf("load %s: containerd took the archive, but knows no image %s afterwards", file, name)
+		full := archive.Normalize(name)
+		if name != full && slices.Contains(present, name) {
+			if err := c.rename(ctx, name, full); err != nil {
+				return fmt.Errorf("load %s: %w", file, err)
+			}
+			continue
+		}
+		if !slices.Contains(present, full) {
+			return fmt.Errorf("load %s: containerd took the archive, but knows no image %s afterwards", file, full)
 		}
 	}
 	return nil
+}
+
+// rename gives an image another name.
+func (c *Cluster) rename(ctx context.Context, from, to string) error {
+	if _, err := c.ctr(ctx, "images", "tag", "--force", from, to); err != nil {
+		return err
+	}
+	_, err := c.ctr(ctx, "images", "rm", from)
+	return err
 }
 
 func (c *Cluster) imageNames(ctx context.Context) ([]string, error) {
@@ -106,6 +123,15 @@ func describe(file string) (loaded, error) {
 		return loaded{}, err
 	}
 	return loaded{Size: info.Size(), Modified: info.ModTime().UTC(), Names: names}, nil
+}
+
+// fullNames are the names by which the kubelet asks for the archive's images.
+func (l loaded) fullNames() []string {
+	full := make([]string, len(l.Names))
+	for i, name := range l.Names {
+		full[i] = archive.Normalize(name)
+	}
+	return full
 }
 
 func same(a, b loaded) bool {

@@ -19,12 +19,13 @@ func (c *Cluster) lock() (func(), error) {
 	if err := os.MkdirAll(c.RunDir, 0o755); err != nil {
 		return nil, fmt.Errorf("lock the cluster: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(c.RunDir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	path := filepath.Join(c.RunDir, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock the cluster: %w", err)
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	if errors.Is(err, unix.EWOULDBLOCK) || (err == nil && !sameFile(f, path)) { // the last one removes the file
 		_ = f.Close()
 		return nil, errors.New("another localkube up, down or load is at work: wait until it has finished")
 	}
@@ -32,7 +33,19 @@ func (c *Cluster) lock() (func(), error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("lock the cluster: %w", err)
 	}
-	return func() { _ = f.Close() }, nil
+	return func() {
+		if c.owner() == "" {
+			_ = os.RemoveAll(c.RunDir)
+		}
+		_ = f.Close()
+	}, nil
+}
+
+// sameFile reports whether an open file is still the one at path.
+func sameFile(f *os.File, path string) bool {
+	open, err1 := f.Stat()
+	named, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(open, named)
 }
 
 func (c *Cluster) ownerFile() string { return filepath.Join(c.RunDir, "owner") }

@@ -73,7 +73,7 @@ func (c *Cluster) ground(ctx context.Context) error {
 	if err := c.writeConfigs(); err != nil {
 		return err
 	}
-	if err := c.keepBinaries(); err != nil {
+	if err := errors.Join(c.keepBinaries(), c.noteTraces()); err != nil {
 		return err
 	}
 	if err := c.Cgroup.Create(); err != nil {
