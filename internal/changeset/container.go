@@ -33,7 +33,9 @@ var compressors = sync.OnceValues(func() (c struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder
 }, err error) {
-	if c.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)); err != nil {
+	// A frame of a single segment always carries its length; others leave it out below 256 bytes.
+	if c.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2),
+		zstd.WithSingleSegment(true)); err != nil {
 		return c, fmt.Errorf("preparing the compressor: %w", err)
 	}
 	c.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2),
