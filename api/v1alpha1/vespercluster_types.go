@@ -218,6 +218,12 @@ type BranchAssignment struct {
 	// volume and a pod; from then on the id stands and falls with the volume.
 	// +optional
 	Started bool `json:"started,omitempty"`
+
+	// volumeUID is the UID of the volume claim that holds the branch's data.
+	// The id cannot be used with another one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	VolumeUID string `json:"volumeUID,omitempty"`
 }
 
 // VesperCluster is a set of Vesper nodes that replicate with each other.

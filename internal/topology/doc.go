@@ -71,10 +71,12 @@ type Ledger struct {
 
 // Assignment is one id in use. Started is true once its node or volume was seen;
 // the node has no volume and no process before that is recorded.
+// VolumeUID is that of the volume that holds its data, once there is one.
 type Assignment struct {
-	ID      branch.ID
-	Group   string
-	Started bool
+	ID        branch.ID
+	Group     string
+	Started   bool
+	VolumeUID string
 }
 
 // Identity orders objects by age, the same for every observer.
@@ -131,6 +133,7 @@ type Node struct {
 // one whose id must not write any more. Leaving: it is being deleted.
 type Volume struct {
 	Name    string
+	UID     string
 	ID      branch.ID
 	Trunk   branch.ID
 	Group   string

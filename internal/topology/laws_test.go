@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -25,6 +26,12 @@ type world struct {
 	// volumes it had.
 	written map[branch.ID]int
 	high    branch.ID
+	made    int
+}
+
+func (w *world) uid() string {
+	w.made++
+	return fmt.Sprint("uid-", w.made)
 }
 
 func newWorld(t *rapid.T) *world {
@@ -95,15 +102,18 @@ func (w *world) run(m Member) {
 		return
 	}
 	if v, exists := w.volumes[m.ID]; exists {
-		if v.Retired {
-			w.t.Fatalf("node %s runs on a retired volume", m.Name)
+		if recorded := w.ledger.Assigned[i].VolumeUID; v.Retired || recorded != "" && recorded != v.UID {
+			w.t.Fatalf("node %s of volume %s would run on %+v", m.Name, recorded, v)
 		}
 		return
+	}
+	if w.ledger.Assigned[i].VolumeUID != "" {
+		return // its volume is gone: the node's controller stops it
 	}
 	if w.written[m.ID]++; w.written[m.ID] > 1 {
 		w.t.Fatalf("id %s writes on a second, new volume", m.ID)
 	}
-	w.volumes[m.ID] = Volume{Name: VolumeName(m.Name), ID: m.ID, Trunk: m.Trunk, Group: m.Group}
+	w.volumes[m.ID] = Volume{Name: VolumeName(m.Name), UID: w.uid(), ID: m.ID, Trunk: m.Trunk, Group: m.Group}
 }
 
 // check asserts what holds of every plan.
@@ -159,6 +169,11 @@ func (w *world) accident(kind string) {
 		id := pick(running)
 		delete(w.nodes, id)
 		delete(w.volumes, id)
+	case kind == "replace volume" && len(kept) > 0:
+		v := w.volumes[pick(kept)]
+		v.UID, v.Retired = w.uid(), false
+		w.volumes[v.ID] = v
+		delete(w.nodes, v.ID)
 	case kind == "delete kept volume" && len(kept) > 0:
 		if id := pick(kept); w.nodes[id].Name == "" {
 			delete(w.volumes, id)
@@ -172,7 +187,7 @@ func TestNoIDIsEverUsedTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
-			w.accident(rapid.SampledFrom([]string{"scale", "delete node", "delete node and volume", "delete kept volume", "none"}).Draw(t, "accident"))
+			w.accident(rapid.SampledFrom([]string{"scale", "delete node", "delete node and volume", "delete kept volume", "replace volume", "none"}).Draw(t, "accident"))
 			w.pass(rapid.IntRange(0, 12).Draw(t, "steps done"))
 		}
 		w.settle()

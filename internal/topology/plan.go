@@ -74,12 +74,21 @@ func (p *planner) restore() {
 		p.ledger.Last = max(p.ledger.Last, n.ID)
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.volumes)) {
-		if !p.start(id) && p.adoptable(p.volumes[id]) {
-			p.assigned[id] = Assignment{ID: id, Group: p.volumes[id].Group, Started: true}
-		}
+		p.restoreVolume(p.volumes[id])
 	}
 	for _, v := range p.Volumes {
 		p.ledger.Last = max(p.ledger.Last, v.ID)
+	}
+}
+
+// restoreVolume notes the volume of an assigned id, and adopts one that was kept.
+func (p *planner) restoreVolume(v Volume) {
+	if !p.start(v.ID) && p.adoptable(v) {
+		p.assigned[v.ID] = Assignment{ID: v.ID, Group: v.Group, Started: true}
+	}
+	if a, known := p.assigned[v.ID]; known && a.VolumeUID == "" && !v.Leaving {
+		a.VolumeUID = v.UID
+		p.assigned[v.ID] = a
 	}
 }
 
@@ -103,15 +112,20 @@ func (p *planner) adoptable(v Volume) bool {
 }
 
 // retireLost retires each id whose node once existed and that now has neither
-// node nor volume, or whose volume is marked as retired.
+// node nor its own volume.
 func (p *planner) retireLost() {
 	for id, a := range p.assigned {
-		_, running := p.nodes[id]
-		volume, kept := p.volumes[id]
-		if a.Started && !running && (!kept || volume.Retired || volume.Leaving) {
+		if _, exists := p.nodes[id]; a.Started && !exists && !p.kept(a) {
 			p.retire(id)
 		}
 	}
+}
+
+// kept reports whether the volume that holds an assigned id's data is there to
+// be used: not another of its name, not retired, not on its way out.
+func (p *planner) kept(a Assignment) bool {
+	v, exists := p.volumes[a.ID]
+	return exists && v.UID == a.VolumeUID && !v.Retired && !v.Leaving
 }
 
 func (p *planner) retire(id branch.ID) {

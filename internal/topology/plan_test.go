@@ -31,7 +31,7 @@ func nodes(group string, ids ...branch.ID) []Node {
 func volumes(group string, ids ...branch.ID) []Volume {
 	var out []Volume
 	for _, id := range ids {
-		out = append(out, Volume{Name: VolumeName(NodeName("shop", group, id)), ID: id, Trunk: "0A", Group: group})
+		out = append(out, Volume{Name: VolumeName(NodeName("shop", group, id)), UID: "uid-" + string(id), ID: id, Trunk: "0A", Group: group})
 	}
 	return out
 }
@@ -39,7 +39,7 @@ func volumes(group string, ids ...branch.ID) []Volume {
 func ledger(last branch.ID, retired int64, assigned ...branch.ID) Ledger {
 	l := Ledger{Trunk: "0A", Last: last, Retired: retired}
 	for _, id := range assigned {
-		l.Assigned = append(l.Assigned, Assignment{ID: id, Group: "core", Started: true})
+		l.Assigned = append(l.Assigned, Assignment{ID: id, Group: "core", Started: true, VolumeUID: "uid-" + string(id)})
 	}
 	return l
 }
@@ -76,6 +76,7 @@ func story(p Plan) string {
 
 func TestPlanOfEachSituation(t *testing.T) {
 	leaving := func(n []Node) []Node { n[len(n)-1].Leaving = true; return n }
+	swapped := func(v []Volume) []Volume { v[len(v)-1].UID = "another"; return v }
 	retired := func(v []Volume) []Volume { v[len(v)-1].Retired = true; return v }
 	going := func(v []Volume) []Volume { v[len(v)-1].Leaving = true; return v }
 	narrow := shop(3)
@@ -114,6 +115,9 @@ func TestPlanOfEachSituation(t *testing.T) {
 		{"a node whose volume is on its way out is replaced under a fresh id",
 			State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A"), Volumes: going(volumes("core", "0A", "0B"))},
 			"last=0C 0A/core* 0C/core | keep shop-core-0a make shop-core-0c"},
+		{"a node whose volume was replaced by another of its name is replaced under a fresh id",
+			State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A"), Volumes: swapped(volumes("core", "0A", "0B"))},
+			"last=0C 0A/core* 0C/core | keep shop-core-0a make shop-core-0c retire data-shop-core-0b"},
 		{"a node that is being deleted is waited for", State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: leaving(nodes("core", "0A", "0B"))},
 			"last=0B 0A/core* 0B/core* | keep shop-core-0a"},
 		{"a lost ledger is restored from the nodes", State{Cluster: shop(2), Nodes: nodes("core", "0C", "0F")},

@@ -259,6 +259,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: started
       type:
         scalar: boolean
+    - name: volumeUID
+      type:
+        scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.BranchIDRange
   map:
     fields:

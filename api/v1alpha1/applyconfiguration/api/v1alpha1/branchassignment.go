@@ -14,6 +14,9 @@ type BranchAssignmentApplyConfiguration struct {
 	// started is true once the VesperNode was seen. Only then does it get a
 	// volume and a pod; from then on the id stands and falls with the volume.
 	Started *bool `json:"started,omitempty"`
+	// volumeUID is the UID of the volume claim that holds the branch's data.
+	// The id cannot be used with another one.
+	VolumeUID *string `json:"volumeUID,omitempty"`
 }
 
 // BranchAssignmentApplyConfiguration constructs a declarative configuration of the BranchAssignment type for use with
@@ -43,5 +46,13 @@ func (b *BranchAssignmentApplyConfiguration) WithGroup(value string) *BranchAssi
 // If called multiple times, the Started field is set to the value of the last call.
 func (b *BranchAssignmentApplyConfiguration) WithStarted(value bool) *BranchAssignmentApplyConfiguration {
 	b.Started = &value
+	return b
+}
+
+// WithVolumeUID sets the VolumeUID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the VolumeUID field is set to the value of the last call.
+func (b *BranchAssignmentApplyConfiguration) WithVolumeUID(value string) *BranchAssignmentApplyConfiguration {
+	b.VolumeUID = &value
 	return b
 }

@@ -1,0 +1,142 @@
+package topology
+
+import (
+	"fmt"
+
+	"vesperdb.io/vesper/internal/branch"
+)
+
+// Decision is what may be done with one node.
+type Decision int
+
+const (
+	// Run: volume and process may be made, and kept as they should be.
+	Run Decision = iota
+	// Hold: nothing may be made. What runs goes on as it is.
+	Hold
+	// Stop: the process must not run.
+	Stop
+)
+
+// Reasons that a Verdict gives beside ChannelShared and TrunkConflict.
+const (
+	// Recording: the cluster has not recorded yet that the id is in use.
+	Recording Reason = "Recording"
+	// VolumeLost: the volume that held the branch's data is gone or replaced.
+	VolumeLost Reason = "VolumeLost"
+	// BranchMismatch: the volume's data belongs to another branch or system.
+	BranchMismatch Reason = "BranchMismatch"
+	// VolumeRetired: the volume's branch id was retired.
+	VolumeRetired Reason = "VolumeRetired"
+	// VolumeTerminating: the volume is on its way out.
+	VolumeTerminating Reason = "VolumeTerminating"
+)
+
+// Verdict is a Decision and, unless it is Run, why, and what a person can do.
+type Verdict struct {
+	Decision Decision
+	Reason   Reason
+	Message  string
+}
+
+// Candidate is one node that would like to run.
+type Candidate struct {
+	Identity
+	ID    branch.ID
+	Trunk branch.ID
+	// Cluster names the cluster that made the node, "" when a person did.
+	Cluster string
+	// Assigned is the cluster's record of the id, nil when it has none.
+	Assigned *Assignment
+	// Started is true when the node's process was set up before.
+	Started bool
+	// VolumeUIDs are the records of the volume that held the node's data, from
+	// wherever one was kept; empty ones do not count.
+	VolumeUIDs []string
+	// VolumeName is where the node's volume is looked for; Volume is what is
+	// there, nil for nothing.
+	VolumeName string
+	Volume     *Volume
+	// Neighbors are the others on the channel; only asked for a node that a
+	// person made.
+	Neighbors []Neighbor
+}
+
+// Admit decides whether a node may run. The first rule that has something to
+// say decides.
+func Admit(c Candidate) Verdict {
+	for _, rule := range []func(Candidate) (Verdict, bool){wrongVolume, lostVolume, notRecorded, pinnedIDClash, retiredVolume, leavingVolume} {
+		if v, decided := rule(c); decided {
+			return v
+		}
+	}
+	return Verdict{Decision: Run}
+}
+
+func wrongVolume(c Candidate) (Verdict, bool) {
+	v := c.Volume
+	if v == nil || (v.ID == "" || v.ID == c.ID) && (v.Trunk == "" || v.Trunk == c.Trunk) {
+		return Verdict{}, false
+	}
+	return Verdict{Stop, BranchMismatch, fmt.Sprintf(
+		"volume claim %s holds the data of branch %s (trunk %s), not of %s (trunk %s): give the claim back to its own node, or delete or rename it",
+		v.Name, v.ID, v.Trunk, c.ID, c.Trunk)}, true
+}
+
+func lostVolume(c Candidate) (Verdict, bool) {
+	for _, uid := range c.VolumeUIDs {
+		if uid == "" || c.Volume != nil && c.Volume.UID == uid {
+			continue
+		}
+		what := "is gone"
+		if c.Volume != nil {
+			what = "was replaced by another of its name"
+		}
+		return Verdict{Stop, VolumeLost, fmt.Sprintf(
+			"volume claim %s (uid %s), which held the data of branch %s, %s: the id must not write again. %s",
+			c.VolumeName, uid, c.ID, what, c.replacement())}, true
+	}
+	return Verdict{}, false
+}
+
+// replacement says how a node gets a fresh id.
+func (c Candidate) replacement() string {
+	if c.Cluster != "" {
+		return fmt.Sprintf("Delete VesperNode %s: cluster %s then makes a new node with a fresh id, which learns all data from its peers", c.Name, c.Cluster)
+	}
+	return fmt.Sprintf("Delete VesperNode %s and make one with a branch id that was never used, which learns all data from its peers", c.Name)
+}
+
+func notRecorded(c Candidate) (Verdict, bool) {
+	if c.Cluster == "" || c.Started || c.Assigned != nil && c.Assigned.Started {
+		return Verdict{}, false
+	}
+	return Verdict{Hold, Recording, fmt.Sprintf("waiting until cluster %s has recorded branch id %s as in use", c.Cluster, c.ID)}, true
+}
+
+func pinnedIDClash(c Candidate) (Verdict, bool) {
+	if c.Cluster != "" || c.Started {
+		return Verdict{}, false
+	}
+	for _, n := range c.Neighbors {
+		if r := Clash(c.Identity, Range{c.ID, c.ID}, c.Trunk, n); r != nil {
+			return Verdict{Hold, r.Reason, r.Message}, true
+		}
+	}
+	return Verdict{}, false
+}
+
+func retiredVolume(c Candidate) (Verdict, bool) {
+	if c.Started || c.Volume == nil || !c.Volume.Retired {
+		return Verdict{}, false
+	}
+	return Verdict{Hold, VolumeRetired, fmt.Sprintf(
+		"volume claim %s is kept from a node that was removed, and branch id %s is retired for ever. %s", c.VolumeName, c.ID, c.replacement())}, true
+}
+
+func leavingVolume(c Candidate) (Verdict, bool) {
+	if c.Started || c.Volume == nil || !c.Volume.Leaving {
+		return Verdict{}, false
+	}
+	return Verdict{Hold, VolumeTerminating, fmt.Sprintf("volume claim %s is being deleted: waiting until it is gone", c.VolumeName)}, true
+}
