@@ -31,8 +31,8 @@ type Beacon struct {
 	Hello bool
 	// Every is how often this node sends beacons.
 	Every time.Duration
-	// Revision is what the node has applied; Digest is the hash of its state at
-	// exactly that revision, or "" when it was changing too fast to tell.
+	// Revision is what the node has applied, Digest the hash of its state at
+	// exactly that revision; "" does not tell.
 	Revision branch.Revision
 	Digest   string
 	// Pending counts changesets received that wait for Missing (the first few).

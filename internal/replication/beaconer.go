@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
-
-	"vesperdb.io/vesper/internal/branch"
 )
 
 const (
@@ -122,28 +120,13 @@ func (b *beaconer) publish(ctx context.Context, beacon Beacon) error {
 
 func (b *beaconer) compose(hello bool) Beacon {
 	s := b.l.store
-	revision, digest := snapshot(s)
+	revision, digest := s.Snapshot()
 	pending, missing := s.Pending()
 	return Beacon{
 		Branch: s.Branch(), Incarnation: s.Incarnation(), Session: b.l.r.session, Count: b.count,
-		Hello: hello, Every: b.every(), Revision: revision, Digest: digest,
+		Hello: hello, Every: b.every(), Revision: revision, Digest: digest.String(),
 		Pending: uint64(pending), Missing: missing, Floor: floorOf(s),
 	}
-}
-
-// snapshot reads the revision and the digest of exactly that revision; the
-// digest is "" when the store changes too fast.
-func snapshot(s Store) (branch.Revision, string) {
-	revision := s.Revision()
-	for range 3 {
-		digest := s.Digest()
-		again := s.Revision()
-		if again.Equal(revision) {
-			return revision, digest.String()
-		}
-		revision = again
-	}
-	return revision, ""
 }
 
 // deliver takes a beacon from the broker.
@@ -194,10 +177,11 @@ func (b *beaconer) elected(crowd int) (yes bool) {
 
 // compare looks for divergence: the same revision with another digest.
 func (b *beaconer) compare(p *peer, beacon Beacon) {
-	revision, digest := snapshot(b.l.store)
-	if digest == "" || beacon.Digest == "" || !revision.Equal(beacon.Revision) {
+	revision, state := b.l.store.Snapshot()
+	if beacon.Digest == "" || !revision.Equal(beacon.Revision) {
 		return
 	}
+	digest := state.String()
 	diverged := digest != beacon.Digest
 	b.l.mu.Lock()
 	was := p.diverged

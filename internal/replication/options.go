@@ -107,7 +107,7 @@ func checkLinks(links []LinkConfig) error {
 	seen := map[string]bool{}
 	for _, l := range links {
 		switch {
-		case l.Name == "" || l.Name == markCursor:
+		case l.Name == "" || l.Name == markCursor || l.Name == openCursor:
 			return fmt.Errorf("link of channel %q: the name %q cannot be used", l.Channel, l.Name)
 		case seen[l.Name]:
 			return fmt.Errorf("two links are named %q: the durable cursor is kept by name", l.Name)

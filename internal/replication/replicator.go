@@ -45,11 +45,15 @@ func New(s Store, links []LinkConfig, o Options) (*Replicator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing replication: reading the branch mark: %w", err)
 	}
+	opened, err := s.Cursor(openCursor)
+	if err != nil {
+		return nil, fmt.Errorf("preparing replication: reading whether the branch was used: %w", err)
+	}
 	r := &Replicator{
 		store: s, o: o, metrics: newMetrics(), session: strconv.FormatUint(rand.Uint64(), 36),
 		quarantine: &quarantine{log: o.Logger, size: o.QuarantineSize},
 	}
-	r.safety = safety{own: s.Branch(), session: r.session, every: o.BeaconInterval, mark: mark}
+	r.safety = safety{own: s.Branch(), session: r.session, every: o.BeaconInterval, mark: mark, opened: opened > 0}
 	for _, cfg := range links {
 		r.links = append(r.links, newLink(r, cfg))
 	}
@@ -146,7 +150,7 @@ func (r *Replicator) settle(ctx context.Context) {
 	defer r.mu.Unlock()
 	r.safety.discovered = discovered
 	r.gateLocked(time.Now())
-	if r.saveMark(ctx) != nil || !caughtUp || r.safety.bootstrapped {
+	if r.saveMark(ctx) != nil || r.open(ctx) != nil || !caughtUp || r.safety.bootstrapped {
 		return
 	}
 	if err := r.store.SetBootstrapped(ctx); err != nil {
@@ -154,6 +158,21 @@ func (r *Replicator) settle(ctx context.Context) {
 		return
 	}
 	r.gateLocked(time.Now())
+}
+
+// open takes writes for the first time, and remembers it: from now on what the
+// store has of its own branch is what it wrote. The caller holds mu.
+func (r *Replicator) open(ctx context.Context) error {
+	if !r.safety.mayOpen() {
+		return nil
+	}
+	if err := r.store.SetCursor(ctx, openCursor, 1); err != nil {
+		r.o.Logger.Warn("Could not record that the branch is in use, trying again", slog.Any("error", err))
+		return fmt.Errorf("recording that branch %s is in use: %w", r.safety.own, err)
+	}
+	r.safety.opened = true
+	r.gateLocked(time.Now())
+	return nil
 }
 
 // progress says whether every link has discovered its peers, and has been
@@ -244,7 +263,7 @@ func (r *Replicator) gate(now time.Time) {
 
 // gateLocked tells the store whether it may take writes, when that changed.
 func (r *Replicator) gateLocked(now time.Time) {
-	r.safety.head = r.store.Revision().At(r.safety.own)
+	r.safety.head = r.head()
 	r.safety.bootstrapped = r.store.Bootstrapped()
 	refused := refusal{}
 	if len(r.links) > 0 {
@@ -260,6 +279,21 @@ func (r *Replicator) gateLocked(now time.Time) {
 	}
 	r.logGate(refused)
 	r.refused = &refused
+}
+
+// head is the store's own sequence. A changeset that was just committed may be
+// in the log, and even at a peer, an instant before the revision shows it: that
+// is not a branch ahead of its store.
+func (r *Replicator) head() uint64 {
+	head, claimed := r.store.Revision().At(r.safety.own), r.safety.claimed
+	if claimed <= head {
+		return head
+	}
+	found, err := r.store.Range(context.Background(), r.safety.own, claimed, claimed, 1)
+	if err == nil && len(found) > 0 {
+		return claimed
+	}
+	return head
 }
 
 func (r *Replicator) logGate(refused refusal) {

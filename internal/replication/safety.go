@@ -26,10 +26,12 @@ type safety struct {
 	// every is the beacon interval.
 	every time.Duration
 
-	// bootstrapped is the store's durable flag, discovered whether a discovery
-	// has ended since the start, head the store's own sequence.
-	bootstrapped, discovered bool
-	head                     uint64
+	// bootstrapped is the store's durable flag; opened is durable too, and says
+	// that the branch was once found unused and writes were taken. discovered
+	// says whether a discovery has ended since the start. head is the store's
+	// own sequence.
+	bootstrapped, opened, discovered bool
+	head                             uint64
 	// claimed is the highest own sequence a peer says it has, mark the highest
 	// one that was ever beyond the head: durable until accepted.
 	claimed, mark uint64
@@ -59,10 +61,20 @@ func (s *safety) toMark() (uint64, bool) {
 	if s.claimed > s.head {
 		want = max(want, s.claimed)
 	}
-	if !s.bootstrapped && s.head > 0 {
+	if s.unused() && s.head > 0 {
 		want = max(want, s.head) // a store that never wrote has learned its own branch back
 	}
 	return want, want > s.mark
+}
+
+// unused reports whether this store has never been allowed to write.
+func (s *safety) unused() bool { return !s.bootstrapped && !s.opened }
+
+// mayOpen reports whether the branch of a store that has never written was
+// found unused.
+func (s *safety) mayOpen() bool {
+	_, news := s.toMark()
+	return s.unused() && s.discovered && !news && s.mark == 0
 }
 
 // heardOwn records a beacon that carries our branch id and says whether it
@@ -113,7 +125,7 @@ func (s *safety) judge(now time.Time) refusal {
 			"the volume of branch %s was lost, replaced or restored. What peers hold of it (up to %d) has been fetched, but it may have "+
 				"held more that nobody received. Give this node a new branch id (in Kubernetes: delete its VesperNode and let the cluster "+
 				"make another), or accept the branch if nothing more was written", s.own, s.head)}
-	case !s.bootstrapped && !s.discovered:
+	case s.unused():
 		return refusal{nodestatus.ReasonCatchingUp, fmt.Sprintf(
 			"this store is new and has not yet asked its peers whether branch %s was in use before: it takes writes once it has "+
 				"been subscribed to its channel for the discovery window", s.own)}

@@ -19,10 +19,8 @@ const maxMissingShown = 16
 func (r *Replicator) Status() nodestatus.Status {
 	now := time.Now()
 	s := nodestatus.Status{Branch: r.store.Branch(), Incarnation: r.store.Incarnation()}
-	s.Revision, s.Digest = snapshot(r.store)
-	if s.Digest == "" {
-		s.Digest = r.store.Digest().String()
-	}
+	revision, digest := r.store.Snapshot()
+	s.Revision, s.Digest = revision, digest.String()
 	var lagging time.Time
 	for _, l := range r.links {
 		since := l.report(now, &s)

@@ -15,7 +15,7 @@ type Store interface {
 	Branch() branch.ID
 	Incarnation() string
 	Revision() branch.Revision
-	Digest() store.Digest
+	Snapshot() (branch.Revision, store.Digest)
 	Apply(ctx context.Context, envelopes []changeset.Envelope) (store.Applied, error)
 	Feed(ctx context.Context, after uint64, maxBytes int) ([]store.FeedEntry, error)
 	Range(ctx context.Context, b branch.ID, from, to uint64, maxBytes int) ([]changeset.Envelope, error)
@@ -43,7 +43,10 @@ func floorOf(s Store) branch.Revision {
 	return nil
 }
 
-// markCursor is the durable cursor, beside those of the links, that remembers
-// up to which sequence the own branch was ahead of the store. A link cannot
-// have this name.
-const markCursor = "!branch-ahead"
+// Durable cursors beside those of the links, which cannot have these names.
+const (
+	// markCursor remembers up to which sequence the own branch was ahead of the store.
+	markCursor = "!branch-ahead"
+	// openCursor is 1 once the own branch was found unused and writes were taken.
+	openCursor = "!branch-open"
+)

@@ -1,0 +1,173 @@
+package replication
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"vesperdb.io/vesper/internal/branch"
+)
+
+// simulation is one seeded run of a small cluster whose broker, network and
+// nodes fail at random, under a virtual clock.
+type simulation struct {
+	t      *testing.T
+	seed   uint64
+	rng    *rand.Rand
+	broker *fakeBroker
+	nodes  []*testNode
+	acked  map[branch.Dot]bool
+	story  []string
+}
+
+func (s *simulation) tell(format string, args ...any) {
+	s.story = append(s.story, fmt.Sprintf("%s "+format, append([]any{time.Now().Format("04:05.000")}, args...)...))
+}
+
+// act does one random thing.
+func (s *simulation) act() {
+	n := s.nodes[s.rng.IntN(len(s.nodes))]
+	switch p := s.rng.IntN(100); {
+	case p < 55:
+		s.write(n, 1+s.rng.IntN(20))
+	case p < 62:
+		cut := s.rng.IntN(2) == 0
+		s.tell("partition %s %v", n.store.me, cut)
+		s.broker.partition(n.store.me, cut)
+	case p < 68:
+		wipe := s.rng.IntN(3) == 0
+		s.tell("broker crash, wipe %v", wipe)
+		s.broker.crash(wipe)
+	case p < 76:
+		s.tell("broker up")
+		s.broker.up()
+	case p < 86:
+		s.restart(n)
+	default:
+		s.misbehave()
+	}
+	time.Sleep(time.Duration(s.rng.Int64N(int64(3 * time.Second))))
+}
+
+func (s *simulation) write(n *testNode, count int) {
+	for range count {
+		d, err := n.store.write(strconv.Itoa(len(s.acked)))
+		if err != nil {
+			s.tell("write on %s refused: %v", n.store.me, err)
+			return
+		}
+		s.acked[d] = true
+		s.tell("wrote %s", d)
+	}
+}
+
+func (s *simulation) restart(n *testNode) {
+	if n.stop == nil {
+		s.tell("start %s", n.store.me)
+		n.start()
+		return
+	}
+	s.tell("crash %s", n.store.me)
+	n.crash()
+}
+
+func (s *simulation) misbehave() {
+	lose, repeat, shuffle := s.rng.Float64()*0.3, s.rng.Float64()*0.3, s.rng.Float64()*0.3
+	delay := time.Duration(1 + s.rng.Int64N(int64(50*time.Millisecond)))
+	s.tell("lose %.2f repeat %.2f shuffle %.2f delay %v", lose, repeat, shuffle, delay)
+	s.broker.set(func(b *fakeBroker) { b.lose, b.repeat, b.shuffle, b.delay = lose, repeat, shuffle, delay })
+}
+
+// heal ends all faults.
+func (s *simulation) heal() {
+	s.tell("heal")
+	s.broker.set(func(b *fakeBroker) {
+		b.lose, b.repeat, b.shuffle, b.delay, b.down = 0, 0, 0, time.Millisecond, false
+		clear(b.cut)
+	})
+	for _, n := range s.nodes {
+		if n.stop == nil {
+			n.start()
+		}
+	}
+}
+
+// verify waits until the cluster has converged and asserts what must hold.
+func (s *simulation) verify() {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Second) {
+		if converged(s.nodes...) && s.allReady() {
+			break
+		}
+		if time.Now().After(deadline) {
+			s.fail("the cluster has not converged five minutes after the last fault")
+			return
+		}
+	}
+	revision := s.nodes[0].store.Revision()
+	for d := range s.acked {
+		if !revision.Covers(d) {
+			s.fail("acknowledged %s is lost", d)
+		}
+	}
+	for _, n := range s.nodes {
+		if err := n.store.check(); err != nil {
+			s.fail("%v", err)
+		}
+		if st := n.status(); !st.Writable {
+			s.fail("%s refuses writes: %s", n.store.me, st.WritesRefused)
+		}
+	}
+}
+
+func (s *simulation) allReady() bool {
+	for _, n := range s.nodes {
+		if !n.ready() {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *simulation) fail(format string, args ...any) {
+	s.t.Errorf(format, args...)
+	s.t.Logf("SEED=%d runs it again%s", s.seed, describe(s.nodes...))
+	for _, line := range s.story {
+		s.t.Log(line)
+	}
+}
+
+func simulate(t *testing.T, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &simulation{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), broker: newFakeBroker(seed), acked: map[branch.Dot]bool{}}
+		id := branch.First(2)
+		for i := range 2 + s.rng.IntN(4) {
+			n := newTestNode(t, s.broker, id, Options{Seed: seed + uint64(i) + 1})
+			s.nodes = append(s.nodes, n.start())
+			id, _ = id.Next()
+		}
+		for range 10 + s.rng.IntN(40) {
+			s.act()
+		}
+		s.heal()
+		s.verify()
+		stopAll(s.nodes...)
+	})
+}
+
+func TestSimulatedClustersConvergeAndLoseNothingWhateverFails(t *testing.T) {
+	seeds := 200
+	if testing.Short() {
+		seeds = 40
+	}
+	first := uint64(1)
+	if v, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
+		first, seeds = v, 1
+	}
+	for seed := first; seed < first+uint64(seeds); seed++ {
+		simulate(t, seed)
+	}
+}
