@@ -75,6 +75,11 @@ func (n *names) reserved(key string) bool {
 	}
 }
 
+// skips reports whether a key of an object is not read as a property.
+func (n *names) skips(key string) bool {
+	return n.reserved(key) || slices.Contains(n.exclude, key)
+}
+
 // reference returns the id that a string refers to, if it is a reference.
 func (n *names) reference(text string) (string, bool) {
 	captured, ok := n.refs.parse(text)

@@ -175,6 +175,8 @@ func (p *parser) wholeObject(item *node, f frame) error {
 
 // object reads an object and returns its id.
 func (p *parser) object(n *node, f frame) (string, error) {
+	// The namemap stands under the name that the object around gives to it.
+	namemap := f.names.namemap
 	f, err := p.enter(n, f)
 	if err != nil {
 		return "", err
@@ -194,7 +196,7 @@ func (p *parser) object(n *node, f frame) (string, error) {
 	f.nested = true
 	for i := range n.members {
 		m := &n.members[i]
-		if f.names.reserved(m.key) || slices.Contains(f.names.exclude, m.key) {
+		if m.key == namemap || f.names.skips(m.key) {
 			continue
 		}
 		if err := p.property(id, m, f); err != nil {
@@ -253,7 +255,7 @@ func (p *parser) generate(n *node, f frame) string {
 // named reports whether an object names any property.
 func (n *node) named(with *names) bool {
 	return slices.ContainsFunc(n.members, func(m member) bool {
-		return !with.reserved(m.key) && !slices.Contains(with.exclude, m.key)
+		return !with.skips(m.key)
 	})
 }
 

@@ -169,7 +169,7 @@ func (g *graph) object(id, outer string) Map {
 	list := g.statements[id]
 	out := Map{}
 	if !g.hides(id) {
-		out = append(out, Member{g.names.id, g.id(id)})
+		out = append(out, Member{g.names.id, g.ID(id)})
 	}
 	scope := g.mainScope(list, outer)
 	if scope != outer {
@@ -185,15 +185,6 @@ func (g *graph) object(id, outer string) Map {
 func (g *graph) hides(id string) bool {
 	return g.format.OmitHiddenIDs && statement.IsHidden(id) ||
 		g.format.OmitEmbeddedIDs && statement.IsEmbedded(id)
-}
-
-func (g *graph) id(id string) string {
-	if !g.format.BareIDs {
-		if text, ok := g.names.writeReference(id); ok {
-			return text
-		}
-	}
-	return g.names.writeID(id)
 }
 
 // mainScope is the scope that most of an object's statements have; between
@@ -330,6 +321,20 @@ func (w *Writer) Term(t statement.Term) any {
 	default:
 		return v
 	}
+}
+
+// Key returns the key under which a property is written: its name, escaped if
+// the name would mean something else.
+func (w *Writer) Key(property string) string { return w.names.writeProperty(property) }
+
+// ID returns the value of the key "id" that stands for an id.
+func (w *Writer) ID(id string) string {
+	if !w.format.BareIDs {
+		if text, ok := w.names.writeReference(id); ok {
+			return text
+		}
+	}
+	return w.names.writeID(id)
 }
 
 // numeric are the datatypes that read as plain numbers unless types are kept.

@@ -1,0 +1,76 @@
+// Package conformance finds and reads the recorded behavior of the original
+// Vesper for tests. The recordings are no part of the project: a test that
+// needs them is skipped, with the reason, where they are not there.
+package conformance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vesperdb.io/vesper/internal/statement"
+)
+
+// Variable is the environment variable that names the folder of recordings.
+const Variable = "VESPER_CONFORMANCE"
+
+// Lines returns the lines of a recording. It skips the test when there are no
+// recordings here, and fails it when Variable names a folder without this one.
+func Lines(t testing.TB, name string) []json.RawMessage {
+	t.Helper()
+	folder := os.Getenv(Variable)
+	if folder == "" {
+		folder = beside(t)
+	}
+	text, err := os.ReadFile(filepath.Join(folder, name))
+	if errors.Is(err, os.ErrNotExist) && os.Getenv(Variable) == "" {
+		t.Skipf("No recordings of the original here; name their folder in %s", Variable)
+	}
+	if err != nil {
+		t.Fatalf("read recording: %v", err)
+	}
+	var out []json.RawMessage
+	for line := range strings.Lines(string(text)) {
+		out = append(out, json.RawMessage(line))
+	}
+	return out
+}
+
+// beside returns the folder that stands beside the checkout of this module.
+func beside(t testing.TB) string {
+	t.Helper()
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatalf("find the working folder: %v", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
+			return filepath.Join(folder, "..", "shared", "conformance")
+		}
+		if filepath.Dir(folder) == folder {
+			t.Fatal("find go.mod above the working folder: there is none")
+		}
+		folder = filepath.Dir(folder)
+	}
+}
+
+// Statements returns recorded rows [subject, predicate, object, type, scope]
+// as statements; a sixth column, list positions, says nothing new.
+func Statements(rows [][]any) ([]statement.Statement, error) {
+	var out []statement.Statement
+	for _, row := range rows {
+		if len(row) < 5 {
+			return nil, fmt.Errorf("row %v has %d columns, and 5 are needed", row, len(row))
+		}
+		column := func(i int) string { return fmt.Sprint(row[i]) }
+		out = append(out, statement.Statement{
+			Subject: column(0), Predicate: column(1), Scope: column(4),
+			Term: statement.Term{Text: column(2), Type: column(3)},
+		})
+	}
+	return out, nil
+}
