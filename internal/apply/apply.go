@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -60,6 +61,9 @@ var identity = []string{v1alpha1.LabelManagedBy, v1alpha1.LabelName, v1alpha1.La
 type Applier struct {
 	Client client.Client
 	Live   client.Reader
+	// For is the UID of the object whose children are written. A child that it
+	// controls is its own, also where desired gives up the control.
+	For types.UID
 }
 
 // Apply makes the object of desired be as desired says, and fills live (an
@@ -75,7 +79,7 @@ func (a Applier) Apply(ctx context.Context, desired runtime.ApplyConfiguration, 
 		return Unchanged, err
 	}
 	if found {
-		if err := ours(want, live); err != nil {
+		if err := a.ours(want, live); err != nil {
 			return Unchanged, err
 		}
 	}
@@ -144,7 +148,7 @@ func decode(desired runtime.ApplyConfiguration) (*unstructured.Unstructured, err
 }
 
 // ours returns a ForeignError unless live was made by the operator for the owner that want names.
-func ours(want *unstructured.Unstructured, live client.Object) error {
+func (a Applier) ours(want *unstructured.Unstructured, live client.Object) error {
 	foreign := func(format string, args ...any) error {
 		return &ForeignError{Kind: want.GetKind(), Namespace: want.GetNamespace(), Name: want.GetName(), Why: fmt.Sprintf(format, args...)}
 	}
@@ -155,7 +159,7 @@ func ours(want *unstructured.Unstructured, live client.Object) error {
 		}
 	}
 	owner, wanted := metav1.GetControllerOf(live), metav1.GetControllerOf(want)
-	if owner != nil && (wanted == nil || owner.UID != wanted.UID) {
+	if owner != nil && owner.UID != a.For && (wanted == nil || owner.UID != wanted.UID) {
 		return foreign("it is controlled by %s %s", owner.Kind, owner.Name)
 	}
 	return nil

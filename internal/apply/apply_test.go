@@ -142,6 +142,21 @@ func TestAnObjectOfSomeoneElseIsNotTakenOver(t *testing.T) {
 	}
 }
 
+func TestControlCanBeGivenUpByTheOneThatHasIt(t *testing.T) {
+	a := newAPI(t)
+	var live corev1.ConfigMap
+	mustApply(t, a.applier(), configMap(map[string]string{"a": "1"}), &live, Created)
+	free := configMap(map[string]string{"a": "1"})
+	free.OwnerReferences = nil
+	if _, err := a.applier().Apply(t.Context(), free, &live); err == nil {
+		t.Fatal("an object that another one controls was taken over")
+	}
+	mustApply(t, Applier{Client: a, Live: a, For: "u1"}, free, &live, Updated)
+	if len(live.OwnerReferences) != 0 {
+		t.Errorf("owners %v, want none", live.OwnerReferences)
+	}
+}
+
 func TestAnUnlabelledObjectThatTheCacheHidesIsFoundBeforeCreation(t *testing.T) {
 	real := newAPI(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "mq-config", Namespace: "shop"}})
 	cached := newAPI(t) // a label-scoped cache knows nothing of it

@@ -1,0 +1,115 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+	"vesperdb.io/vesper/internal/apply"
+	"vesperdb.io/vesper/internal/conditions"
+	"vesperdb.io/vesper/internal/resources"
+)
+
+// eventCredentialsMade is the reason of the event that says where the generated
+// credentials are. The other events carry the reason of the Ready condition.
+const eventCredentialsMade = "CredentialsMade"
+
+// writeStatus computes the status from the scope and writes it if it differs
+// from what is there. A change of Ready is told in an event.
+func (s *brokerScope) writeStatus(ctx context.Context) error {
+	before := s.broker.DeepCopy()
+	s.fillStatus()
+	if equality.Semantic.DeepEqual(before.Status, s.broker.Status) {
+		return nil
+	}
+	err := s.reconciler.client.Status().Patch(ctx, s.broker, client.MergeFrom(before), client.FieldOwner(apply.Owner))
+	if err != nil {
+		return fmt.Errorf("writing the status of VesperBroker %s/%s: %w", before.Namespace, before.Name, err)
+	}
+	s.tell(before)
+	return nil
+}
+
+func (s *brokerScope) fillStatus() {
+	status := &s.broker.Status
+	status.ObservedGeneration = s.broker.Generation
+	status.Hosts = slices.Clone(resources.BrokerHosts(s.broker))
+	status.CredentialsSecret = s.credentialsSecret()
+	if server := conditions.BrokerServer(s.answers); server != "" {
+		status.Server = server
+	}
+	if s.managed() {
+		status.Type, status.Flavor, status.Image = v1alpha1.BrokerTypeManaged, v1alpha1.FlavorActiveMQ, s.image()
+	} else {
+		status.Type, status.Flavor = v1alpha1.BrokerTypeExternal, s.broker.Spec.External.Flavor
+	}
+	setBrokerConditions(&status.Conditions, s.broker.Generation, conditions.ForBroker(s.seen()))
+}
+
+// seen is the scope as the conditions see it.
+func (s *brokerScope) seen() conditions.Broker {
+	return conditions.Broker{
+		Managed: s.managed(), Replicas: s.replicas(), ApplyError: s.refused,
+		Secret: s.credentialsSecret(), SecretExists: s.secretExists, MissingKey: s.missingKey(),
+		Pod: s.pod, Claim: s.claim, Answers: s.answers,
+	}
+}
+
+// setBrokerConditions makes have be want, and keeps the time of the last transition
+// of those whose status did not change.
+func setBrokerConditions(have *[]metav1.Condition, generation int64, want []metav1.Condition) {
+	*have = slices.DeleteFunc(*have, func(c metav1.Condition) bool {
+		return meta.FindStatusCondition(want, c.Type) == nil
+	})
+	for _, condition := range want {
+		condition.ObservedGeneration = generation
+		meta.SetStatusCondition(have, condition)
+	}
+}
+
+// tell records an event when Ready changed or stays false for another reason.
+func (s *brokerScope) tell(before *v1alpha1.VesperBroker) {
+	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady)
+	is := meta.FindStatusCondition(s.broker.Status.Conditions, v1alpha1.ConditionReady)
+	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+		return
+	}
+	s.event(is.Reason, "Reconcile", "%s", is.Message)
+}
+
+// event tells a person about the broker; as a warning, if the broker is not Ready
+// for a reason that does not pass by itself.
+func (s *brokerScope) event(reason, action, format string, args ...any) {
+	kind := corev1.EventTypeWarning
+	switch reason {
+	case eventCredentialsMade, v1alpha1.ReasonBrokerReady, v1alpha1.ReasonBrokerStarting, v1alpha1.ReasonPending, v1alpha1.ReasonScaledToZero:
+		kind = corev1.EventTypeNormal
+	}
+	s.reconciler.recorder.Eventf(s.broker, nil, kind, reason, action, format, args...)
+}
+
+// askAgain says when to look again without being told of a change; zero is not
+// at all. now is only compared with the last transition of Ready.
+func (s *brokerScope) askAgain(now time.Time) time.Duration {
+	ready := meta.FindStatusCondition(s.broker.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case s.refused != nil:
+		return brokerAskPatient // what it depends on may change
+	case s.managed() && s.answers == nil:
+		return 0 // its pod is watched
+	case ready != nil && ready.Status == metav1.ConditionTrue:
+		return brokerAskReady
+	case ready != nil && now.Sub(ready.LastTransitionTime.Time) > brokerImpatientFor:
+		return brokerAskPatient
+	default:
+		return brokerAskSoon
+	}
+}

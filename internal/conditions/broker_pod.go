@@ -1,0 +1,104 @@
+package conditions
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+)
+
+// pullFailures are the kubelet's words for an image that does not come.
+var pullFailures = []string{"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+
+// brokerPod says what keeps a managed broker's pod from answering, as far as
+// Kubernetes knows.
+func brokerPod(b Broker) judgement {
+	pod := b.Pod
+	switch {
+	case !b.Managed:
+		return judgement{}
+	case pod == nil && b.Replicas == 0:
+		return no(v1alpha1.ReasonScaledToZero, "spec.activemq.replicas is 0")
+	case pod == nil:
+		return no(v1alpha1.ReasonPodMissing, "the broker's pod is not made yet")
+	case pod.DeletionTimestamp != nil:
+		return no(v1alpha1.ReasonPodTerminating, "pod %s is ending", pod.Name)
+	}
+	if message, ok := unschedulable(pod); ok {
+		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(b.Claim))
+	}
+	if stuck, ok := stuckContainer(pod); ok {
+		return stuck
+	}
+	if !podReady(pod) {
+		return no(v1alpha1.ReasonPodStarting, "pod %s does not answer a STOMP CONNECT yet", pod.Name)
+	}
+	return yes(v1alpha1.ReasonPodRunning, "pod %s runs", pod.Name)
+}
+
+func unschedulable(pod *corev1.Pod) (string, bool) {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse && condition.Reason == corev1.PodReasonUnschedulable {
+			return condition.Message, true
+		}
+	}
+	return "", false
+}
+
+// claimHint names a claim that no volume has been found for: the scheduler's
+// own message does not say which.
+func claimHint(claim *corev1.PersistentVolumeClaim) string {
+	if claim == nil || claim.Status.Phase == corev1.ClaimBound {
+		return ""
+	}
+	return " (volume claim " + claim.Name + " is not bound)"
+}
+
+func stuckContainer(pod *corev1.Pod) (judgement, bool) {
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		waiting := status.State.Waiting
+		switch {
+		case waiting == nil:
+		case slices.Contains(pullFailures, waiting.Reason):
+			return no(v1alpha1.ReasonImagePullFailed, "pod %s: image %s cannot be pulled: %s", pod.Name, status.Image, pullMessage(pod, waiting)), true
+		case waiting.Reason == "CrashLoopBackOff":
+			return no(v1alpha1.ReasonCrashLooping, "pod %s: container %s %s; see kubectl logs %s -c %s --previous",
+				pod.Name, status.Name, lastExit(status), pod.Name, status.Name), true
+		case waiting.Reason == "CreateContainerConfigError", waiting.Reason == "CreateContainerError", waiting.Reason == "RunContainerError":
+			return no(v1alpha1.ReasonCrashLooping, "pod %s: container %s cannot start: %s", pod.Name, status.Name, waiting.Message), true
+		}
+	}
+	return judgement{}, false
+}
+
+// pullMessage does not repeat the kubelet's words: they change with every attempt.
+func pullMessage(pod *corev1.Pod, waiting *corev1.ContainerStateWaiting) string {
+	if waiting.Reason == "ErrImagePull" || waiting.Reason == "ImagePullBackOff" {
+		return "see kubectl describe pod " + pod.Name
+	}
+	return waiting.Reason
+}
+
+func lastExit(status corev1.ContainerStatus) string {
+	last := status.LastTerminationState.Terminated
+	switch {
+	case last == nil:
+		return "ends again and again"
+	case last.Reason == "OOMKilled":
+		return "ends again and again: it needs more memory than its limit"
+	default:
+		return "ends again and again with " + last.Reason
+	}
+}
+
+func podReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// BrokerPodReady reports whether a managed broker's pod passes its probe.
+func BrokerPodReady(pod *corev1.Pod) bool {
+	return pod != nil && pod.DeletionTimestamp == nil && podReady(pod)
+}

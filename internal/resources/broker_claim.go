@@ -1,0 +1,64 @@
+package resources
+
+import (
+	"bytes"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+)
+
+// defaultVolumeSize is the API's default of storage.size.
+var defaultVolumeSize = resource.MustParse("10Gi")
+
+// BrokerVolumeSize is the size to ask for: the spec's, but never less than an
+// existing claim has, since volumes cannot shrink. existing may be nil.
+func BrokerVolumeSize(storage v1alpha1.Storage, existing *corev1.PersistentVolumeClaim) resource.Quantity {
+	size := defaultVolumeSize
+	if storage.Size != nil {
+		size = *storage.Size
+	}
+	if existing != nil {
+		if has := existing.Spec.Resources.Requests[corev1.ResourceStorage]; has.Cmp(size) > 0 {
+			size = has
+		}
+	}
+	return size
+}
+
+// BrokerClaim is the volume of the broker's messages. It belongs to the broker,
+// and goes with it, only under deletionPolicy Delete. existing may be nil.
+func BrokerClaim(b Broker, existing *corev1.PersistentVolumeClaim) *corev1ac.PersistentVolumeClaimApplyConfiguration {
+	name := b.Object.Name
+	spec := corev1ac.PersistentVolumeClaimSpec().
+		WithAccessModes(corev1.ReadWriteOnce).
+		WithResources(corev1ac.VolumeResourceRequirements().WithRequests(corev1.ResourceList{corev1.ResourceStorage: b.VolumeSize}))
+	if class := claimClass(b.Object.Spec.ActiveMQ.Storage, existing); class != nil {
+		spec.WithStorageClassName(*class)
+	}
+	claim := corev1ac.PersistentVolumeClaim(BrokerClaimName(name), b.Object.Namespace).
+		WithLabels(BrokerLabels(name)).WithSpec(spec)
+	if b.Object.Spec.ActiveMQ.DeletionPolicy == v1alpha1.DeletionDelete {
+		claim.WithOwnerReferences(brokerOwner(b.Object))
+	}
+	return claim
+}
+
+// claimClass is the storage class to apply. That of an existing claim cannot
+// change: if the operator once set it, it must go on saying the same, and if
+// not, it must go on saying nothing.
+func claimClass(storage v1alpha1.Storage, existing *corev1.PersistentVolumeClaim) *string {
+	if existing == nil {
+		return storage.StorageClassName
+	}
+	for _, entry := range existing.ManagedFields {
+		ours := entry.Manager == v1alpha1.ManagedBy && entry.Operation == metav1.ManagedFieldsOperationApply
+		if ours && entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.Raw, []byte(`"f:storageClassName"`)) {
+			return existing.Spec.StorageClassName
+		}
+	}
+	return nil
+}
