@@ -24,11 +24,11 @@ func (t *Tx) Create(objects []pjson.Object) error { return t.w.create(objects) }
 // and leaves the others alone; an object that is missing is created. An
 // embedded object that takes the place of another keeps the other's id, and the
 // other's properties that it does not name.
-func (t *Tx) Update(objects []pjson.Object) error { return t.w.update(objects) }
+func (t *Tx) Update(objects []pjson.Object) error { return t.w.setAll(objects, false) }
 
 // Replace makes the properties of each object exactly those given; one with no
 // properties is deleted. Embedded objects keep their ids as with Update.
-func (t *Tx) Replace(objects []pjson.Object) error { return t.w.replace(objects) }
+func (t *Tx) Replace(objects []pjson.Object) error { return t.w.setAll(objects, true) }
 
 // Remove takes the given property values away; a property whose value is null
 // goes with all its values. What is absent is ignored. To remove whole objects

@@ -1,0 +1,212 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/statement"
+)
+
+const (
+	// checkPageBytes is up to which size a file's pages are all checked after an
+	// unclean stop; it takes about a second.
+	checkPageBytes = 64 << 20
+	// checkRecent is how many of the last changesets are checked then.
+	checkRecent = 1000
+	// maxFaults bounds how many contradictions are reported.
+	maxFaults = 20
+)
+
+// Check reads the whole file and returns the contradictions it finds, the first
+// few of them, joined, each a *CorruptError. Writes go on meanwhile.
+func (s *Store) Check(ctx context.Context) error {
+	return s.snapshot(ctx, func(tx *bolt.Tx) error {
+		c := checker{ctx: ctx, tx: tx}
+		c.pages()
+		c.log(1)
+		c.objects()
+		return c.result()
+	})
+}
+
+// checkAfterUncleanStop looks where a torn write would show: at the pages, if
+// they are few, and at what was written last.
+func (s *Store) checkAfterUncleanStop(ctx context.Context) error {
+	started := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	err := s.snapshot(ctx, func(tx *bolt.Tx) error {
+		c := checker{ctx: ctx, tx: tx}
+		if tx.Size() <= checkPageBytes {
+			c.pages()
+		}
+		st, err := loadState(tx)
+		if err != nil {
+			return err
+		}
+		c.log(max(st.pos, checkRecent) - checkRecent + 1)
+		return c.result()
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // bounded on purpose
+	}
+	s.opts.Logger.Info("Checked the store after an unclean stop", "path", s.path, "took", time.Since(started), "error", err)
+	return err
+}
+
+// checker collects contradictions.
+type checker struct {
+	ctx    context.Context
+	tx     *bolt.Tx
+	faults []error
+}
+
+func (c *checker) fault(what string, format string, args ...any) {
+	c.faults = append(c.faults, &CorruptError{What: what, Err: fmt.Errorf(format, args...)})
+}
+
+// stop reports that enough was found, or that time is up.
+func (c *checker) stop() bool { return len(c.faults) >= maxFaults || c.ctx.Err() != nil }
+
+func (c *checker) result() error {
+	if len(c.faults) > 0 {
+		return errors.Join(c.faults...)
+	}
+	return c.ctx.Err()
+}
+
+// pages has bbolt check its own structure. The channel is read to its end, or
+// bbolt's goroutine would never go away.
+func (c *checker) pages() {
+	for err := range c.tx.Check() {
+		if !c.stop() {
+			c.fault("the file", "%w", err)
+		}
+	}
+}
+
+// log checks the changesets from a position on: no hole, each with its hash and
+// at its place in its branch, each branch's head the last of it.
+func (c *checker) log(from uint64) {
+	if len(c.faults) > 0 {
+		return // over damaged pages nothing else is worth reading
+	}
+	last := map[branch.ID]logEntry{}
+	pos := from
+	for k := range keysFrom(c.tx.Bucket(bucketLog), positionKey(from), nil) {
+		if c.stop() {
+			return
+		}
+		if string(k) != string(positionKey(pos)) {
+			c.fault("the log", "position %d is missing", pos)
+			return
+		}
+		e, err := logAt(c.tx, pos)
+		if err != nil {
+			c.faults = append(c.faults, err)
+			return
+		}
+		c.entry(e, pos, last)
+		last[e.Dot.Branch] = e
+		pos++
+	}
+	c.heads(last, from == 1)
+}
+
+func (c *checker) entry(e logEntry, pos uint64, last map[branch.ID]logEntry) {
+	set, err := changeset.Decode(e.Envelope, changeset.DefaultLimits())
+	if err != nil {
+		c.fault("the log", "position %d: %w", pos, err)
+		return
+	}
+	if at, ok := positionOf(c.tx, e.Dot); !ok || at != pos {
+		c.fault("the log", "%s is at position %d, its index says %d", e.Dot, pos, at)
+	}
+	before, known := last[e.Dot.Branch]
+	if known && (before.Dot.Seq+1 != e.Dot.Seq || before.Hash != set.Prev || before.clock >= e.clock) {
+		c.fault("the log", "%s at position %d does not continue %s", e.Dot, pos, before.Dot)
+	}
+}
+
+func (c *checker) heads(last map[branch.ID]logEntry, whole bool) {
+	st := &state{heads: map[branch.ID]head{}}
+	if err := st.loadHeads(c.tx); err != nil {
+		c.faults = append(c.faults, err)
+		return
+	}
+	for id, e := range last {
+		if h := st.heads[id]; h.seq != e.Dot.Seq || h.hash != e.Hash || h.clock != e.clock {
+			c.fault("the heads", "that of branch %s is %d, the log ends at %s", id, h.seq, e.Dot)
+		}
+	}
+	if whole && len(last) != len(st.heads) {
+		c.fault("the heads", "there are %d, the log has %d branches", len(st.heads), len(last))
+	}
+}
+
+// objects checks that digest, counts and indexes are those of the records.
+func (c *checker) objects() {
+	if len(c.faults) > 0 {
+		return
+	}
+	var have, want state
+	if err := want.loadMeta(c.tx.Bucket(bucketMeta)); err != nil {
+		c.faults = append(c.faults, err)
+		return
+	}
+	entries := 0
+	err := c.tx.Bucket(bucketObjects).ForEach(func(k, v []byte) error {
+		rec, err := decodeRecord(v)
+		if err != nil {
+			c.fault("object "+string(k), "%w", err)
+			return nil
+		}
+		root := string(k)
+		have.digest[bucketOf(root)] += recordHash(root, v)
+		seen := rec.see(root)
+		have.objects += exists(seen)
+		have.conflicts += int64(seen.conflicts)
+		entries += c.indexed(seen)
+		return c.ctx.Err()
+	})
+	if err != nil || c.stop() {
+		return
+	}
+	if have.digest != want.digest {
+		c.fault("the digest", "it is not that of the objects")
+	}
+	if have.objects != want.objects || have.conflicts != want.conflicts {
+		c.fault("the counts", "%d objects and %d conflicts are recorded, there are %d and %d",
+			want.objects, want.conflicts, have.objects, have.conflicts)
+	}
+	if n := c.tx.Bucket(bucketValues).Stats().KeyN; n != entries {
+		c.fault("the index of values", "it has %d entries, the objects have %d values", n, entries)
+	}
+}
+
+// indexed checks that all that is seen of an object can be found, and counts it.
+func (c *checker) indexed(seen view) int {
+	n := 0
+	values := c.tx.Bucket(bucketValues).Cursor()
+	diffViews(view{root: seen.root}, seen, func(s statement.Statement, _ bool) {
+		n++
+		key := valueKey(seen.root, s)
+		if k, _ := values.Seek(key); string(k) != string(key) {
+			c.fault("the index of values", "property %s of %s is missing", s.Predicate, seen.root)
+		}
+	})
+	refs := c.tx.Bucket(bucketRefs).Cursor()
+	for id := range seen.references() {
+		key := textKey(id, seen.root)
+		if k, _ := refs.Seek(key); string(k) != string(key) {
+			c.fault("the index of references", "that of %s to %s is missing", seen.root, id)
+		}
+	}
+	return n
+}

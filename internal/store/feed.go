@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/changeset"
+)
+
+// Feed returns the changesets after a position in this store's order of
+// application, oldest first, at least one if there is any, and then as many as
+// fit in maxBytes of bodies.
+func (s *Store) Feed(ctx context.Context, after uint64, maxBytes int) ([]FeedEntry, error) {
+	var out []FeedEntry
+	err := s.settled(ctx, func(tx *bolt.Tx) error {
+		size := 0
+		c := tx.Bucket(bucketLog).Cursor()
+		for k, v := c.Seek(positionKey(after + 1)); k != nil && after < math.MaxUint64; k, v = c.Next() {
+			e, err := decodeLogEntry(v)
+			if err != nil {
+				return &CorruptError{What: "the log", Err: err}
+			}
+			if size += len(e.Body); len(out) > 0 && size > maxBytes {
+				return nil
+			}
+			e.Body = slices.Clone(e.Body)
+			out = append(out, FeedEntry{Pos: binary.BigEndian.Uint64(k), Envelope: e.Envelope})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the feed after position %d: %w", after, err)
+	}
+	return out, nil
+}
+
+// Range returns the applied changesets of a branch from one sequence to another
+// inclusive, ascending, at least one if there is any, and then as many as fit
+// in maxBytes of bodies.
+func (s *Store) Range(ctx context.Context, id branch.ID, from, to uint64, maxBytes int) ([]changeset.Envelope, error) {
+	var out []changeset.Envelope
+	err := s.settled(ctx, func(tx *bolt.Tx) error {
+		size := 0
+		for seq := max(from, 1); seq <= to; seq++ {
+			e, found, err := entryOf(tx, branch.Dot{Branch: id, Seq: seq})
+			if err != nil || !found {
+				return err
+			}
+			if size += len(e.Body); len(out) > 0 && size > maxBytes {
+				return nil
+			}
+			e.Body = slices.Clone(e.Body)
+			out = append(out, e.Envelope)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading changesets %d to %d of branch %s: %w", from, to, id, err)
+	}
+	return out, nil
+}
+
+// settled runs fn on what is on disk for certain.
+func (s *Store) settled(ctx context.Context, fn func(*bolt.Tx) error) error {
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	return s.snapshot(ctx, fn)
+}
+
+// Cursor returns the position up to which a link has published the feed; 0 for
+// a link that is new.
+func (s *Store) Cursor(link string) (uint64, error) {
+	if err := checkLink(link); err != nil {
+		return 0, err
+	}
+	return s.published().cursors[link], nil
+}
+
+// SetCursor moves a link's cursor. It returns once that is on disk.
+func (s *Store) SetCursor(ctx context.Context, link string, pos uint64) error {
+	if err := checkLink(link); err != nil {
+		return err
+	}
+	err := s.submit(ctx, func(b *batch) error {
+		if pos > b.st.pos {
+			return fmt.Errorf("position %d is beyond the end of the feed, %d", pos, b.st.pos)
+		}
+		b.put(bucketCursors, []byte(link), positionKey(pos))
+		b.st.cursors[link] = pos
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("moving the cursor of link %q to %d: %w", link, pos, err)
+	}
+	return nil
+}
+
+func checkLink(link string) error {
+	if link == "" || len(link) > 256 {
+		return fmt.Errorf("link name %q must have 1 to 256 bytes", link)
+	}
+	return nil
+}
+
+// Outbox returns how many changesets of the store's own branch lie beyond a
+// link's cursor, and when the oldest of them was made (zero time if none).
+func (s *Store) Outbox(link string) (changesets uint64, oldest time.Time) {
+	cursor := s.published().cursors[link]
+	err := s.snapshot(context.Background(), func(tx *bolt.Tx) error {
+		raw := tx.Bucket(bucketHeads).Get([]byte(s.opts.Branch))
+		if raw == nil {
+			return nil
+		}
+		own, err := decodeHead(raw)
+		if err != nil {
+			return err
+		}
+		// Positions rise with the sequence: find the first beyond the cursor.
+		first := sort.Search(int(own.seq), func(i int) bool {
+			pos, ok := positionOf(tx, branch.Dot{Branch: s.opts.Branch, Seq: uint64(i) + 1})
+			return ok && pos > cursor
+		})
+		if changesets = own.seq - uint64(first); changesets == 0 {
+			return nil
+		}
+		e, found, err := entryOf(tx, branch.Dot{Branch: s.opts.Branch, Seq: uint64(first) + 1})
+		if found {
+			oldest = e.clock.Time()
+		}
+		return err
+	})
+	if err != nil {
+		s.opts.Logger.Error("Failed to measure the outbox", "link", link, "error", err)
+	}
+	return changesets, oldest
+}

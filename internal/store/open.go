@@ -1,0 +1,232 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"vesperdb.io/vesper/internal/branch"
+)
+
+// FileName is the name of the store's file in its directory.
+const FileName = "vesper.db"
+
+const (
+	defaultLockTimeout  = 5 * time.Second
+	defaultPendingLimit = 1 << 16
+	defaultPendingBytes = 256 << 20
+	// mapBytes is the address space reserved for the file. As long as the file
+	// is smaller, a long read cannot hold up a write that makes it grow.
+	mapBytes = 1 << 30
+	// checkTime bounds the check of a file that was not closed.
+	checkTime = 5 * time.Second
+)
+
+// Store is an open store. It is safe for use by many goroutines.
+type Store struct {
+	opts        Options
+	path        string
+	incarnation string
+	db          *bolt.DB
+	st          *state // the committer's
+
+	queue             chan *request
+	stopping, stopped chan struct{}
+	closing           sync.Once
+	closeErr          error
+
+	commits, writes atomic.Uint64
+	// unsure is set while the file shows a commit that may not be on disk.
+	unsure atomic.Bool
+
+	mu      sync.Mutex
+	pub     published
+	changed chan struct{}
+	refused string
+}
+
+// Open opens the store in a directory, or makes a new one. It refuses a file of
+// another branch (*BranchError), one that is no store or of a newer program
+// (*FormatError), and one that another process holds. After an unclean stop it
+// checks the file for a bounded time (*CorruptError).
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	if err := opts.complete(); err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	path := filepath.Join(opts.Dir, FileName)
+	s := &Store{
+		opts: opts, path: path, queue: make(chan *request, queueLength),
+		stopping: make(chan struct{}), stopped: make(chan struct{}), changed: make(chan struct{}),
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	go s.run()
+	return s, nil
+}
+
+// complete fills in defaults.
+func (o *Options) complete() error {
+	if _, err := branch.ParseID(string(o.Branch)); err != nil {
+		return err
+	}
+	if o.Dir == "" {
+		return errors.New("no directory is given")
+	}
+	if o.Trunk == "" {
+		o.Trunk = o.Branch
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = defaultLockTimeout
+	}
+	if o.PendingLimit == 0 {
+		o.PendingLimit = defaultPendingLimit
+	}
+	if o.PendingBytes == 0 {
+		o.PendingBytes = defaultPendingBytes
+	}
+	return nil
+}
+
+func (s *Store) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(s.opts.Dir, 0o750); err != nil {
+		return err
+	}
+	if s.db, err = openFile(s.path, s.opts.LockTimeout); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+	}()
+	unclean, err := s.prepare()
+	if err != nil {
+		return err
+	}
+	if err := syncDir(s.opts.Dir); err != nil {
+		return err
+	}
+	if unclean {
+		if err := s.checkAfterUncleanStop(ctx); err != nil {
+			return err
+		}
+	}
+	_, err = s.reload()
+	return err
+}
+
+func openFile(path string, wait time.Duration) (*bolt.DB, error) {
+	db, err := bolt.Open(path, 0o640, &bolt.Options{
+		Timeout:         wait,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: mapBytes,
+		NoStatistics:    true,
+	})
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, fmt.Errorf("%s is in use by another process: stop it, or give this node a directory of its own (waited %s)", path, wait)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+		return nil, &FormatError{Path: path, Detail: fmt.Sprintf("this is not a Vesper store, or it is damaged at its very beginning (%v): "+
+			"restore it, or move it away and let the node fetch its data from its peers under a new branch id", err)}
+	}
+	return nil, err
+}
+
+// syncDir makes the directory entry of a new file safe: without it, a power cut
+// could take the whole file away.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// prepare makes a new file or checks that an old one is ours, and marks it open.
+func (s *Store) prepare() (unclean bool, err error) {
+	err = s.db.Update(func(tx *bolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		if meta == nil {
+			return s.create(tx)
+		}
+		if err := s.identify(meta); err != nil {
+			return err
+		}
+		unclean = meta.Get(metaOpen) != nil
+		return meta.Put(metaOpen, []byte{1})
+	})
+	return unclean, err
+}
+
+func (s *Store) create(tx *bolt.Tx) error {
+	if k, _ := tx.Cursor().First(); k != nil {
+		return &FormatError{Path: s.path, Detail: "this is a bbolt file of another program: choose another directory"}
+	}
+	for _, name := range allBuckets {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return fmt.Errorf("creating %s: %w", s.path, err)
+		}
+	}
+	var bits [16]byte
+	_, _ = rand.Read(bits[:]) // never fails
+	s.incarnation = hex.EncodeToString(bits[:])
+	meta := tx.Bucket(bucketMeta)
+	return errors.Join(
+		meta.Put(metaFormat, binary.AppendUvarint(nil, formatVersion)),
+		meta.Put(metaBranch, []byte(s.opts.Branch)),
+		meta.Put(metaIncarnation, []byte(s.incarnation)),
+		meta.Put(metaOpen, []byte{1}))
+}
+
+// identify refuses a file that is not this node's.
+func (s *Store) identify(meta *bolt.Bucket) error {
+	version, n := binary.Uvarint(meta.Get(metaFormat))
+	if n <= 0 {
+		return &FormatError{Path: s.path, Detail: "it names no format version: restore it from a backup"}
+	}
+	if version > formatVersion {
+		return &FormatError{Path: s.path, Detail: fmt.Sprintf("its format version is %d and this program knows up to %d: "+
+			"run the newer program that wrote it", version, formatVersion)}
+	}
+	if file := branch.ID(meta.Get(metaBranch)); file != s.opts.Branch {
+		return &BranchError{Path: s.path, File: file, Want: s.opts.Branch}
+	}
+	s.incarnation = string(meta.Get(metaIncarnation))
+	return nil
+}
+
+// Close waits for the batch in progress, fails what still waits with a
+// *ClosedError and closes the file. It waits for running Views. Calling it again
+// does nothing and returns the same.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		close(s.stopping)
+		<-s.stopped
+		err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Delete(metaOpen) })
+		if err = errors.Join(err, s.db.Close()); err != nil {
+			s.closeErr = fmt.Errorf("closing %s: %w", s.path, err)
+		}
+	})
+	return s.closeErr
+}

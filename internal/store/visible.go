@@ -1,0 +1,225 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+
+	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/statement"
+)
+
+// This file says what a record looks like from outside. Of the writes that
+// assigned a property and have not seen each other the one with the greatest
+// stamp is read, the others are its conflicts; what was added to the property
+// one by one is read besides. Embedded objects and lists that nothing in the
+// object refers to any more are not seen.
+
+// values returns what is read of a register, in canonical order, each once.
+func (reg *register) read(hidden changeset.Stamp) []changeset.Value {
+	winner := -1
+	adds := 0
+	for i, g := range reg.groups {
+		switch {
+		case g.stamp.Compare(hidden) < 0:
+		case !g.assign:
+			adds++
+		case winner < 0 || g.stamp.Compare(reg.groups[winner].stamp) > 0:
+			winner = i
+		}
+	}
+	if adds == 0 && winner >= 0 {
+		return reg.groups[winner].values
+	}
+	var out []changeset.Value
+	for i, g := range reg.groups {
+		if i == winner || !g.assign && g.stamp.Compare(hidden) >= 0 {
+			out = append(out, g.values...)
+		}
+	}
+	return mergeValues(out)
+}
+
+// mergeValues brings values into canonical order and makes those of the same
+// fact one, with all the positions. The argument is not kept.
+func mergeValues(values []changeset.Value) []changeset.Value {
+	slices.SortFunc(values, changeset.CompareValues)
+	out := values[:0]
+	for _, v := range values {
+		if n := len(out); n > 0 && out[n-1].Same(v) {
+			out[n-1].Positions = unionPositions(out[n-1].Positions, v.Positions)
+			continue
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func unionPositions(a, b []int) []int {
+	if len(a) == 0 {
+		return b
+	}
+	if len(b) == 0 || slices.Equal(a, b) {
+		return a
+	}
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// conflict reports whether concurrent writes assigned different values.
+func (reg *register) conflict(hidden changeset.Stamp) bool {
+	first := -1
+	for i, g := range reg.groups {
+		if !g.assign || g.stamp.Compare(hidden) < 0 {
+			continue
+		}
+		if first < 0 {
+			first = i
+			continue
+		}
+		if !equalValues(reg.groups[first].values, g.values) {
+			return true
+		}
+	}
+	return false
+}
+
+func equalValues(a, b []changeset.Value) bool {
+	return slices.EqualFunc(a, b, func(v, w changeset.Value) bool { return changeset.CompareValues(v, w) == 0 })
+}
+
+// view is what is seen of a record.
+type view struct {
+	root string
+	// statements are in canonical order, except that those of the root come
+	// before those of what is embedded in it.
+	statements []statement.Statement
+	conflicts  int
+}
+
+// see returns what is seen of the record of an object.
+func (r *record) see(root string) view {
+	v := view{root: root}
+	hidden := r.hidden()
+	keep := r.reachable(root, hidden)
+	for i := range r.regs {
+		reg := &r.regs[i]
+		if reg.subject != "" && !keep[reg.subject] {
+			continue
+		}
+		subject := cmp.Or(reg.subject, root)
+		for _, val := range reg.read(hidden) {
+			v.statements = append(v.statements, val.Statement(subject, reg.predicate))
+		}
+		if len(reg.groups) > 1 && reg.conflict(hidden) {
+			v.conflicts++
+		}
+	}
+	return v
+}
+
+// reachable returns the embedded subjects that the root refers to, directly or
+// through others. It is nil when the object embeds nothing.
+func (r *record) reachable(root string, hidden changeset.Stamp) map[string]bool {
+	if n := len(r.regs); n == 0 || r.regs[n-1].subject == "" {
+		return nil
+	}
+	return reach(root, func(subject string, visit func(changeset.Value)) {
+		if subject == root {
+			subject = ""
+		}
+		at, _ := r.find(subject, "")
+		for ; at < len(r.regs) && r.regs[at].subject == subject; at++ {
+			for _, v := range r.regs[at].read(hidden) {
+				visit(v)
+			}
+		}
+	})
+}
+
+// reach follows the references of an object to what is embedded in it. The
+// function calls visit with every value of a subject.
+func reach(root string, values func(subject string, visit func(changeset.Value))) map[string]bool {
+	seen := map[string]bool{}
+	queue := []string{root}
+	for len(queue) > 0 {
+		subject := queue[0]
+		queue = queue[1:]
+		values(subject, func(v changeset.Value) {
+			if v.IsRef() && !seen[v.Text] && statement.IsEmbedded(v.Text) && statement.Root(v.Text) == root {
+				seen[v.Text] = true
+				queue = append(queue, v.Text)
+			}
+		})
+	}
+	return seen
+}
+
+// object returns the outside form of the part of a record that id names: all of
+// it for the root, else the embedded subject and what is embedded in that.
+func (r *record) object(root, id string) (Object, bool) {
+	v := r.see(root)
+	o := Object{ID: id, Statements: subtree(v.statements, root, id), Revision: r.revision(), Last: r.last()}
+	if v.conflicts > 0 {
+		o.Conflicts = r.conflictsOf(root, o.Statements)
+	}
+	statement.Sort(o.Statements)
+	return o, len(o.Statements) > 0
+}
+
+// subtree returns the statements of id and of all that is embedded in it.
+func subtree(statements []statement.Statement, root, id string) []statement.Statement {
+	if id == root {
+		return statements
+	}
+	bySubject := map[string][]statement.Statement{}
+	for _, s := range statements {
+		bySubject[s.Subject] = append(bySubject[s.Subject], s)
+	}
+	out := bySubject[id]
+	if len(out) == 0 {
+		return nil
+	}
+	seen := map[string]bool{id: true}
+	for i := 0; i < len(out); i++ {
+		if t := out[i].Term; t.IsRef() && !seen[t.Text] && statement.IsEmbedded(t.Text) {
+			seen[t.Text] = true
+			out = append(out, bySubject[t.Text]...)
+		}
+	}
+	return out
+}
+
+// conflictsOf lists the conflicts among the subjects of the given statements.
+func (r *record) conflictsOf(root string, seen []statement.Statement) []Conflict {
+	subjects := map[string]bool{}
+	for _, s := range seen {
+		subjects[s.Subject] = true
+	}
+	var out []Conflict
+	hidden := r.hidden()
+	for i := range r.regs {
+		reg := &r.regs[i]
+		if subject := cmp.Or(reg.subject, root); subjects[subject] && reg.conflict(hidden) {
+			out = append(out, reg.listConflict(subject, hidden))
+		}
+	}
+	return out
+}
+
+func (reg *register) listConflict(subject string, hidden changeset.Stamp) Conflict {
+	c := Conflict{Subject: subject, Predicate: reg.predicate}
+	for _, g := range reg.groups {
+		if !g.assign || g.stamp.Compare(hidden) < 0 {
+			continue
+		}
+		val := ConflictValue{Stamp: g.stamp}
+		for _, v := range g.values {
+			val.Statements = append(val.Statements, v.Statement(subject, reg.predicate))
+		}
+		c.Values = append(c.Values, val)
+	}
+	slices.SortFunc(c.Values, func(a, b ConflictValue) int { return b.Stamp.Compare(a.Stamp) })
+	c.Values = c.Values[:min(len(c.Values), MaxConflictValues)]
+	return c
+}
