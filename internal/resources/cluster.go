@@ -1,0 +1,82 @@
+package resources
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+	v1alpha1ac "vesperdb.io/vesper/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"vesperdb.io/vesper/internal/topology"
+)
+
+// ClusterServiceName is the name of the Service in front of all nodes of a cluster.
+func ClusterServiceName(cluster string) string { return cluster }
+
+// ClusterLabels are the labels of the objects that a cluster makes itself.
+func ClusterLabels(cluster string) map[string]string {
+	labels := clusterPods(cluster)
+	labels[v1alpha1.LabelInstance] = cluster
+	labels[v1alpha1.LabelComponent] = v1alpha1.ComponentNode
+	labels[v1alpha1.LabelPartOf] = v1alpha1.PartOfVesper
+	labels[v1alpha1.LabelManagedBy] = v1alpha1.ManagedBy
+	return labels
+}
+
+// clusterPods selects the pods of all nodes of a cluster.
+func clusterPods(cluster string) map[string]string {
+	return map[string]string{v1alpha1.LabelName: v1alpha1.AppNode, v1alpha1.LabelCluster: cluster}
+}
+
+// clusterOwner makes a child go when its cluster goes.
+func clusterOwner(cluster *v1alpha1.VesperCluster) *metav1ac.OwnerReferenceApplyConfiguration {
+	return metav1ac.OwnerReference().WithAPIVersion(v1alpha1.GroupVersion.String()).WithKind(v1alpha1.KindCluster).
+		WithName(cluster.Name).WithUID(cluster.UID).WithController(true).WithBlockOwnerDeletion(true)
+}
+
+// ClusterService is the address of whichever nodes of the cluster are ready:
+// any of them takes reads and writes.
+func ClusterService(cluster *v1alpha1.VesperCluster) *corev1ac.ServiceApplyConfiguration {
+	return corev1ac.Service(ClusterServiceName(cluster.Name), cluster.Namespace).
+		WithLabels(ClusterLabels(cluster.Name)).
+		WithOwnerReferences(clusterOwner(cluster)).
+		WithSpec(corev1ac.ServiceSpec().WithType(corev1.ServiceTypeClusterIP).
+			WithSelector(clusterPods(cluster.Name)).WithPorts(httpPort()))
+}
+
+// ClusterNode is the VesperNode of a member. image is what it should run.
+func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image string) *v1alpha1ac.VesperNodeApplyConfiguration {
+	labels := ClusterLabels(cluster.Name)
+	labels[v1alpha1.LabelGroup] = m.Group
+	spec := v1alpha1ac.VesperNodeSpec().
+		WithBranchID(string(m.ID)).
+		WithTrunkID(string(m.Trunk)).
+		WithBrokerRef(v1alpha1ac.LocalReference().WithName(cluster.Spec.BrokerRef.Name)).
+		WithChannel(cluster.Spec.Channel).
+		WithGroup(m.Group).
+		WithImage(image).
+		WithStorage(applyStorage(cluster.Spec.Storage)).
+		WithDeletionPolicy(cluster.Spec.DeletionPolicy)
+	if cluster.Spec.ImagePullPolicy != "" {
+		spec.WithImagePullPolicy(cluster.Spec.ImagePullPolicy)
+	}
+	if cluster.Spec.Resources != nil {
+		spec.WithResources(*cluster.Spec.Resources)
+	}
+	for _, secret := range cluster.Spec.ImagePullSecrets {
+		spec.WithImagePullSecrets(v1alpha1ac.LocalReference().WithName(secret.Name))
+	}
+	return v1alpha1ac.VesperNode(m.Name, cluster.Namespace).
+		WithLabels(labels).WithOwnerReferences(clusterOwner(cluster)).WithSpec(spec)
+}
+
+func applyStorage(s v1alpha1.Storage) *v1alpha1ac.StorageApplyConfiguration {
+	storage := v1alpha1ac.Storage()
+	if s.Size != nil {
+		storage.WithSize(*s.Size)
+	}
+	if s.StorageClassName != nil {
+		storage.WithStorageClassName(*s.StorageClassName)
+	}
+	return storage
+}

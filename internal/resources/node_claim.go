@@ -1,0 +1,33 @@
+package resources
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+)
+
+// NodeClaim is the volume of a node's data. Its annotations say for ever which
+// branch the data belongs to. It belongs to the node, and goes with it, only
+// under deletionPolicy Delete. existing may be nil; a claim never gets smaller.
+func NodeClaim(n Node, existing *corev1.PersistentVolumeClaim) *corev1ac.PersistentVolumeClaimApplyConfiguration {
+	storage := n.Object.Spec.Storage
+	spec := corev1ac.PersistentVolumeClaimSpec().
+		WithAccessModes(corev1.ReadWriteOnce).
+		WithResources(corev1ac.VolumeResourceRequirements().
+			WithRequests(corev1.ResourceList{corev1.ResourceStorage: BrokerVolumeSize(storage, existing)}))
+	if class := claimClass(storage, existing); class != nil {
+		spec.WithStorageClassName(*class)
+	}
+	claim := corev1ac.PersistentVolumeClaim(NodeClaimName(n.Object.Name), n.Object.Namespace).
+		WithLabels(NodeLabels(n.Object)).
+		WithAnnotations(map[string]string{
+			v1alpha1.AnnotationBranchID: n.Object.Spec.BranchID,
+			v1alpha1.AnnotationTrunkID:  string(NodeTrunk(n.Object)),
+		}).
+		WithSpec(spec)
+	if n.Object.Spec.DeletionPolicy == v1alpha1.DeletionDelete {
+		claim.WithOwnerReferences(nodeOwner(n.Object))
+	}
+	return claim
+}
