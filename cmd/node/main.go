@@ -1,0 +1,106 @@
+// Command vesper-node is one Vesper node: a datastore that takes writes locally
+// and replicates them over a STOMP broker. "vesper-node dev" runs several, with
+// a broker of their own, in one process.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"vesperdb.io/vesper/internal/nodeconfig"
+	"vesperdb.io/vesper/internal/version"
+)
+
+// The exit codes.
+const (
+	exitOK = 0
+	// exitFailed: the node could not start, or had to stop.
+	exitFailed = 1
+	// exitUsage: the command line or the configuration is wrong; trying again
+	// without changing it is useless. Nothing was created.
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := untilSignal(context.Background())
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// usageError is an error of the command line or the configuration.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (e usageError) Unwrap() error { return e.error }
+
+// execute runs the command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newCommand(stdout, stderr)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	var config *nodeconfig.Error
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &config):
+		_, _ = fmt.Fprintf(stderr, "vesper-node: %v\n", config)
+		return exitUsage
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintf(stderr, "vesper-node: %v\n\"vesper-node --help\" shows what there is.\n", err)
+		return exitUsage
+	}
+	_, _ = fmt.Fprintf(stderr, "vesper-node: %v\n", err)
+	return exitFailed
+}
+
+func newCommand(stdout, stderr io.Writer) *cobra.Command {
+	var config string
+	root := &cobra.Command{
+		Use:   "vesper-node --config FILE",
+		Short: "A node of a Vesper cluster",
+		Long: "vesper-node --config FILE runs one node of a Vesper cluster.\n" +
+			"vesper-node dev runs three with a broker of their own: the one-minute try-out.",
+		Example:       "  vesper-node dev\n  vesper-node --config /etc/vesper/node.yaml",
+		Args:          noArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if config == "" {
+				return usageError{errors.New("give --config FILE to run one node, or the command dev to try Vesper out")}
+			}
+			return runConfig(cmd.Context(), config, stderr)
+		},
+	}
+	root.Flags().StringVar(&config, "config", "", "the node's configuration `FILE`")
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(devCommand(stdout, stderr), checkCommand(stdout), versionCommand(stdout))
+	return root
+}
+
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%q is no command", args[0])}
+	}
+	return nil
+}
+
+func versionCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Say which release this is",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(stdout, "vesper-node", version.Version)
+			return err
+		},
+	}
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"vesperdb.io/vesper/internal/nodeconfig"
+	"vesperdb.io/vesper/internal/replication"
+	"vesperdb.io/vesper/internal/replication/stomplink"
+	"vesperdb.io/vesper/internal/server"
+	"vesperdb.io/vesper/internal/stomp"
+	"vesperdb.io/vesper/internal/store"
+)
+
+// linkName is the name under which the store keeps the cursor of the node's link.
+const linkName = "main"
+
+// httpGrace is how long requests may take to finish once nothing is left to publish.
+const httpGrace = 3 * time.Second
+
+// node is one node: a store, its replication, its HTTP interface.
+type node struct {
+	config     nodeconfig.Config
+	log        *slog.Logger
+	listener   net.Listener
+	store      *store.Store
+	replicator *replication.Replicator
+	server     *server.Server
+}
+
+// openNode opens everything a node needs; nothing runs yet. The listener is
+// taken first: a port in use must not cost a start and stop of the store. The
+// caller ends the node with run or close.
+func openNode(ctx context.Context, c nodeconfig.Config, log *slog.Logger) (*node, error) {
+	if c.Wire != nodeconfig.WirePacked {
+		return nil, &nodeconfig.Error{Problems: []nodeconfig.Problem{{Key: "wire",
+			Message: fmt.Sprintf("this release does not speak %q yet: leave the key out, or write packed", c.Wire)}}}
+	}
+	listener, err := listen(ctx, c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{config: c, log: log, listener: listener}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+// listen takes the address. The error says what to do when it is taken.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		_, port, _ := net.SplitHostPort(address)
+		return nil, fmt.Errorf("port %s is in use: another program serves %s; stop it or choose another port (listen in the file, --http-port for dev)", port, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listening for HTTP on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+func (n *node) open(ctx context.Context) error {
+	c := n.config
+	var err error
+	n.store, err = store.Open(ctx, store.Options{Dir: c.StoragePath, Branch: c.BranchID, Trunk: c.TrunkID, Logger: n.log})
+	if err != nil {
+		return fmt.Errorf("opening the store of node %s: %w", c.BranchID, err)
+	}
+	links, err := n.links()
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	n.replicator, err = replication.New(n.store, links, replication.Options{
+		BeaconInterval: c.Beacon.Interval, DiscoveryWindow: c.Beacon.Window, Logger: n.log, Registerer: registry,
+	})
+	if err != nil {
+		return fmt.Errorf("preparing replication: %w", err)
+	}
+	n.server, err = server.New(server.Deps{
+		Store: n.store, Config: c, Replication: n.replicator.Status, Registry: registry, Logger: n.log,
+	})
+	return err
+}
+
+func (n *node) links() ([]replication.LinkConfig, error) {
+	c := n.config
+	if !c.Replicates() {
+		return nil, nil
+	}
+	options := stomplink.Options{
+		Hosts: c.ReplicationHosts, Branch: c.BranchID, Flavor: string(c.Broker.Flavor),
+		HeartBeat: c.Broker.HeartBeat, NoSTOMPAck: !c.SendSTOMPAck, Logger: n.log,
+	}
+	if options.HeartBeat == 0 {
+		options.HeartBeat = -1 // none, where 0 would be the default
+	}
+	if c.Broker.UsernameFile != "" {
+		options.Credentials = stomp.CredentialFiles(c.Broker.UsernameFile, c.Broker.PasswordFile)
+	}
+	if t := c.Broker.TLS; t != nil {
+		options.TLS = stomp.TLSFiles{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName}.Source()
+	}
+	transport, err := stomplink.New(options)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the link to the broker: %w", err)
+	}
+	return []replication.LinkConfig{{Name: linkName, Channel: c.ReplicationChannel, Hosts: c.ReplicationHosts, Transport: transport}}, nil
+}
+
+// close lets go of what openNode took, in case the node does not run.
+func (n *node) close() error {
+	var errs []error
+	if n.listener != nil {
+		if err := n.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// url is where the node's HTTP interface is.
+func (n *node) url() string { return "http://" + n.listener.Addr().String() }
+
+// run serves until ctx ends, and then stops in order: no more writes, what is
+// left is published, requests finish, the store is closed. It returns nil for
+// such an end and the cause when the node cannot go on.
+func (n *node) run(ctx context.Context) error {
+	background := context.WithoutCancel(ctx)
+	replicating, stopReplicating := context.WithCancel(background)
+	defer stopReplicating()
+	serving, stopServing := context.WithCancel(background)
+	defer stopServing()
+	replicated, served := make(chan error, 1), make(chan error, 1)
+	go func() { replicated <- n.replicator.Run(replicating) }()
+	go func() { served <- n.server.Serve(serving, n.listener, httpGrace) }()
+	n.log.Info("Started the node", "url", n.url(), "storage", n.config.StoragePath,
+		"hosts", n.config.ReplicationHosts, "channel", n.config.ReplicationChannel)
+
+	var cause error
+	select {
+	case <-ctx.Done():
+		n.drain(background)
+	case cause = <-replicated:
+		replicated <- nil
+	case cause = <-served:
+		served <- nil
+	}
+	stopServing()
+	cause = errors.Join(cause, <-served)
+	stopReplicating()
+	cause = errors.Join(cause, <-replicated, n.close())
+	if cause == nil {
+		n.log.Info("Stopped the node")
+	}
+	return cause
+}
+
+// drain refuses writes and publishes what is left within the grace period.
+// What cannot be published now is not lost: the next start sends it.
+func (n *node) drain(ctx context.Context) {
+	n.log.Info("Stopping the node", "grace", n.config.ShutdownGrace)
+	n.server.Drain()
+	n.store.RefuseWrites("the node is stopping")
+	ctx, cancel := context.WithTimeout(ctx, n.config.ShutdownGrace)
+	defer cancel()
+	if err := n.replicator.Drain(ctx); err != nil {
+		n.log.Warn("Stopped with changesets that no broker has confirmed", "error", err)
+	}
+}
+
+// runConfig runs the node of a configuration file.
+func runConfig(ctx context.Context, path string, logs io.Writer) error {
+	c, err := nodeconfig.Load(path)
+	if err != nil {
+		return usageError{err}
+	}
+	log, err := newLogger(logs, c.Log, c.BranchID)
+	if err != nil {
+		return usageError{err}
+	}
+	limitMemory()
+	n, err := openNode(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	return n.run(ctx)
+}

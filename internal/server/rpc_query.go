@@ -1,0 +1,144 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"vesperdb.io/vesper/internal/jsonql"
+	"vesperdb.io/vesper/internal/statement"
+	"vesperdb.io/vesper/internal/store"
+)
+
+// maxQueryInWrite bounds a query in a batch that writes: it holds up all other
+// writers of the node.
+const maxQueryInWrite = 5 * time.Second
+
+// queryParams are the params of query: a text, or an object that has it.
+type queryParams struct {
+	Query    string          `json:"query"`
+	BindVars jsonql.Bindings `json:"bindvars"`
+	// The following are not offered yet; asking for them is an error.
+	ForUpdate bool `json:"forUpdate"`
+	Explain   bool `json:"explain"`
+	Debug     bool `json:"debug"`
+	PrintAST  bool `json:"printast"`
+	// CaptureErrors and UseSerializer are what every answer does anyway.
+	CaptureErrors bool `json:"captureErrors"`
+	UseSerializer any  `json:"useSerializer"`
+}
+
+// queryResult is the result of a query.
+type queryResult struct {
+	Results []any    `json:"results"`
+	Errors  []string `json:"errors"`
+	// Elapsed is in seconds.
+	Elapsed float64 `json:"elapsed"`
+}
+
+// query runs a query on the batch's snapshot, its own writes included.
+func (b *batch) query(c *call) (any, error) {
+	params, err := parseQueryParams(c.params)
+	if err != nil {
+		return nil, queryFailed(err)
+	}
+	limit := b.server.deps.Config.Limits.QueryTime
+	if b.tx != nil {
+		limit = min(limit, maxQueryInWrite)
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, limit)
+	defer cancel()
+	start := time.Now()
+	result, err := b.server.runQuery(ctx, b.reader, params)
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, queryFailed(fmt.Errorf("the query ran longer than %s: narrow it with where, or raise limits.queryTime in the node's configuration", limit))
+	case err != nil && isQueryFault(err):
+		return nil, queryFailed(err)
+	case err != nil:
+		return nil, err
+	}
+	out := queryResult{Results: result.Rows, Errors: result.Errors, Elapsed: time.Since(start).Seconds()}
+	if out.Results == nil {
+		out.Results = []any{}
+	}
+	if out.Errors == nil {
+		out.Errors = []string{}
+	}
+	return out, nil
+}
+
+// isQueryFault tells faults of the query from those of the store.
+func isQueryFault(err error) bool {
+	var syntax *jsonql.SyntaxError
+	var evaluation *jsonql.EvaluationError
+	return errors.As(err, &syntax) || errors.As(err, &evaluation)
+}
+
+func queryFailed(err error) *rpcError {
+	return &rpcError{Code: rpcQueryFailed, Message: "query failed", Data: []string{"ERROR: " + err.Error()}}
+}
+
+func parseQueryParams(raw json.RawMessage) (queryParams, error) {
+	var p queryParams
+	if json.Unmarshal(raw, &p.Query) == nil && len(raw) > 0 {
+		return p, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err != nil {
+		return p, fmt.Errorf(`the params of query must be a text or {"query": text, "bindvars": {...}}: %w`, err)
+	}
+	for name, asked := range map[string]bool{"forUpdate": p.ForUpdate, "explain": p.Explain, "debug": p.Debug, "printast": p.PrintAST} {
+		if asked {
+			return p, fmt.Errorf("not supported yet: %s", name)
+		}
+	}
+	return p, nil
+}
+
+func (s *Server) runQuery(ctx context.Context, rd *store.Reader, p queryParams) (jsonql.Result, error) {
+	q, err := jsonql.Parse(p.Query)
+	if err != nil {
+		return jsonql.Result{}, err
+	}
+	return q.Run(ctx, source{rd}, p.BindVars, jsonql.Limits{MaxRows: int(s.deps.Config.Limits.QueryRows)})
+}
+
+// source is a snapshot as a query sees it.
+type source struct{ reader *store.Reader }
+
+// Object implements jsonql.Source.
+func (s source) Object(id string) (jsonql.Object, bool, error) {
+	if statement.IsEmbedded(id) {
+		return jsonql.Object{}, false, nil
+	}
+	o, found, err := s.reader.Object(id)
+	return jsonql.Object{ID: o.ID, Statements: o.Statements}, found, err
+}
+
+// Objects implements jsonql.Source.
+func (s source) Objects() iter.Seq2[jsonql.Object, error] {
+	return func(yield func(jsonql.Object, error) bool) {
+		for o, err := range s.reader.Objects("") {
+			if !yield(jsonql.Object{ID: o.ID, Statements: o.Statements}, err) {
+				return
+			}
+		}
+	}
+}
+
+// SubjectsWith implements jsonql.Source.
+func (s source) SubjectsWith(predicate string, term statement.Term) iter.Seq2[string, error] {
+	return s.reader.SubjectsWith(predicate, term)
+}
+
+// SubjectsHaving implements jsonql.Source.
+func (s source) SubjectsHaving(predicate string) iter.Seq2[string, error] {
+	return s.reader.SubjectsHaving(predicate)
+}

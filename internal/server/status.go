@@ -1,0 +1,150 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"vesperdb.io/vesper/internal/nodestatus"
+	"vesperdb.io/vesper/internal/store"
+	"vesperdb.io/vesper/internal/version"
+)
+
+// storageHealth remembers whether the last write met a failing disk.
+type storageHealth struct {
+	mu      sync.Mutex
+	failure string
+}
+
+// note takes the outcome of a write. Errors that are not the disk's say nothing
+// about it.
+func (h *storageHealth) note(err error) {
+	var failed *store.StorageError
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err == nil:
+		h.failure = ""
+	case errors.As(err, &failed):
+		h.failure = failed.Error()
+	}
+}
+
+func (h *storageHealth) message() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failure
+}
+
+// status says how the node is.
+func (s *Server) status() nodestatus.Status {
+	st := s.deps.Store
+	stats := st.Stats()
+	status := s.replicationStatus()
+	status.Version = version.Version
+	status.Trunk = s.deps.Config.TrunkID
+	status.Objects, status.Conflicts = stats.Objects, stats.Conflicts
+	status.Started = s.started
+	status.Storage = nodestatus.Storage{Bytes: stats.FileBytes, Free: stats.FreeBytes}
+	s.overrule(&status)
+	return status
+}
+
+func (s *Server) replicationStatus() nodestatus.Status {
+	if s.deps.Replication != nil {
+		return s.deps.Replication()
+	}
+	st := s.deps.Store
+	revision, digest := st.Snapshot()
+	return nodestatus.Status{
+		Branch: st.Branch(), Incarnation: st.Incarnation(), Revision: revision, Digest: digest.String(),
+		Ready: true, Reason: nodestatus.ReasonStandalone, Writable: true,
+	}
+}
+
+// overrule puts what the server knows above what replication knows.
+func (s *Server) overrule(status *nodestatus.Status) {
+	if reason := s.deps.Store.WritesRefused(); reason != "" {
+		status.Writable, status.WritesRefused = false, reason
+	}
+	if failure := s.storage.message(); failure != "" {
+		status.Ready, status.Reason, status.Message = false, nodestatus.ReasonStorageFailed, failure
+		status.Writable, status.WritesRefused = false, failure
+	}
+	if s.draining.Load() {
+		status.Ready, status.Reason, status.Message = false, nodestatus.ReasonDraining, drainingReason
+		status.Writable, status.WritesRefused = false, drainingReason
+	}
+}
+
+func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
+	answer(w, http.StatusOK, s.status())
+	return nil
+}
+
+// health is the body of /healthz and /readyz.
+type health struct {
+	OK bool `json:"ok"`
+	// Reason says why not; empty when OK.
+	Reason string `json:"reason,omitempty"`
+}
+
+// healthPatience is how long the store may take to show that it is alive.
+const healthPatience = 5 * time.Second
+
+// healthz fails only when a restart is the remedy: the store does not answer.
+// A node that is behind, cut off, draining or out of disk is healthy.
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
+	return s.answerHealth(w, s.alive(r.Context()))
+}
+
+func (s *Server) alive(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.deps.Store.View(ctx, func(*store.Reader) error { return nil }) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return "the store cannot be read: " + err.Error()
+		}
+		return ""
+	case <-ctx.Done():
+		return "the store did not answer within " + healthPatience.String()
+	}
+}
+
+// readyz says whether clients should be sent here: the store is open, has once
+// been caught up (or there is nobody to catch up with) and the node is not
+// stopping. A node that lost its broker goes on serving.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
+	reason := ""
+	switch {
+	case s.draining.Load():
+		reason = drainingReason
+	case s.deps.Replication != nil && !s.deps.Store.Bootstrapped():
+		reason = "the node has never been caught up with its peers: " + s.status().Message
+	default:
+		reason = s.alive(r.Context())
+	}
+	return s.answerHealth(w, reason)
+}
+
+func (s *Server) answerHealth(w http.ResponseWriter, reason string) error {
+	status := http.StatusOK
+	if reason != "" {
+		status = http.StatusServiceUnavailable
+	}
+	answer(w, status, health{OK: reason == "", Reason: reason})
+	return nil
+}
+
+// answer sends a JSON document that must not be cached.
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	writeJSON(w, v)
+}
