@@ -51,7 +51,9 @@ type testNode struct {
 
 func newTestNode(t *testing.T, b *fakeBroker, id branch.ID, o Options) *testNode {
 	o.Logger = quiet().With("node", string(id))
-	return &testNode{t: t, store: newFakeStore(id), broker: b, o: o}
+	n := &testNode{t: t, store: newFakeStore(id), broker: b, o: o}
+	t.Cleanup(func() { stopAll(n) })
+	return n
 }
 
 // start runs a new Replicator, as a new process does.

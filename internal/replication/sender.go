@@ -29,6 +29,8 @@ type sender struct {
 	moved chan struct{}
 	// look makes the packer read the feed again.
 	look chan struct{}
+	// slots has an item for each flight that is not confirmed; new in each session.
+	slots chan struct{}
 }
 
 func newSender(l *link) *sender {
@@ -77,7 +79,8 @@ func (s *sender) session(ctx context.Context) (progress bool, err error) {
 	s.set(func() { s.next, s.confirmed = cursor, cursor })
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	flights := make(chan flight, s.l.o.Window)
+	flights := make(chan flight, s.l.o.Window) // slots bound it: sending never blocks
+	s.slots = make(chan struct{}, s.l.o.Window)
 	var confirmer sync.WaitGroup
 	confirmer.Go(func() {
 		if err := s.confirm(ctx, cursor, flights); err != nil {
@@ -120,21 +123,31 @@ func (s *sender) pack(ctx context.Context, next uint64, flights chan<- flight) e
 			}
 			continue
 		}
-		if entries, err = s.gather(ctx, next, entries); err != nil {
+		if next, err = s.fly(ctx, next, entries, flights); err != nil {
 			return err
-		}
-		f, err := s.publish(ctx, entries)
-		if err != nil {
-			return err
-		}
-		next = f.upTo
-		s.set(func() { s.next = next })
-		select {
-		case flights <- f:
-		case <-ctx.Done():
-			return context.Cause(ctx)
 		}
 	}
+}
+
+// fly publishes one message, once the window has room for it, and returns the
+// position up to which everything is handed to the broker.
+func (s *sender) fly(ctx context.Context, next uint64, entries []store.FeedEntry, flights chan<- flight) (uint64, error) {
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return next, context.Cause(ctx)
+	}
+	entries, err := s.gather(ctx, next, entries)
+	if err != nil {
+		return next, err
+	}
+	f, err := s.publish(ctx, entries)
+	if err != nil {
+		return next, err
+	}
+	s.set(func() { s.next = f.upTo })
+	flights <- f
+	return f.upTo, nil
 }
 
 func (s *sender) waitForMore(ctx context.Context, changed <-chan struct{}) error {
@@ -222,6 +235,7 @@ func (s *sender) confirm(ctx context.Context, durable uint64, flights <-chan fli
 			if err := s.await(ctx, f); err != nil {
 				return err
 			}
+			<-s.slots
 			c.at, c.published = f.upTo, c.published || f.confirmation != nil
 			s.set(func() { s.confirmed = f.upTo })
 		case <-c.due():

@@ -158,8 +158,16 @@ func simulate(t *testing.T, seed uint64) {
 	})
 }
 
+// seedCount is SEEDS from the environment, else n.
+func seedCount(n int) int {
+	if v, err := strconv.Atoi(os.Getenv("SEEDS")); err == nil {
+		return v
+	}
+	return n
+}
+
 func TestSimulatedClustersConvergeAndLoseNothingWhateverFails(t *testing.T) {
-	seeds := 200
+	seeds := seedCount(200)
 	if testing.Short() {
 		seeds = 40
 	}
