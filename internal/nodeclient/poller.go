@@ -1,0 +1,115 @@
+package nodeclient
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"vesperdb.io/vesper/internal/nodestatus"
+)
+
+// maxQuestions is how many nodes are asked at the same time.
+const maxQuestions = 64
+
+// Target is one process of one node: a new pod, or one with a new address, is
+// another target, and answers of the old one do not count for it.
+type Target struct {
+	// PodUID is the UID of the node's pod.
+	PodUID types.UID
+	// Address is its host:port.
+	Address string
+}
+
+// Answer is what a target said last.
+type Answer struct {
+	// Status is valid when Err is nil.
+	Status nodestatus.Status
+	// Err says why there was no answer.
+	Err error
+}
+
+// Poller asks nodes in the background, many at a time, so that one which does
+// not answer never holds up the others. It remembers the last answer of each.
+type Poller struct {
+	reader  Reader
+	changed func(types.NamespacedName)
+	slots   chan struct{}
+
+	mu    sync.Mutex
+	nodes map[types.NamespacedName]*polled
+}
+
+type polled struct {
+	target Target
+	asking bool
+	known  bool
+	answer Answer
+	asked  time.Time
+}
+
+// NewPoller returns a Poller that calls changed, from a goroutine of its own,
+// when a node's answer differs from the one before.
+func NewPoller(reader Reader, changed func(types.NamespacedName)) *Poller {
+	return &Poller{reader: reader, changed: changed, slots: make(chan struct{}, maxQuestions), nodes: map[types.NamespacedName]*polled{}}
+}
+
+// Ask returns what the target said last and whether it was ever heard. When
+// that is older than maxAge, or nothing is known, it starts to ask anew and
+// returns at once; ctx bounds that question, so it must outlive the call.
+func (p *Poller) Ask(ctx context.Context, node types.NamespacedName, target Target, maxAge time.Duration) (Answer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	entry := p.nodes[node]
+	if entry == nil || entry.target != target {
+		entry = &polled{target: target}
+		p.nodes[node] = entry
+	}
+	if !entry.asking && (!entry.known || time.Since(entry.asked) >= maxAge) {
+		entry.asking = true
+		go p.ask(ctx, node, entry)
+	}
+	return entry.answer, entry.known
+}
+
+// Forget drops what is remembered of a node.
+func (p *Poller) Forget(node types.NamespacedName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.nodes, node)
+}
+
+func (p *Poller) ask(ctx context.Context, node types.NamespacedName, entry *polled) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	status, err := p.reader.Status(ctx, entry.target.Address)
+	<-p.slots
+	if ctx.Err() != nil {
+		return
+	}
+	if p.remember(node, entry, Answer{Status: status, Err: err}) {
+		p.changed(node)
+	}
+}
+
+// remember stores an answer and reports whether it is news about the current target.
+func (p *Poller) remember(node types.NamespacedName, entry *polled, answer Answer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	news := !entry.known || !same(entry.answer, answer)
+	entry.answer, entry.known, entry.asking, entry.asked = answer, true, false, time.Now()
+	return news && p.nodes[node] == entry
+}
+
+// same compares answers without what differs each time.
+func same(a, b Answer) bool {
+	if a.Err != nil || b.Err != nil {
+		return a.Err != nil && b.Err != nil && a.Err.Error() == b.Err.Error()
+	}
+	return reflect.DeepEqual(a.Status, b.Status)
+}

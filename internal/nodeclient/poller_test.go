@@ -1,0 +1,180 @@
+package nodeclient
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"vesperdb.io/vesper/internal/nodestatus"
+)
+
+// fakeNodes answers by address; an address without an answer hangs until the context ends.
+type fakeNodes struct {
+	mu      sync.Mutex
+	answers map[string]Answer
+	asked   map[string]int
+}
+
+func (f *fakeNodes) set(address string, a Answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.answers == nil {
+		f.answers = map[string]Answer{}
+	}
+	f.answers[address] = a
+}
+
+func (f *fakeNodes) Status(ctx context.Context, address string) (nodestatus.Status, error) {
+	f.mu.Lock()
+	if f.asked == nil {
+		f.asked = map[string]int{}
+	}
+	f.asked[address]++
+	answer, ok := f.answers[address]
+	f.mu.Unlock()
+	if !ok {
+		<-ctx.Done()
+		return nodestatus.Status{}, ctx.Err()
+	}
+	return answer.Status, answer.Err
+}
+
+func (f *fakeNodes) times(address string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked[address]
+}
+
+func key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "prod", Name: name}
+}
+
+// news collects what a poller announces.
+func news() (chan types.NamespacedName, func(types.NamespacedName)) {
+	c := make(chan types.NamespacedName, 100)
+	return c, func(n types.NamespacedName) { c <- n }
+}
+
+func wait(t *testing.T, c chan types.NamespacedName) types.NamespacedName {
+	t.Helper()
+	select {
+	case n := <-c:
+		return n
+	case <-time.After(10 * time.Second):
+		t.Fatal("waited 10 s for news of a node")
+		return types.NamespacedName{}
+	}
+}
+
+func ready(revision string) Answer {
+	s := nodestatus.Status{Ready: true, Reason: nodestatus.ReasonReady}
+	if err := s.Revision.UnmarshalText([]byte(revision)); err != nil {
+		panic(err)
+	}
+	return Answer{Status: s}
+}
+
+func TestAnAnswerIsKnownAfterItIsAnnounced(t *testing.T) {
+	nodes := &fakeNodes{}
+	nodes.set("a:1", ready("0A00001"))
+	c, changed := news()
+	p := NewPoller(nodes, changed)
+	if _, known := p.Ask(t.Context(), key("a"), Target{"u", "a:1"}, time.Hour); known {
+		t.Error("an answer is known before the node was asked")
+	}
+	if got := wait(t, c); got != key("a") {
+		t.Errorf("news of %v, want prod/a", got)
+	}
+	answer, known := p.Ask(t.Context(), key("a"), Target{"u", "a:1"}, time.Hour)
+	if !known || answer.Err != nil || answer.Status.Revision.String() != "0A00001" {
+		t.Errorf("answer is %+v, %v", answer, known)
+	}
+	if n := nodes.times("a:1"); n != 1 {
+		t.Errorf("the node was asked %d times, want once while its answer is fresh", n)
+	}
+}
+
+func TestOnlyNewsIsAnnounced(t *testing.T) {
+	nodes := &fakeNodes{}
+	nodes.set("a:1", ready("0A00001"))
+	c, changed := news()
+	p := NewPoller(nodes, changed)
+	ask := func() { p.Ask(t.Context(), key("a"), Target{"u", "a:1"}, 0) }
+	ask()
+	wait(t, c)
+	for nodes.times("a:1") < 20 {
+		ask()
+	}
+	nodes.set("a:1", Answer{Err: errors.New("gone")})
+	for len(c) == 0 {
+		ask()
+	}
+	wait(t, c)
+	if len(c) != 0 {
+		t.Errorf("%d more announcements of answers that did not change", len(c))
+	}
+}
+
+func TestAnotherPodIsAskedAnewAndOldAnswersDoNotCountForIt(t *testing.T) {
+	nodes := &fakeNodes{}
+	nodes.set("a:1", ready("0A00001"))
+	c, changed := news()
+	p := NewPoller(nodes, changed)
+	p.Ask(t.Context(), key("a"), Target{"first", "a:1"}, time.Hour)
+	wait(t, c)
+	if _, known := p.Ask(t.Context(), key("a"), Target{"second", "a:1"}, time.Hour); known {
+		t.Error("the answer of the pod before counts for a new pod")
+	}
+	wait(t, c)
+}
+
+func TestNodesThatHangDoNotHoldUpOthers(t *testing.T) {
+	nodes := &fakeNodes{}
+	nodes.set("good:1", ready("0A00001"))
+	c, changed := news()
+	p := NewPoller(nodes, changed)
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range maxQuestions - 1 {
+		p.Ask(ctx, key(string(rune('A'+i))), Target{"u", "hangs:1"}, time.Hour)
+	}
+	p.Ask(ctx, key("good"), Target{"u", "good:1"}, time.Hour)
+	if got := wait(t, c); got != key("good") {
+		t.Errorf("news of %v, want the one that answers", got)
+	}
+	cancel()
+}
+
+func TestWhatIsForgottenIsNotAnnounced(t *testing.T) {
+	nodes := &fakeNodes{}
+	c, changed := news()
+	p := NewPoller(nodes, changed)
+	gate := &gated{fakeNodes: nodes, entered: make(chan struct{}), leave: make(chan struct{})}
+	p.reader = gate
+	nodes.set("a:1", ready("0A00001"))
+	p.Ask(t.Context(), key("a"), Target{"u", "a:1"}, time.Hour)
+	<-gate.entered
+	p.Forget(key("a"))
+	close(gate.leave)
+	nodes.set("b:1", ready("0A00001"))
+	p.Ask(t.Context(), key("b"), Target{"u", "b:1"}, time.Hour)
+	<-gate.entered
+	if got := wait(t, c); got != key("b") {
+		t.Errorf("news of %v, which was forgotten", got)
+	}
+}
+
+// gated lets a test hold a question open.
+type gated struct {
+	*fakeNodes
+	entered, leave chan struct{}
+}
+
+func (g *gated) Status(ctx context.Context, address string) (nodestatus.Status, error) {
+	g.entered <- struct{}{}
+	<-g.leave
+	return g.fakeNodes.Status(ctx, address)
+}
