@@ -19,4 +19,5 @@ for name in xstream jettison; do # statistics, advisories and transformations ne
 	ln -s "/usr/share/java/$name.jar" "$home/lib/extra/$name.jar"
 done
 chown -R 1000:1000 "$home/data" "$home/tmp"
+rm -f "$1/usr/bin/activemq" # another one than the layout's
 rm -rf "$1"/var/cache/* "$1"/var/log/* "$1"/var/lib/activemq "$1"/etc/activemq
