@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -85,13 +86,14 @@ func (s *Store) Cursor(link string) (uint64, error) {
 	return s.published().cursors[link], nil
 }
 
-// SetCursor moves a link's cursor. It returns once that is on disk.
+// SetCursor moves a link's cursor. It returns once that is on disk. A name that
+// starts with "!" is not a link's: its number means what its owner wants.
 func (s *Store) SetCursor(ctx context.Context, link string, pos uint64) error {
 	if err := checkLink(link); err != nil {
 		return err
 	}
 	err := s.submit(ctx, func(b *batch) error {
-		if pos > b.st.pos {
+		if pos > b.st.pos && !strings.HasPrefix(link, "!") {
 			return fmt.Errorf("position %d is beyond the end of the feed, %d", pos, b.st.pos)
 		}
 		b.put(bucketCursors, []byte(link), positionKey(pos))
