@@ -198,7 +198,7 @@ func TestFruitlessRequestsAreSpacedOutAndProgressEndsThat(t *testing.T) {
 		if len(due) != 1 {
 			t.Fatalf("due %v at %v", due, now)
 		}
-		g.asked(now, due, time.Second)
+		g.asked(now, due)
 		next := g.next(2 * time.Second)
 		waits = append(waits, next.Sub(now)/time.Second)
 		now = next
@@ -215,7 +215,7 @@ func TestFruitlessRequestsAreSpacedOutAndProgressEndsThat(t *testing.T) {
 func TestRestOfAnAnswerIsAskedForWithoutGrace(t *testing.T) {
 	g := gaps{own: "0A"}
 	g.update(noon, nil, rev(t, "0B00005"))
-	g.asked(noon, []Range{{"0B", 1, 5}}, time.Second)
+	g.asked(noon, []Range{{"0B", 1, 5}})
 	g.update(noon, rev(t, "0B00003"), rev(t, "0B00005"))
 	g.hurry([]Range{{"0B", 4, 5}})
 	if due := g.due(noon, 2*time.Second); !slices.Equal(due, []Range{{"0B", 4, 5}}) {

@@ -103,7 +103,7 @@ func (b *fakeBroker) keepForLater(to Destination, m Message) {
 	}
 }
 
-// set changes the broker's behaviour under its lock.
+// set changes the broker's behavior under its lock.
 func (b *fakeBroker) set(change func(*fakeBroker)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

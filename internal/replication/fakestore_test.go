@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -56,15 +57,9 @@ func (s *fakeStore) restoredCopy(incarnation string) *fakeStore {
 	c := newFakeStore(s.me)
 	c.incarnation, c.revision, c.clock, c.digest, c.bootstrapped = incarnation, s.revision, s.clock, s.digest, s.bootstrapped
 	c.feed = slices.Clone(s.feed)
-	for d, e := range s.log {
-		c.log[d] = e
-	}
-	for b, r := range s.seen {
-		c.seen[b] = r
-	}
-	for n, p := range s.cursors {
-		c.cursors[n] = p
-	}
+	maps.Copy(c.log, s.log)
+	maps.Copy(c.seen, s.seen)
+	maps.Copy(c.cursors, s.cursors)
 	return c
 }
 

@@ -10,6 +10,9 @@ import (
 // maxAttempts bounds the doubling of the wait between fruitless requests.
 const maxAttempts = 7
 
+// askAgain is the first wait before a range is asked for again.
+const askAgain = time.Second
+
 // gap is what this node lacks of one branch.
 type gap struct {
 	// have is what was applied at the last look, to what a peer has, and goal
@@ -104,10 +107,10 @@ func (t *gaps) next(grace time.Duration) (at time.Time) {
 
 // asked puts off asking again for the ranges: a little at first, twice as long
 // with each attempt that changed nothing.
-func (t *gaps) asked(now time.Time, ranges []Range, wait time.Duration) {
+func (t *gaps) asked(now time.Time, ranges []Range) {
 	for _, r := range ranges {
 		if g := t.byBranch[r.Branch]; g != nil {
-			g.notBefore = now.Add(wait << min(g.attempts, maxAttempts))
+			g.notBefore = now.Add(askAgain << min(g.attempts, maxAttempts))
 			g.attempts++
 			g.hurry = false
 		}

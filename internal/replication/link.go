@@ -178,7 +178,7 @@ func (l *link) waitUp(ctx context.Context) (up context.Context, cancel func(), e
 }
 
 // both returns a context with the values of parent that ends when either ends
-// or when it is cancelled.
+// or when cancel is called.
 func both(parent, other context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })

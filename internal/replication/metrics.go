@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics counts what replication does. All are labelled with the link.
+// metrics counts what replication does. Each has the label link.
 type metrics struct {
 	published, publishedBytes         *prometheus.CounterVec
 	received, receivedBytes           *prometheus.CounterVec

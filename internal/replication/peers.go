@@ -63,7 +63,7 @@ func (t *peers) heard(now time.Time, b Beacon) (p *peer, fresh bool) {
 	if fresh {
 		p.avoid = time.Time{}
 	}
-	if p.Revision.CoversAll(b.Revision) && !b.Revision.CoversAll(p.Revision) {
+	if !p.Revision.Equal(b.Revision) && !b.Revision.CoversAll(p.Revision) {
 		t.counted = time.Time{} // it has less than before: count anew
 	}
 	p.Beacon, p.seen = b, now
@@ -100,20 +100,12 @@ func (t *peers) target(now time.Time) branch.Revision {
 	if now.Sub(t.counted) < recount {
 		return t.together
 	}
-	high := map[branch.ID]uint64{}
+	var out branch.Revision
 	for _, p := range t.byBranch {
-		if !p.alive(now) {
-			continue
-		}
-		for _, d := range p.Revision {
-			high[d.Branch] = max(high[d.Branch], d.Seq)
+		if p.alive(now) && !p.Revision.Equal(out) {
+			out = out.Merge(p.Revision)
 		}
 	}
-	out := make(branch.Revision, 0, len(high))
-	for id, seq := range high {
-		out = append(out, branch.Dot{Branch: id, Seq: seq})
-	}
-	slices.SortFunc(out, branch.Dot.Compare)
 	t.together, t.counted = out, now
 	return out
 }

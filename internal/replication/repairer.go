@@ -17,8 +17,6 @@ const (
 	stepGap = 5 * time.Millisecond
 	// idleStep is the longest time between two looks.
 	idleStep = 5 * time.Second
-	// askAgain is the first wait before a range is asked for again.
-	askAgain = time.Second
 	// avoidance is how long a peer is not asked after it failed to help.
 	avoidance = 30 * time.Second
 	// answerQueue bounds the chunks that wait to be applied.
@@ -194,12 +192,12 @@ func (r *repairer) ask(ctx context.Context, now time.Time, want []Range) {
 	r.l.mu.Lock()
 	r.l.chance.with(func(rng *rand.Rand) { p, ranges = r.l.peers.choose(now, want, rng) })
 	if p == nil {
-		r.l.gaps.asked(now, want, askAgain)
+		r.l.gaps.asked(now, want)
 		r.l.mu.Unlock()
 		return
 	}
 	ranges = ranges[:min(len(ranges), maxRanges)]
-	r.l.gaps.asked(now, ranges, askAgain)
+	r.l.gaps.asked(now, ranges)
 	request := Request{From: r.l.store.Branch(), Session: p.Session, Ranges: ranges, Credits: r.l.o.Credits}
 	r.asked = &asking{peer: p.Branch, ranges: ranges, deadline: now.Add(r.l.o.RequestTimeout)}
 	r.l.mu.Unlock()

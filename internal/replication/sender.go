@@ -193,7 +193,7 @@ func (s *sender) gather(ctx context.Context, next uint64, entries []store.FeedEn
 
 func size(entries []store.FeedEntry) (n int) {
 	for _, e := range entries {
-		n += len(e.Envelope.Body)
+		n += len(e.Body)
 	}
 	return n
 }
@@ -203,7 +203,7 @@ func (s *sender) publish(ctx context.Context, entries []store.FeedEntry) (flight
 	f := flight{upTo: entries[len(entries)-1].Pos}
 	var ours []changeset.Envelope
 	for _, e := range entries {
-		if s.l.cfg.Relay || e.Envelope.Dot.Branch == s.l.store.Branch() {
+		if s.l.cfg.Relay || e.Dot.Branch == s.l.store.Branch() {
 			ours = append(ours, e.Envelope)
 		}
 	}

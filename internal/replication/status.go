@@ -23,7 +23,7 @@ func (r *Replicator) Status() nodestatus.Status {
 	s.Revision, s.Digest = revision, digest.String()
 	var lagging time.Time
 	for _, l := range r.links {
-		since := l.report(now, &s)
+		since := l.report(&s)
 		lagging = earlier(lagging, since)
 	}
 	if !lagging.IsZero() {
@@ -61,7 +61,7 @@ func (r *Replicator) outbox(now time.Time) (o nodestatus.Outbox) {
 }
 
 // report adds the link to the status and returns since when it lacks something.
-func (l *link) report(now time.Time, s *nodestatus.Status) (lagging time.Time) {
+func (l *link) report(s *nodestatus.Status) (lagging time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lag, lagging := l.gaps.lacking()
