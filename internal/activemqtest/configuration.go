@@ -61,7 +61,8 @@ func (b *Broker) xml() string {
 	if limit == "" {
 		limit = "2 gb"
 	} else {
-		kaha = ` journalMaxFileLength="1mb"` // so that a small limit counts data, not file size
+		// So that a small limit counts data, not file size, and space that was freed counts soon.
+		kaha = ` journalMaxFileLength="1mb" cleanupInterval="500" checkpointInterval="500"`
 	}
 	usage := ""
 	if b.o.FailWhenFull > 0 {

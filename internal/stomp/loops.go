@@ -71,13 +71,13 @@ func sizeHint(f *frame.Frame) int {
 // frame that comes slowly is not taken for silence.
 type lifeReader struct{ c *Conn }
 
-// Read waits at most twice the agreed heart-beat.
+// Read waits as long as the peer may be silent.
 func (r *lifeReader) Read(p []byte) (int, error) {
 	c := r.c
 	if until := c.drainUntil.Load(); until != 0 {
 		_ = c.nc.SetReadDeadline(time.Unix(0, until))
 	} else if c.beats.expect > 0 {
-		_ = c.nc.SetReadDeadline(deadline(2 * c.beats.expect))
+		_ = c.nc.SetReadDeadline(deadline(c.beats.silence()))
 	}
 	return c.nc.Read(p)
 }
@@ -105,7 +105,7 @@ func (c *Conn) readError(err error) error {
 	case writeErr != nil:
 		return writeErr
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("broker was silent for %v, twice the agreed heart-beat", 2*c.beats.expect)
+		return fmt.Errorf("broker was silent for %v, its heart-beat is %v", c.beats.silence(), c.beats.expect)
 	case errors.Is(err, io.EOF):
 		return errors.New("broker closed the connection")
 	}

@@ -26,8 +26,8 @@ type Options struct {
 	// MaxVersion is the highest protocol version to offer; "" is 1.2, or the profile's.
 	MaxVersion frame.Version
 	// HeartBeat is offered in both directions: this side sends at least so often, and wants to
-	// hear so often. The peer is taken for dead after twice the agreed interval without an
-	// octet. 0 is 10 s; negative offers none, and then only TCP's keep-alive finds a dead peer.
+	// hear so often. The peer is taken for dead after 2.5 times the agreed interval without
+	// an octet (twice and 500 ms if that is more). 0 is 10 s; negative offers none, and then only TCP's keep-alive finds a dead peer.
 	HeartBeat time.Duration
 	// ConnectTimeout bounds dialling, TLS and the handshake together. 0 is 10 s.
 	ConnectTimeout time.Duration

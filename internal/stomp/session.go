@@ -25,6 +25,7 @@ type Session struct {
 	conn    *Conn         // ready, or nil
 	changed chan struct{} // closed when conn becomes ready
 	last    Event
+	why     error         // of the latest loss; nil when ready
 	goodbye error // outcome of the last Disconnect
 }
 
@@ -58,10 +59,10 @@ func (s *Session) Done() <-chan struct{} { return s.done }
 func (s *Session) Conn(ctx context.Context) (*Conn, error) {
 	for {
 		s.mu.Lock()
-		conn, changed, last := s.conn, s.changed, s.last
+		conn, changed, addr := s.conn, s.changed, s.last.Addr
 		s.mu.Unlock()
 		if s.soft.Err() != nil {
-			return nil, &ConnectionError{Addr: last.Addr, Err: net.ErrClosed}
+			return nil, &ConnectionError{Addr: addr, Err: net.ErrClosed}
 		}
 		if conn != nil {
 			return conn, nil
@@ -70,9 +71,16 @@ func (s *Session) Conn(ctx context.Context) (*Conn, error) {
 		case <-changed:
 		case <-s.soft.Done():
 		case <-ctx.Done():
-			return nil, errors.Join(context.Cause(ctx), last.Err)
+			return nil, errors.Join(context.Cause(ctx), s.reason())
 		}
 	}
+}
+
+// reason is why there is no ready connection, nil before the first loss.
+func (s *Session) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
 }
 
 // Send waits for a ready connection, sends m and waits for its receipt. It does not send again:
@@ -247,6 +255,9 @@ func (s *Session) tell(e Event) {
 		e.Addr = s.last.Addr
 	}
 	s.last = e
+	if e.State == StateLost || e.State == StateSubscribed {
+		s.why = e.Err
+	}
 	s.mu.Unlock()
 	s.o.Observer(e)
 }

@@ -33,7 +33,7 @@ type conn struct {
 	cancel context.CancelFunc
 	gone   chan struct{} // closed when the broker has forgotten the connection
 
-	// Set by the handshake, before the writer and the broker's state know the connection.
+	// Set by the handshake, before anything but the writer's wait knows the connection.
 	version  frame.Version
 	clientID string
 	send     time.Duration // heart-beats that the client wants
@@ -226,8 +226,9 @@ func (c *conn) connect(f *frame.Frame) error {
 	if err := c.b.register(c, f); err != nil {
 		return err
 	}
-	c.version = version
-	c.expect, c.send = can, wants
+	c.outMu.Lock() // the writer waits already, to say why CONNECT was refused
+	c.version, c.expect, c.send = version, can, wants
+	c.outMu.Unlock()
 	answer := frame.New(frame.Connected, frame.HeaderVersion, string(version),
 		frame.HeaderServer, "Vesper/"+c.b.o.Version, frame.HeaderSession, c.clientID,
 		frame.HeaderHeartBeat, fmt.Sprintf("%d,%d", wants.Milliseconds(), can.Milliseconds()))
