@@ -63,7 +63,7 @@ func (r *recorded) check(t *testing.T, src *jsonqltest.Source) error {
 		}
 	}
 	if (err != nil) != r.ExpectError {
-		return fmt.Errorf("refused: %v, and must be: %v", err, r.ExpectError)
+		return fmt.Errorf("must be refused: %v, and: %w", r.ExpectError, err)
 	}
 	return nil
 }

@@ -96,8 +96,8 @@ func (ev *evaluator) choose(c *call, s scope) (value, error) {
 	return ev.eval(c.args[2], s)
 }
 
-// aggregate computes one of the aggregates over values; nulls do not count.
-func (ev *evaluator) aggregate(c *call, values []value) (value, error) {
+// total computes one of the aggregates over values; nulls do not count.
+func (ev *evaluator) total(c *call, values []value) (value, error) {
 	var present []value
 	for _, v := range values {
 		if !v.isNull() {

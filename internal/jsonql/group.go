@@ -47,7 +47,7 @@ func (g *group) aggregate(c *call) (value, error) {
 		for i, m := range g.members {
 			members[i] = m.id()
 		}
-		return g.run.evaluator.aggregate(c, members)
+		return g.run.total(c, members)
 	}
 	name := withoutMaybe(c.args[0]).(*propRef).name
 	perMember := g.keyed() && c.name != "sum" && c.name != "avg" && c.name != "total"
@@ -63,7 +63,7 @@ func (g *group) aggregate(c *call) (value, error) {
 			values = append(values, v.members()...)
 		}
 	}
-	return g.run.evaluator.aggregate(c, values)
+	return g.run.total(c, values)
 }
 
 // distinct returns the different values of a property over objects, in order,

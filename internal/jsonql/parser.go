@@ -289,11 +289,11 @@ func (p *parser) abbreviation() (item, error) {
 }
 
 func (p *parser) abbreviated(value expr, at int) (item, error) {
-	name := ""
 	inner := value
 	if m, ok := value.(*maybe); ok {
 		inner = m.inner
 	}
+	var name string
 	switch e := inner.(type) {
 	case *propRef:
 		name = e.name

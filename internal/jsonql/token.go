@@ -152,11 +152,16 @@ func (l *lexer) next() error {
 		return l.number()
 	case c == '@':
 		return l.reference()
-	case c == '?' || c == ':':
-		if l.prefixed(c) {
-			return nil
-		}
-	case c == '<' && !l.afterOperand():
+	}
+	return l.nextSign(c)
+}
+
+// nextSign reads what begins with a sign that may stand for itself.
+func (l *lexer) nextSign(c byte) error {
+	if (c == '?' || c == ':') && l.prefixed(c) {
+		return nil
+	}
+	if c == '<' && !l.afterOperand() {
 		if end := l.bracketed(l.at); end >= 0 {
 			return l.property(tokenProp, l.at, l.at+1, end)
 		}

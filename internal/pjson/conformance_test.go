@@ -241,11 +241,11 @@ func sameStatements(got []statement.Statement, want [][]any) error {
 }
 
 func sameJSON(got, want []byte) error {
-	a, err := comparable(got)
+	a, err := inAnyOrder(got)
 	if err != nil {
 		return fmt.Errorf("%s: %w", got, err)
 	}
-	b, err := comparable(want)
+	b, err := inAnyOrder(want)
 	if err != nil {
 		return err
 	}
@@ -255,9 +255,9 @@ func sameJSON(got, want []byte) error {
 	return nil
 }
 
-// comparable decodes a document with its objects in the order of their text:
+// inAnyOrder decodes a document with its objects in the order of their text:
 // the original gives no order to them.
-func comparable(text []byte) (any, error) {
+func inAnyOrder(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var v any

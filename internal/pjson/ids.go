@@ -46,14 +46,17 @@ func (n *numbered) next() string {
 	return n.unique + strconv.Itoa(n.last)
 }
 
+// Anonymous is part of IDSource.
 func (n *numbered) Anonymous() string {
 	return n.prefix + statement.TopMark + n.next()
 }
 
+// Embedded is part of IDSource.
 func (n *numbered) Embedded(owner string) string {
 	return n.prefix + statement.EmbeddedObjectMark + owner + ":" + n.next()
 }
 
+// List is part of IDSource.
 func (n *numbered) List(owner string) string {
 	return n.prefix + statement.EmbeddedListMark + owner + ":" + n.next()
 }

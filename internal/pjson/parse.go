@@ -237,7 +237,7 @@ func (p *parser) checkID(at int, id string) error {
 }
 
 func (p *parser) generate(n *node, f frame) string {
-	id := ""
+	var id string
 	if f.nested {
 		id = p.opts.IDs.Embedded(f.owner)
 	} else {
@@ -400,6 +400,7 @@ func (p *parser) term(v *node, f frame) (statement.Term, string, error) {
 		if id, ok := f.names.reference(v.text); ok {
 			return statement.Reference(id), f.scope, nil
 		}
+	default:
 	}
 	t, err := scalar(v)
 	return t, f.scope, err

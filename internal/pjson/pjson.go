@@ -56,8 +56,8 @@ type Object struct {
 	// and did not stand in the document's list.
 	Nested bool
 	// Statements say what the object is: those whose subject is ID and those of
-	// the objects and lists embedded in it, in document order, each checked and
-	// each fact once.
+	// the objects and lists embedded in it, each checked and each fact once. They
+	// are in document order, with what is embedded before the reference to it.
 	Statements []statement.Statement
 	// Props are the properties that the document names, of this object and of
 	// the objects embedded in it, in document order, each once. One that is

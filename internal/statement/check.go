@@ -22,6 +22,8 @@ const (
 	MaxScopeBytes = 2048
 	// MaxTextBytes bounds the text of one value.
 	MaxTextBytes = 8 << 20
+	// MaxNumberBytes bounds the text of one number, so that comparing two stays cheap.
+	MaxNumberBytes = 4096
 	// MaxListItems bounds the number of places in one list.
 	MaxListItems = 1 << 20
 )

@@ -62,7 +62,11 @@ type Term struct {
 // Compare orders terms by text, then by type, each by code point: the order in
 // which values without list positions are read.
 func (t Term) Compare(o Term) int {
-	return cmp.Or(cmp.Compare(t.Text, o.Text), cmp.Compare(t.Type, o.Type))
+	return compareTerms(t, o)
+}
+
+func compareTerms(a, b Term) int {
+	return cmp.Or(cmp.Compare(a.Text, b.Text), cmp.Compare(a.Type, b.Type))
 }
 
 // IsRef reports whether the term is a reference. The empty list is one, to Nil.
@@ -106,7 +110,7 @@ func CompareFact(a, b Statement) int {
 	return cmp.Or(
 		cmp.Compare(a.Subject, b.Subject),
 		cmp.Compare(a.Predicate, b.Predicate),
-		a.Term.Compare(b.Term),
+		compareTerms(a.Term, b.Term),
 		cmp.Compare(a.Scope, b.Scope))
 }
 

@@ -78,6 +78,10 @@ func fromDouble(f float64) (Term, error) {
 // its decimal text, a number with fraction or exponent becomes the nearest
 // double. It refuses text that is not a JSON number and doubles out of range.
 func FromNumber(text string) (Term, error) {
+	if len(text) > MaxNumberBytes {
+		return Term{}, fmt.Errorf("number %s is too long: %d bytes, and the limit is %d; write it as a string",
+			Excerpt(text), len(text), MaxNumberBytes)
+	}
 	if !isJSONNumber(text) {
 		return Term{}, fmt.Errorf("%s is not a JSON number", Excerpt(text))
 	}
@@ -95,11 +99,13 @@ func FromNumber(text string) (Term, error) {
 	return fromDouble(f)
 }
 
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
 func isJSONNumber(text string) bool {
-	if text == "" || (text[0] != '-' && (text[0] < '0' || text[0] > '9')) {
+	if text == "" || text[0] != '-' && !isDigit(text[0]) || !isDigit(text[len(text)-1]) {
 		return false
 	}
-	return json.Valid([]byte(text))
+	return json.Valid([]byte(text)) // which alone would accept blanks around it
 }
 
 // FormatDouble returns the shortest text that reads back as f, in the

@@ -168,10 +168,10 @@ func (f *folder) collect(s statement.Statement) {
 		return
 	}
 	at, isProperty := f.of[s.Subject]
-	switch {
-	case s.Predicate == seqProp:
+	switch s.Predicate {
+	case seqProp:
 		at.predicate, isProperty = s.Text, true
-	case s.Predicate == seqSubject:
+	case seqSubject:
 		at.subject, isProperty = s.Text, true
 	default:
 		if n, err := strconv.Atoi(strings.TrimPrefix(s.Predicate, rdfItem)); err == nil && n > 0 {
