@@ -90,31 +90,60 @@ func (b *batch) receive(arrivals []arrival, done *Applied, opts Options) {
 }
 
 func (b *batch) take(a *arrival, done *Applied, opts Options) {
+	if b.settled(a, done) {
+		return
+	}
+	if b.full(a, opts) {
+		// Some of what waits may have become ready, and this one with it.
+		b.drain(done)
+		if b.settled(a, done) {
+			return
+		}
+	}
+	if b.full(a, opts) {
+		b.st.pending.drop(a.env.Dot)
+		done.Dropped++
+		return
+	}
+	b.put(bucketPending, dotKey(a.env.Dot), encodePending(a.env))
+	b.st.pending.add(a.env, a.set.Base)
+	done.Pending++
+}
+
+// settled deals with a changeset unless it has to wait.
+func (b *batch) settled(a *arrival, done *Applied) bool {
 	dot := a.env.Dot
 	have := b.st.heads[dot.Branch]
 	if dot.Seq <= have.seq {
 		b.compare(dot, a.env.Hash, done)
-		return
+		return true
 	}
 	if item, waits := b.st.pending.get(dot); waits && item.hash != a.env.Hash {
 		done.reject(dot, &ForkError{Dot: dot, Have: item.hash, Got: a.env.Hash})
-		return
+		return true
 	} else if waits {
 		done.Duplicate++
-		return
+		b.drainNext(dot.Branch, done)
+		return true
 	}
-	if dot.Seq == have.seq+1 {
-		if err := b.admit(&a.set); err != nil {
-			done.reject(dot, err)
-			return
-		}
-		if b.st.revision.CoversAll(a.set.Base) {
-			b.advance(&a.set, a.env)
-			done.Applied++
-			return
-		}
+	if dot.Seq > have.seq+1 {
+		return false
 	}
-	b.keep(a, done, opts)
+	if err := b.admit(&a.set); err != nil {
+		done.reject(dot, err)
+		return true
+	}
+	if !b.st.revision.CoversAll(a.set.Base) {
+		return false
+	}
+	b.advance(&a.set, a.env)
+	done.Applied++
+	return true
+}
+
+func (b *batch) full(a *arrival, opts Options) bool {
+	count, size := b.st.pending.size()
+	return count >= opts.PendingLimit || size+len(a.env.Body) > opts.PendingBytes
 }
 
 func (a *Applied) reject(d branch.Dot, err error) {
@@ -150,19 +179,6 @@ func (b *batch) admit(c *changeset.Changeset) error {
 		}
 	}
 	return nil
-}
-
-// keep makes a changeset wait, if there is room.
-func (b *batch) keep(a *arrival, done *Applied, opts Options) {
-	count, size := b.st.pending.size()
-	if count >= opts.PendingLimit || size+len(a.env.Body) > opts.PendingBytes {
-		b.st.pending.drop(a.env.Dot)
-		done.Dropped++
-		return
-	}
-	b.put(bucketPending, dotKey(a.env.Dot), encodePending(a.env))
-	b.st.pending.add(a.env, a.set.Base)
-	done.Pending++
 }
 
 // drain applies pending changesets as long as any is ready. One that turns out

@@ -100,11 +100,9 @@ func (r *record) dropEmpty() {
 	r.regs = slices.DeleteFunc(r.regs, func(reg register) bool { return len(reg.groups) == 0 })
 }
 
-// mark records a deletion unless a concurrent write is later.
+// mark records a deletion unless a concurrent write is later. One older than the
+// floor never gets past that: the write that set the floor is such a write.
 func (r *record) mark(w write) {
-	if w.stamp.Compare(r.floor) <= 0 {
-		return
-	}
 	for _, t := range r.touches {
 		if !w.covers(t.Dot) && t.Compare(w.stamp) > 0 {
 			return
