@@ -58,7 +58,7 @@ func devCommand(stdout, stderr io.Writer) *cobra.Command {
 	flags.IntVar(&o.httpPort, "http-port", nodeconfig.DefaultHTTPPort, "the first node's HTTP `PORT`; the others take the next ones (0: any free ones)")
 	flags.StringVar(&o.stomp, "stomp", "", "an outside broker, `HOST:PORT,...`, instead of the embedded one")
 	flags.StringVar(&o.data, "data", "", "keep the stores in this `DIR` (default: a temporary one, removed at the end)")
-	flags.StringVar(&o.logLevel, "log-level", "warn", "what to log to stderr: debug, info, warn or error")
+	flags.StringVar(&o.logLevel, "log-level", "error", "what to log to stderr: debug, info, warn or error")
 	return cmd
 }
 
