@@ -91,7 +91,7 @@ func cause(ctx context.Context) error {
 	return nil
 }
 
-// Addr is the address that was dialled.
+// Addr is the address that was dialed.
 func (c *Conn) Addr() string { return c.addr }
 
 // Server is the broker's server header, "" when it sent none.
@@ -175,8 +175,7 @@ func (c *Conn) Disconnect(ctx context.Context) error {
 	}
 	select {
 	case <-r.Done():
-		var server *ServerError
-		if errors.As(r.err, &server) {
+		if server, ok := errors.AsType[*ServerError](r.err); ok {
 			return fmt.Errorf("saying goodbye to broker %s: %w", c.addr, server)
 		}
 		return nil // a broker may close before its last receipt gets through

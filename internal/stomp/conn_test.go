@@ -337,8 +337,7 @@ func TestLargeBodiesArriveWhole(t *testing.T) {
 			t.Errorf("%d octets came of %d", len(got.Body), len(body))
 		}
 		_, err := c.SendAsync(bounded(t), stomp.Outgoing{Destination: queue, Body: make([]byte, frame.DefaultBody+1)})
-		var limit *frame.LimitError
-		if !errors.As(err, &limit) {
+		if _, ok := errors.AsType[*frame.LimitError](err); !ok {
 			t.Errorf("a body over the limit: %v", err)
 		}
 		send(t, c, queue, "the connection lives")
@@ -471,8 +470,7 @@ func TestEveryWaitEndsWhenTheConnectionDies(t *testing.T) {
 	for range 3 {
 		select {
 		case err := <-results:
-			var lost *stomp.ConnectionError
-			if !errors.As(err, &lost) {
+			if _, ok := errors.AsType[*stomp.ConnectionError](err); !ok {
 				t.Errorf("a wait ended with %v", err)
 			}
 		case <-time.After(patience):

@@ -35,7 +35,7 @@ func (Credentials) LogValue() slog.Value { return slog.StringValue(redacted) }
 func (Credentials) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // CredentialSource is asked at every connect, so that a rotated secret is used as soon as the
-// connection is made again. It must honour ctx.
+// connection is made again. It must honor ctx.
 type CredentialSource func(ctx context.Context) (Credentials, error)
 
 // StaticCredentials always answers with the same pair.
@@ -70,7 +70,7 @@ func readSecret(path string) (string, error) {
 }
 
 // TLSSource is asked at every connect, so that rotated certificates are used without a restart.
-// When the answer has no ServerName, the host of the dialled address is used.
+// When the answer has no ServerName, the host of the dialed address is used.
 type TLSSource func(ctx context.Context) (*tls.Config, error)
 
 // StaticTLS always answers with the same configuration.

@@ -7,7 +7,7 @@
 // What a caller may rely on:
 //   - Every wait ends when its context ends or when the connection dies, whichever is first.
 //   - A message handed to a handler is acknowledged only by Message.Ack. A message that was not
-//     acknowledged when the connection ended comes again, so a consumer must recognise repeats.
+//     acknowledged when the connection ended comes again, so a consumer must recognize repeats.
 //   - A send whose receipt did not come may or may not have reached the broker: send it again.
 //   - Memory is bounded: frames by Options.Limits, messages received by a subscription's
 //     prefetch, unanswered sends by Options.Window, frames on their way to the socket by the

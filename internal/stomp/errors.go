@@ -67,7 +67,7 @@ type UnsupportedError struct {
 
 // Error says what is lacking where.
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("%s is not supported by broker flavour %s with stomp %s", e.What, e.Profile, e.Version)
+	return fmt.Sprintf("%s is not supported by broker flavor %s with stomp %s", e.What, e.Profile, e.Version)
 }
 
 // OverflowError says that a broker sent more unacknowledged messages than a subscription asked

@@ -29,7 +29,7 @@ type Options struct {
 	// hear so often. The peer is taken for dead after 2.5 times the agreed interval without
 	// an octet (twice and 500 ms if that is more). 0 is 10 s; negative offers none, and then only TCP's keep-alive finds a dead peer.
 	HeartBeat time.Duration
-	// ConnectTimeout bounds dialling, TLS and the handshake together. 0 is 10 s.
+	// ConnectTimeout bounds dialing, TLS and the handshake together. 0 is 10 s.
 	ConnectTimeout time.Duration
 	// WriteTimeout bounds one write to the socket. A broker that reads nothing for so long is
 	// taken for dead. 0 is 30 s.

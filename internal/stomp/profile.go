@@ -128,7 +128,7 @@ func ProfileNamed(name string) (Profile, error) {
 	case "generic":
 		return Generic(), nil
 	}
-	return Profile{}, fmt.Errorf("broker flavour %q is not one of activemq, artemis, rabbitmq, coilmq, morbidq, generic", name)
+	return Profile{}, fmt.Errorf("broker flavor %q is not one of activemq, artemis, rabbitmq, coilmq, morbidq, generic", name)
 }
 
 // ProfileOf returns the profile that fits the server header of a CONNECTED frame, such as

@@ -25,7 +25,7 @@ type Session struct {
 	conn    *Conn         // ready, or nil
 	changed chan struct{} // closed when conn becomes ready
 	last    Event
-	why     error         // of the latest loss; nil when ready
+	why     error // of the latest loss; nil when ready
 	goodbye error // outcome of the last Disconnect
 }
 
@@ -114,7 +114,7 @@ func (s *Session) SendNoReceipt(ctx context.Context, m Outgoing) error {
 }
 
 // Close lets running handlers finish, says goodbye to the broker with a receipt and ends the
-// session. When ctx ends first, handlers' contexts are cancelled, the connection is cut and the
+// session. When ctx ends first, handlers' contexts are canceled, the connection is cut and the
 // error says so. Calling it again waits for the same end.
 func (s *Session) Close(ctx context.Context) error {
 	s.stop()

@@ -49,7 +49,7 @@ type State int
 
 // The states of a session.
 const (
-	StateConnecting State = iota // dialling Event.Addr
+	StateConnecting State = iota // dialing Event.Addr
 	StateConnected               // the broker said CONNECTED; subscriptions are being made
 	StateSubscribed              // ready: every subscription has its receipt
 	StateLost                    // an attempt failed or a connection ended: Event.Err says why

@@ -485,8 +485,8 @@ func TestCloseLetsTheHandlerFinishAndItsAcknowledgementCounts(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close(bounded(t)) }()
 	select {
-	case <-closed:
-		t.Error("Close did not wait for the handler")
+	case err := <-closed:
+		t.Errorf("Close did not wait for the handler: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(finish)

@@ -27,8 +27,7 @@ func (c *conn) obey(f *frame.Frame) (end bool, err error) {
 		return true, refuse(f, "Unknown STOMP action: %s", f.Command)
 	}
 	then, err := command(c, f)
-	var refusal *refusalError
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*refusalError](err); ok {
 		c.put(refusal.frame(), nil)
 		return false, nil
 	}
@@ -54,7 +53,7 @@ var commands = map[string]func(*conn, *frame.Frame) (then func(), err error){
 	frame.Begin:       (*conn).onBegin,
 	frame.Commit:      (*conn).onEnd,
 	frame.Abort:       (*conn).onEnd,
-	frame.Disconnect:  func(*conn, *frame.Frame) (func(), error) { return nil, nil },
+	frame.Disconnect:  (*conn).onDisconnect,
 }
 
 // transaction collects what is to be done at COMMIT.
@@ -308,6 +307,15 @@ func (c *conn) onEnd(f *frame.Frame) (func(), error) {
 	for _, step := range t.steps {
 		step()
 	}
+	return nil, nil
+}
+
+// onDisconnect frees the client id before the receipt, so that a client that waits for it can
+// come back at once.
+func (c *conn) onDisconnect(*frame.Frame) (func(), error) {
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	c.b.leave(c)
 	return nil, nil
 }
 

@@ -45,7 +45,7 @@ type conn struct {
 	transactions map[string]*transaction
 
 	outMu   sync.Mutex
-	outCond *sync.Cond // signalled when the queue shrinks or grows, and at the end
+	outCond *sync.Cond // signaled when the queue shrinks or grows, and at the end
 	out     []outbound
 	octets  int
 	ending  bool // write what is queued, then close

@@ -48,8 +48,13 @@ func (b *Broker) register(c *conn, f *frame.Frame) error {
 func (b *Broker) forget(c *conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	defer close(c.gone)
+	b.leave(c)
 	delete(b.conns, c)
+	close(c.gone)
+}
+
+// leave frees what a connection holds. It needs b.mu, and may be called again.
+func (b *Broker) leave(c *conn) {
 	if b.clients[c.clientID] == c {
 		delete(b.clients, c.clientID)
 	}

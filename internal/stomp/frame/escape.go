@@ -1,5 +1,7 @@
 package frame
 
+import "slices"
+
 import "strings"
 
 // appendEscaped appends s as it must stand in a header line of version v. Versions differ in
@@ -85,10 +87,5 @@ func unescaped1(c byte, v Version) (byte, bool) {
 }
 
 func hasEscape(b []byte) bool {
-	for _, c := range b {
-		if c == '\\' {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(b, '\\')
 }

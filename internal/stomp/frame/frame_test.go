@@ -103,8 +103,7 @@ func TestDecoderRefusesWhatIsNoFrame(t *testing.T) {
 		"bytes after NUL that are text": {V12, "\x00SEND\n\n\x00"},
 	} {
 		_, err := decoder(strings.NewReader(c.text), c.v).Decode()
-		var syntax *SyntaxError
-		if !errors.As(err, &syntax) {
+		if _, ok := errors.AsType[*SyntaxError](err); !ok {
 			t.Errorf("%s: got %v, want a syntax error", name, err)
 		}
 	}
@@ -345,8 +344,7 @@ func TestRoundTrip(t *testing.T) {
 			f.Body = rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "body")
 		}
 		wire, err := Append(nil, f, v, Limits{})
-		var syntax *SyntaxError
-		if errors.As(err, &syntax) {
+		if _, ok := errors.AsType[*SyntaxError](err); ok {
 			t.Skip("the version cannot say it")
 		}
 		if err != nil {
