@@ -309,6 +309,12 @@ type proxy struct {
 func newProxy(t testing.TB, target string) *proxy {
 	t.Helper()
 	p := &proxy{l: listen(t)}
+	p.serve(t, target)
+	return p
+}
+
+func (p *proxy) serve(t testing.TB, target string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.conns.Go(func() {
 		for {
@@ -327,7 +333,6 @@ func newProxy(t testing.TB, target string) *proxy {
 		}
 	})
 	t.Cleanup(func() { cancel(); _ = p.l.Close(); p.conns.Wait() })
-	return p
 }
 
 // forward swallows what comes while the proxy is stuck; the end of one side is not passed on then.
