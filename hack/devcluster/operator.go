@@ -24,7 +24,11 @@ func (c *Cluster) LoadImages(ctx context.Context) error {
 	if c.Choice == Current {
 		return nil
 	}
-	out, err := c.run(ctx, nil, "go", "run", "./hack/images")
+	build := []string{"run", "./hack/images"}
+	if c.Choice == Kind {
+		build = append(build, "node", "manager") // it pulls the broker's image itself
+	}
+	out, err := c.run(ctx, nil, "go", build...)
 	if err != nil {
 		return err
 	}
@@ -59,6 +63,9 @@ func (c *Cluster) InstallOperator(ctx context.Context) error {
 	if c.Choice != Current {
 		args = append(args, imageValues()...)
 	}
+	if c.Choice == Localkube {
+		args = append(args, "--set", "activemqImage="+activemqImage)
+	}
 	_, err := c.Helm(ctx, args...)
 	return err
 }
@@ -67,7 +74,7 @@ func imageValues() []string {
 	repository, tag, _ := strings.Cut(managerImage, ":")
 	return []string{
 		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag,
-		"--set", "nodeImage=" + nodeImage, "--set", "activemqImage=" + activemqImage,
+		"--set", "nodeImage=" + nodeImage,
 	}
 }
 
