@@ -54,8 +54,7 @@ func checkStore(ctx context.Context, dir string, stdout io.Writer) error {
 func openAny(ctx context.Context, dir string) (*store.Store, error) {
 	id := branch.First(branch.MinWidth)
 	s, err := store.Open(ctx, store.Options{Dir: dir, Branch: id})
-	var other *store.BranchError
-	if errors.As(err, &other) {
+	if other, ok := errors.AsType[*store.BranchError](err); ok {
 		return store.Open(ctx, store.Options{Dir: dir, Branch: other.File})
 	}
 	return s, err

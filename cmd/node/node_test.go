@@ -191,9 +191,7 @@ func TestAKilledNodeKeepsEveryAcknowledgedWrite(t *testing.T) {
 		m.process.signal(syscall.SIGKILL)
 		m.process.wait()
 		close(stop)
-		for _, id := range collect() {
-			all = append(all, id)
-		}
+		all = append(all, collect()...)
 		check := start(t, "check", "--data", m.dir)
 		if code := check.wait(); code != exitOK || !strings.Contains(check.stdout.String(), "is sound: branch 0A") {
 			t.Fatalf("check: exit code %d: %s%s", code, check.stdout.String(), check.stderr.String())
@@ -326,11 +324,18 @@ func TestANodeWithoutABrokerIsReadyAtOnce(t *testing.T) {
 // TestThreeNodesReplicateOverActiveMQ is the main job over the real broker: with
 // credentials from files, a crash of a node and a crash of the broker.
 func TestThreeNodesReplicateOverActiveMQ(t *testing.T) {
-	b := activemqtest.Start(t, activemqtest.Options{})
+	b := activemqtest.Start(t, activemqtest.Options{Users: map[string]string{"vesper": "secret-passcode"}})
+	auth := t.TempDir()
+	for name, text := range map[string]string{"username": "vesper\n", "password": "secret-passcode"} {
+		if err := os.WriteFile(filepath.Join(auth, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more := replicating(b.Addr()) + fmt.Sprintf("broker: {flavor: activemq, usernameFile: %[1]s/username, passwordFile: %[1]s/password}\n", auth)
 	var nodes []*member
 	var apis []api
 	for _, id := range []string{"0A", "0B", "0C"} {
-		m := newMember(t, id, replicating(b.Addr())).start()
+		m := newMember(t, id, more).start()
 		nodes, apis = append(nodes, m), append(apis, m.api)
 	}
 	for i, m := range nodes {
@@ -355,5 +360,8 @@ func TestThreeNodesReplicateOverActiveMQ(t *testing.T) {
 	for _, m := range nodes {
 		m.ready()
 		m.process.stop()
+		if strings.Contains(m.process.stderr.String(), "secret-passcode") {
+			t.Error("the log shows the passcode")
+		}
 	}
 }

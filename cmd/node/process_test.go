@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -168,12 +169,10 @@ func (a api) try(method, path, body string) (int, string) {
 func (a api) do(method, path, body string, want ...int) string {
 	a.t.Helper()
 	status, text := a.try(method, path, body)
-	for _, w := range want {
-		if status == w {
-			return text
-		}
+	if slices.Contains(want, status) {
+		return text
 	}
-	a.t.Fatalf("%s %s: got %d, want %d: %s", method, path, status, want, text)
+	a.t.Fatalf("%s %s: got %d, want one of %d: %s", method, path, status, want, text)
 	return ""
 }
 

@@ -14,28 +14,28 @@ import (
 type Reason string
 
 const (
-	// ReasonReady: connected, subscribed and caught up.
+	// ReasonReady means: connected, subscribed and caught up.
 	ReasonReady Reason = "Ready"
-	// ReasonStandalone: ready, and configured without a broker.
+	// ReasonStandalone means: ready, and configured without a broker.
 	ReasonStandalone Reason = "Standalone"
-	// ReasonStarting: the store is being opened.
+	// ReasonStarting means: the store is being opened.
 	ReasonStarting Reason = "Starting"
-	// ReasonBrokerUnreachable: no host of the broker can be reached or refuses
+	// ReasonBrokerUnreachable means: no host of the broker can be reached or refuses
 	// the session; Message says which and why. Local writes go on.
 	ReasonBrokerUnreachable Reason = "BrokerUnreachable"
-	// ReasonSubscribing: connected, and waiting for the receipt of a subscription.
+	// ReasonSubscribing means: connected, and waiting for the receipt of a subscription.
 	ReasonSubscribing Reason = "Subscribing"
-	// ReasonCatchingUp: subscribed, and changesets that a peer has are missing.
+	// ReasonCatchingUp means: subscribed, and changesets that a peer has are missing.
 	ReasonCatchingUp Reason = "CatchingUp"
-	// ReasonBranchAhead: peers hold changesets of this node's own branch that
+	// ReasonBranchAhead means: peers hold changesets of this node's own branch that
 	// its store lacks (a lost or old volume). Writes are refused.
 	ReasonBranchAhead Reason = "BranchAhead"
-	// ReasonBranchInUse: another live process writes under this node's branch
+	// ReasonBranchInUse means: another live process writes under this node's branch
 	// id, or has written. Writes are refused.
 	ReasonBranchInUse Reason = "BranchInUse"
-	// ReasonStorageFailed: the store cannot write (a full or failing disk).
+	// ReasonStorageFailed means: the store cannot write (a full or failing disk).
 	ReasonStorageFailed Reason = "StorageFailed"
-	// ReasonDraining: asked to stop; writes are refused while the outbox empties.
+	// ReasonDraining means: asked to stop; writes are refused while the outbox empties.
 	ReasonDraining Reason = "Draining"
 )
 

@@ -65,8 +65,7 @@ func parseLines(body []byte, opts pjson.Options) ([]pjson.Object, error) {
 			continue
 		}
 		doc, err := pjson.Parse(line, opts)
-		var fault *pjson.SyntaxError
-		if errors.As(err, &fault) {
+		if fault, ok := errors.AsType[*pjson.SyntaxError](err); ok {
 			moved := *fault
 			moved.Line += i
 			return nil, &moved

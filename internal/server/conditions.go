@@ -12,20 +12,20 @@ import (
 // whenever the object does, so equal tags mean equal objects.
 func etag(r branch.Revision) string { return `"` + r.String() + `"` }
 
-// tags splits an If-Match or If-None-Match header; any reports "*". Weak tags
+// tags splits an If-Match or If-None-Match header; star reports "*". Weak tags
 // count as strong ones: proxies that compress weaken them, and a revision is
 // exact all the same.
-func tags(header []string) (list []string, any bool) {
+func tags(header []string) (list []string, star bool) {
 	for part := range strings.SplitSeq(strings.Join(header, ","), `"`) {
 		switch part = strings.TrimSpace(part); part {
 		case "", ",", "W/", ", W/", ",W/":
 		case "*":
-			any = true
+			star = true
 		default:
 			list = append(list, strings.Trim(part, ", "))
 		}
 	}
-	return list, any
+	return list, star
 }
 
 // precondition makes what If-Match and If-None-Match demand a condition of the
@@ -53,8 +53,8 @@ func precondition(r *http.Request, id string) ([]store.Precondition, error) {
 
 // unchanged reports whether If-None-Match names what would be sent.
 func unchanged(r *http.Request, tag string) bool {
-	list, any := tags(r.Header.Values("If-None-Match"))
-	if any {
+	list, star := tags(r.Header.Values("If-None-Match"))
+	if star {
 		return true
 	}
 	for _, t := range list {

@@ -78,7 +78,7 @@ func (n *node) replay(t *testing.T, e exchange, excuse string) {
 		t.Fatal(err)
 	}
 	got.into(&answer)
-	diff := cmp.Diff(comparable(want), comparable(answer))
+	diff := cmp.Diff(essence(want), essence(answer))
 	if got.status != e.Status {
 		diff = fmt.Sprintf("status %d, want %d\n", got.status, e.Status) + diff
 	}
@@ -94,16 +94,16 @@ func (n *node) replay(t *testing.T, e exchange, excuse string) {
 
 var generated = regexp.MustCompile(`:x[0-9a-f]{32}[0-9]+`)
 
-// comparable leaves out of an answer what may differ: generated parts of ids,
+// essence leaves out of an answer what may differ: generated parts of ids,
 // times, the wording of query errors, and the order of rows.
-func comparable(v any) any {
+func essence(v any) any {
 	switch v := v.(type) {
 	case string:
 		return generated.ReplaceAllString(v, ":x")
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = comparable(v[i])
+			out[i] = essence(v[i])
 		}
 		return out
 	case map[string]any:
@@ -113,14 +113,14 @@ func comparable(v any) any {
 			case "elapsed":
 				out[key] = "a time"
 			case "results":
-				out[key] = multiset(comparable(value).([]any))
+				out[key] = multiset(essence(value).([]any))
 			case "data":
-				out[key] = comparable(value)
+				out[key] = essence(value)
 				if _, isError := v["code"]; isError {
 					out[key] = "an explanation"
 				}
 			default:
-				out[key] = comparable(value)
+				out[key] = essence(value)
 			}
 		}
 		return out

@@ -288,12 +288,12 @@ func TestTagsOfHeaders(t *testing.T) {
 		``: nil, `"a"`: {"a"}, `"a", "b"`: {"a", "b"}, `W/"a","b"`: {"a", "b"}, `a`: {"a"}, `"0A00001,0B00002"`: {"0A00001,0B00002"},
 		`"a" , W/"b"`: {"a", "b"},
 	} {
-		got, any := tags([]string{header})
-		if any || !cmp.Equal(got, want) {
-			t.Errorf("tags(%s) = %q, %v", header, got, any)
+		got, star := tags([]string{header})
+		if star || !cmp.Equal(got, want) {
+			t.Errorf("tags(%s) = %q, %v", header, got, star)
 		}
 	}
-	if _, any := tags([]string{" * "}); !any {
+	if _, star := tags([]string{" * "}); !star {
 		t.Error("* is not any")
 	}
 }

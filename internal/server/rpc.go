@@ -95,23 +95,21 @@ func parseCall(raw json.RawMessage) *call {
 	return c
 }
 
-func parseBatch(body []byte) ([]*call, error) {
+// parseBatch returns the requests of a body, and false when it is not JSON.
+func parseBatch(body []byte) ([]*call, bool) {
 	body = bytes.TrimSpace(body)
-	if !json.Valid(body) {
-		return nil, errors.New("not JSON")
-	}
 	if len(body) == 0 || body[0] != '[' {
-		return []*call{parseCall(body)}, nil
+		return []*call{parseCall(body)}, json.Valid(body)
 	}
 	var items []json.RawMessage
-	if err := json.Unmarshal(body, &items); err != nil {
-		return nil, err
+	if json.Unmarshal(body, &items) != nil {
+		return nil, false
 	}
 	calls := make([]*call, len(items))
 	for i, item := range items {
 		calls[i] = parseCall(item)
 	}
-	return calls, nil
+	return calls, true
 }
 
 // storeDataRequest serves POST /{store}/datarequest.
@@ -132,8 +130,8 @@ func (s *Server) dataRequest(w http.ResponseWriter, r *http.Request) error {
 		answer(w, p.Status, rpcFailure(nil, rpcInvalidRequest, "Invalid Request: %s", p.Detail))
 		return nil
 	}
-	calls, err := parseBatch(body)
-	if err != nil {
+	calls, ok := parseBatch(body)
+	if !ok {
 		answer(w, http.StatusOK, rpcFailure(nil, rpcParseError, "Parse error"))
 		return nil
 	}
@@ -217,8 +215,7 @@ func (s *Server) abort(r *http.Request, calls []*call, err error) {
 // rpcErrorOf turns an error of a method into a JSON-RPC error. Its data is the
 // problem document that /v1 would have answered.
 func rpcErrorOf(err error) *rpcError {
-	var own *rpcError
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*rpcError](err); ok {
 		return own
 	}
 	p := problemOf(err)

@@ -120,7 +120,7 @@ func (s *Server) alive(ctx context.Context) string {
 // been caught up (or there is nobody to catch up with) and the node is not
 // stopping. A node that lost its broker goes on serving.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
-	reason := ""
+	var reason string
 	switch {
 	case s.draining.Load():
 		reason = drainingReason
