@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,10 +27,12 @@ const (
 type beaconer struct {
 	l      *link
 	count  uint64
-	prompt chan bool
+	// prompt asks for a beacon soon, hello that it is a hello.
+	prompt chan struct{}
+	hello  atomic.Bool
 }
 
-func newBeaconer(l *link) *beaconer { return &beaconer{l: l, prompt: make(chan bool, 1)} }
+func newBeaconer(l *link) *beaconer { return &beaconer{l: l, prompt: make(chan struct{}, 1)} }
 
 // run sends beacons while the link is up, until ctx ends.
 func (b *beaconer) run(ctx context.Context) {
@@ -50,10 +53,9 @@ func (b *beaconer) beat(ctx context.Context) {
 	timer := time.NewTimer(b.interval())
 	defer timer.Stop()
 	for {
-		hello := false
 		select {
 		case <-timer.C:
-		case hello = <-b.prompt:
+		case <-b.prompt:
 			soonest := max(promptGap-time.Since(last), 0)
 			if !sleep(ctx, soonest+b.l.chance.below(promptDelay)) {
 				return
@@ -61,7 +63,7 @@ func (b *beaconer) beat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		b.send(ctx, hello)
+		b.send(ctx, b.hello.Swap(false))
 		last = time.Now()
 		timer.Reset(b.interval())
 	}
@@ -83,8 +85,11 @@ func (b *beaconer) interval() time.Duration {
 
 // soon asks for a beacon soon; hello asks the others to answer it.
 func (b *beaconer) soon(hello bool) {
+	if hello {
+		b.hello.Store(true)
+	}
 	select {
-	case b.prompt <- hello:
+	case b.prompt <- struct{}{}:
 	default:
 	}
 }
@@ -145,8 +150,10 @@ func (b *beaconer) deliver(_ context.Context, d Delivery) {
 	}
 	b.l.metrics.beacons.WithLabelValues(b.l.cfg.Name, "heard").Inc()
 	if beacon.Branch == b.l.store.Branch() {
-		b.l.r.heardOwn(beacon)
-		b.soon(true) // if it lives, it answers; that makes it certain
+		// If it lives, it answers a hello, and that makes it certain.
+		if unsure := b.l.r.heardOwn(beacon); unsure || beacon.Hello {
+			b.soon(unsure)
+		}
 		return
 	}
 	b.heard(beacon)

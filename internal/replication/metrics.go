@@ -12,6 +12,7 @@ type metrics struct {
 	published, publishedBytes         *prometheus.CounterVec
 	received, receivedBytes           *prometheus.CounterVec
 	applied, duplicate, held, refused *prometheus.CounterVec
+	dropped                           *prometheus.CounterVec
 	reconnects, beacons, requests     *prometheus.CounterVec
 	answered, quarantined, diverged   *prometheus.CounterVec
 	storageErrors                     *prometheus.CounterVec
@@ -32,6 +33,7 @@ func newMetrics() *metrics {
 		applied:        counter("applied_changesets_total", "Changesets applied for the first time."),
 		duplicate:      counter("duplicate_changesets_total", "Changesets received that were applied or pending already."),
 		held:           counter("pending_changesets_total", "Changesets received that had to wait for a missing one."),
+		dropped:        counter("dropped_changesets_total", "Changesets received that had to wait, for which there was no room; they are fetched again."),
 		refused:        counter("rejected_changesets_total", "Changesets that cannot be applied."),
 		reconnects:     counter("reconnects_total", "Times the link came up again after it was lost."),
 		beacons:        counter("beacons_total", "Beacons sent and heard.", "direction"),
@@ -49,7 +51,7 @@ func newMetrics() *metrics {
 
 func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.published, m.publishedBytes, m.received, m.receivedBytes, m.applied, m.duplicate, m.held, m.refused,
+		m.published, m.publishedBytes, m.received, m.receivedBytes, m.applied, m.duplicate, m.held, m.dropped, m.refused,
 		m.reconnects, m.beacons, m.requests, m.answered, m.quarantined, m.diverged, m.storageErrors, m.lag,
 	}
 }

@@ -149,6 +149,7 @@ func (l *link) isolate(ctx context.Context, from branch.ID, envelopes []changese
 		sum.Applied += a.Applied
 		sum.Duplicate += a.Duplicate
 		sum.Pending += a.Pending
+		sum.Dropped += a.Dropped
 		sum.Rejected = append(sum.Rejected, a.Rejected...)
 	}
 	return sum, nil
@@ -162,10 +163,26 @@ func (l *link) applied(from branch.ID, envelopes []changeset.Envelope, a store.A
 	l.metrics.duplicate.WithLabelValues(name).Add(float64(a.Duplicate))
 	l.metrics.held.WithLabelValues(name).Add(float64(a.Pending))
 	l.metrics.refused.WithLabelValues(name).Add(float64(len(a.Rejected)))
+	l.metrics.dropped.WithLabelValues(name).Add(float64(a.Dropped))
+	if a.Pending+a.Dropped > 0 {
+		l.readEvidence()
+	}
 	for _, rejection := range a.Rejected {
 		l.rejected(from, rejection, bodyOf(envelopes, rejection.Dot))
 	}
 	l.r.wake()
+}
+
+// readEvidence looks at what changesets wait for: one that waits for a
+// changeset of our own branch proves that there is one, and that this store has
+// lost it.
+func (l *link) readEvidence() {
+	_, missing := l.store.Pending()
+	for _, d := range missing {
+		if d.Branch == l.store.Branch() {
+			l.r.claim(d.Seq)
+		}
+	}
 }
 
 func bodyOf(envelopes []changeset.Envelope, d branch.Dot) []byte {

@@ -169,10 +169,30 @@ func (r *repairer) look(now time.Time) (want []Range, next time.Time) {
 		return nil, next
 	}
 	want = l.gaps.due(now, grace)
+	if len(want) > 0 {
+		_, missing := l.store.Pending()
+		want = narrow(want, missing)
+	}
 	if r.asked == nil && len(want) == 0 {
 		next = earlier(next, l.gaps.next(grace))
 	}
 	return want, next
+}
+
+// narrow leaves out of the ranges what is pending already: where something
+// waits for changesets of a branch, those up to the last one waited for are
+// what is missing, and what lies behind them is here.
+func narrow(want []Range, missing []branch.Dot) []Range {
+	last := map[branch.ID]uint64{}
+	for _, d := range missing {
+		last[d.Branch] = max(last[d.Branch], d.Seq)
+	}
+	for i, g := range want {
+		if seq := last[g.Branch]; seq >= g.From && seq < g.To {
+			want[i].To = seq
+		}
+	}
+	return want
 }
 
 func (r *repairer) notePhase(was, is phase, lag uint64) {

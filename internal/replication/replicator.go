@@ -234,17 +234,19 @@ func (r *Replicator) saveMark(ctx context.Context) error {
 	return nil
 }
 
-// heardOwn takes a beacon with our branch id that another process sent.
-func (r *Replicator) heardOwn(b Beacon) {
+// heardOwn takes a beacon with our branch id that another process sent. It
+// reports whether another beacon is needed to be sure that the process lives.
+func (r *Replicator) heardOwn(b Beacon) (unsure bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	if _, alarm := r.safety.heardOwn(now, b); alarm {
+	if r.safety.heardOwn(now, b) {
 		r.o.Logger.Error("Another running process uses this node's branch id; writes are refused",
 			slog.String("branch", string(b.Branch)), slog.String("incarnation", b.Incarnation), slog.String("session", b.Session))
 	}
 	r.safety.claim(b.Revision.At(r.safety.own))
 	r.gateLocked(now)
+	return !r.safety.twin.sure
 }
 
 // forked records that our own branch has two changesets under one dot.

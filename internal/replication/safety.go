@@ -78,22 +78,22 @@ func (s *safety) mayOpen() bool {
 }
 
 // heardOwn records a beacon that carries our branch id and says whether it
-// comes from another process, and whether that is certain for the first time.
-func (s *safety) heardOwn(now time.Time, b Beacon) (other, alarm bool) {
+// is news that such a process lives.
+func (s *safety) heardOwn(now time.Time, b Beacon) (alarm bool) {
 	if b.Session == s.session {
-		return false, false
+		return false
 	}
 	t := &s.twin
 	if t.session != b.Session {
 		*t = twin{session: b.Session, incarnation: b.Incarnation, count: b.Count, seen: now}
-		return true, false
+		return false
 	}
 	if b.Count == t.count {
-		return true, false
+		return false
 	}
-	alarm = !t.sure
+	alarm = !s.twinLives(now)
 	t.count, t.seen, t.sure = b.Count, now, true
-	return true, alarm
+	return alarm
 }
 
 func (s *safety) twinLives(now time.Time) bool {

@@ -160,6 +160,14 @@ func (s *sender) waitForMore(ctx context.Context, changed <-chan struct{}) error
 	return nil
 }
 
+// lookAgain makes the packer read the feed though nothing was announced.
+func (s *sender) lookAgain() {
+	select {
+	case s.look <- struct{}{}:
+	default:
+	}
+}
+
 // gather waits a moment for more to pack when little is there and the broker is
 // busy with what it got before. With nothing in flight it does not wait: a
 // lone write goes out at once.
@@ -325,20 +333,20 @@ func (c *cursorKeeper) flush(ctx context.Context) {
 const flushTimeout = 5 * time.Second
 
 // drain waits until everything the feed had when it was called is confirmed.
+// The feed must be found empty twice: the first time may have begun before.
 func (s *sender) drain(ctx context.Context) error {
 	s.mu.Lock()
-	seen := s.empty
+	enough := s.empty + 2
 	s.mu.Unlock()
-	select {
-	case s.look <- struct{}{}:
-	default:
-	}
 	for {
 		s.mu.Lock()
-		done, moved := s.empty > seen && s.next == s.confirmed, s.moved
+		empty, done, moved := s.empty, s.next == s.confirmed, s.moved
 		s.mu.Unlock()
-		if done {
+		if empty >= enough && done {
 			return nil
+		}
+		if empty < enough {
+			s.lookAgain()
 		}
 		select {
 		case <-moved:
