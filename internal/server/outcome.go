@@ -23,7 +23,7 @@ type outcome struct {
 
 func (o *outcome) before(tx *store.Tx) error {
 	object, found, err := tx.Object(o.id)
-	o.existed, o.was = found, object.Revision
+	*o = outcome{id: o.id, objects: o.objects, existed: found, was: object.Revision}
 	return err
 }
 

@@ -48,6 +48,7 @@ var (
 	kindBadJSON      = kind{"bad-json", "The body is not a pJSON document", http.StatusBadRequest}
 	kindInvalid      = kind{"invalid-value", "A value cannot be stored", http.StatusBadRequest}
 	kindIDMismatch   = kind{"id-mismatch", "The body names another object than the path", http.StatusBadRequest}
+	kindCrossOrigin  = kind{"cross-origin", "The request comes from another web site", http.StatusForbidden}
 	kindNotFound     = kind{"not-found", "There is no such object", http.StatusNotFound}
 	kindNoRoute      = kind{"no-such-path", "There is no such path", http.StatusNotFound}
 	kindMethod       = kind{"method-not-allowed", "The method does not apply here", http.StatusMethodNotAllowed}

@@ -43,7 +43,18 @@ func (s *Server) mux() http.Handler {
 	mux.Handle("/", s.instrument("other", func(_ http.ResponseWriter, r *http.Request) error {
 		return problem(kindNoRoute, "%s is no path of this node: %s", r.URL.EscapedPath(), hintFor(r))
 	}))
-	return unclean(s, mux)
+	return s.sameOrigin(unclean(s, mux))
+}
+
+// sameOrigin refuses writes that a browser sends on behalf of another web site:
+// a page must not be able to write into the node on its visitor's machine or
+// network. Programs that are no browsers are not concerned.
+func (s *Server) sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(s.instrument("other", func(http.ResponseWriter, *http.Request) error {
+		return problem(kindCrossOrigin, "a browser sent this on behalf of another web site: send it from a page of the node's own origin, or through a server of yours")
+	}))
+	return protection.Handler(next)
 }
 
 // hintFor says what may have been meant by a path that does not exist.

@@ -249,3 +249,16 @@ func TestAnUnexpectedErrorIsLoggedAndKeptFromTheClient(t *testing.T) {
 		t.Errorf("the log does not show it: %s", n.log)
 	}
 }
+
+func TestOtherWebSitesCannotWriteThroughABrowser(t *testing.T) {
+	n := newNode(t)
+	rpc := request("1", "add", `{"id":"evil","x":1}`)
+	for _, headers := range [][]string{{"Sec-Fetch-Site: cross-site"}, {"Origin: https://evil.example"}} {
+		n.do("POST", "/datarequest", rpc, append(headers, "Content-Type: text/plain")...).wantProblem(kindCrossOrigin, "another web site")
+		n.do("POST", "/v1/objects", `{"id":"evil","x":1}`, headers...).wantProblem(kindCrossOrigin)
+	}
+	n.get("/v1/objects/evil").wantProblem(kindNotFound)
+	n.get("/v1/objects", "Sec-Fetch-Site: cross-site").want(200) // a browser does not show it to the site
+	n.do("POST", "/datarequest", rpc, "Sec-Fetch-Site: same-origin").want(200)
+	n.get("/v1/objects/evil").want(200)
+}
