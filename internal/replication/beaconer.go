@@ -25,8 +25,8 @@ const (
 
 // beaconer tells the others what this node has, and hears them.
 type beaconer struct {
-	l      *link
-	count  uint64
+	l     *link
+	count uint64
 	// prompt asks for a beacon soon, hello that it is a hello.
 	prompt chan struct{}
 	hello  atomic.Bool

@@ -11,7 +11,6 @@ import (
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/nodestatus"
-	"vesperdb.io/vesper/internal/store"
 )
 
 // packed is a message of the data topic.
