@@ -112,6 +112,9 @@ func (r *Replicator) reason(now time.Time, refused refusal, draining bool) (node
 			return why, message
 		}
 	}
+	if refused.Message != "" {
+		return refused.Reason, refused.Message
+	}
 	return nodestatus.ReasonReady, ""
 }
 
