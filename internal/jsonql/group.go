@@ -3,6 +3,8 @@ package jsonql
 import (
 	"cmp"
 	"slices"
+
+	"vesperdb.io/vesper/internal/statement"
 )
 
 // group is the scope of an aggregate or of "group by": several objects. A
@@ -85,18 +87,51 @@ func distinct(objects []*object, name string) []*group {
 	return out
 }
 
-func (r *run) collect() ([]*object, error) {
+// collect returns all objects that are rows, with what an aggregate needs.
+func (r *run) collect(c *construct) ([]*object, error) {
+	needed := neededProperties(c)
 	var all []*object
 	err := r.matches(func(o *object) (bool, error) {
-		all = append(all, o)
-		return true, nil
+		all = append(all, o.only(needed))
+		return true, r.tooManyObjects(len(all))
 	})
 	return all, err
 }
 
+// only returns the object without anything but some of its properties.
+func (o *object) only(properties map[string]bool) *object {
+	small := &object{run: o.run, subject: o.subject, own: map[string][]statement.Statement{}}
+	for name := range properties {
+		if values := o.values(name); len(values) > 0 {
+			small.own[name] = values
+		}
+	}
+	return small
+}
+
+// neededProperties are those that a row about several objects is made of.
+func neededProperties(c *construct) map[string]bool {
+	needed := map[string]bool{}
+	note := func(e expr) bool {
+		if p, ok := e.(*propRef); ok {
+			needed[p.name] = true
+		}
+		return true
+	}
+	for _, it := range c.items {
+		walk(it.key, note)
+		walk(it.value, note)
+	}
+	for _, k := range c.orderBy {
+		walk(k.value, note)
+	}
+	walk(c.groupBy, note)
+	return needed
+}
+
 // aggregatedRows makes the one row that is about all objects.
 func (r *run) aggregatedRows(c *construct) ([]any, error) {
-	all, err := r.collect()
+	all, err := r.collect(c)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +145,7 @@ func (r *run) aggregatedRows(c *construct) ([]any, error) {
 // groupedRows makes a row for each value of the property to group by, in order
 // of these values.
 func (r *run) groupedRows(c *construct) ([]row, error) {
-	all, err := r.collect()
+	all, err := r.collect(c)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +159,11 @@ func (r *run) groupedRows(c *construct) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row{keys, made})
-		if err := r.tooMany(len(rows), nil); err != nil {
+		rows = append(rows, row{keys: keys, value: made})
+		if err := r.tooManyRows(len(rows)); err != nil {
 			return nil, err
 		}
 	}
-	return rows, nil
+	order(rows, c.orderBy)
+	return cut(rows, c.offset, c.limit), nil
 }

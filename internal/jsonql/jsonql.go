@@ -8,6 +8,8 @@
 package jsonql
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"iter"
 
@@ -43,6 +45,19 @@ type Source interface {
 // ("@id") is one.
 type Bindings map[string]any
 
+// UnmarshalJSON reads bindings from a JSON object. Numbers stay as they were
+// written, so that 1 binds an integer and 1.0 a double.
+func (b *Bindings) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var m map[string]any
+	if err := d.Decode(&m); err != nil {
+		return fmt.Errorf("read bind variables: %w", err)
+	}
+	*b = m
+	return nil
+}
+
 // Limits bound what a query may cost. Zero fields have the defaults named.
 type Limits struct {
 	// MaxRows bounds the rows of the result; the default is 100 000. A query
@@ -50,11 +65,16 @@ type Limits struct {
 	MaxRows int
 	// MaxValues bounds the JSON values in the result; the default is 5 million.
 	MaxValues int
+	// MaxObjects bounds the objects that a query may have to hold at once, to
+	// put them in order, to group them or to compute an aggregate of them; the
+	// default is 1 million.
+	MaxObjects int
 }
 
 const (
-	defaultMaxRows   = 100_000
-	defaultMaxValues = 5_000_000
+	defaultMaxRows    = 100_000
+	defaultMaxValues  = 5_000_000
+	defaultMaxObjects = 1_000_000
 )
 
 func (l Limits) withDefaults() Limits {
@@ -63,6 +83,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.MaxValues <= 0 {
 		l.MaxValues = defaultMaxValues
+	}
+	if l.MaxObjects <= 0 {
+		l.MaxObjects = defaultMaxObjects
 	}
 	return l
 }

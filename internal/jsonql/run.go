@@ -54,10 +54,11 @@ type boundFilter struct {
 	negated bool
 }
 
-// row is an answer before it is put in order.
+// row is an answer before it is put in order: made, or known by its subject.
 type row struct {
-	keys  []value
-	value any
+	keys    []value
+	subject string
+	value   any
 }
 
 func (r *run) rows() ([]any, error) {
@@ -73,16 +74,18 @@ func (r *run) rows() ([]any, error) {
 	}
 	var rows []row
 	var err error
-	if c.groupBy != nil {
+	switch {
+	case c.groupBy != nil:
 		rows, err = r.groupedRows(c)
-	} else {
+	case len(c.orderBy) > 0:
+		rows, err = r.orderedRows(c)
+	default:
 		rows, err = r.objectRows(c)
 	}
 	if err != nil {
 		return nil, err
 	}
-	order(rows, c.orderBy)
-	return r.finish(c, cut(rows, c.offset, c.limit))
+	return r.finish(c, rows)
 }
 
 // bindFilters separates the filters with one constant from those whose bind
@@ -123,35 +126,83 @@ func (r *run) constantRows(c *construct) ([]any, error) {
 	return r.finish(c, cut([]row{{value: made}}, c.offset, c.limit))
 }
 
-// objectRows makes a row for each object. Without an order they come as they
-// are wanted, and no more are made than the limit asks for.
+// objectRows makes a row for each object, as they come, and no more than the
+// limit asks for.
 func (r *run) objectRows(c *construct) ([]row, error) {
 	var rows []row
-	enough := -1
-	if c.limit >= 0 && len(c.orderBy) == 0 {
-		enough = c.offset + c.limit
-	}
+	skip := c.offset
 	err := r.matches(func(o *object) (bool, error) {
-		if len(rows) == enough {
+		if len(rows) == c.limit {
 			return false, nil
+		}
+		if skip > 0 {
+			skip--
+			return true, nil
 		}
 		made, err := r.make(c, o, o)
 		if err != nil {
 			return false, err
 		}
-		keys, err := r.sortKeys(c, o)
-		rows = append(rows, row{keys, made})
-		return len(rows) != enough, r.tooMany(len(rows), err)
+		rows = append(rows, row{value: made})
+		return len(rows) != c.limit, r.tooManyRows(len(rows))
 	})
 	return rows, err
 }
 
-func (r *run) tooMany(rows int, err error) error {
-	if err == nil && rows > r.limits.MaxRows {
-		return &EvaluationError{Message: "the result has more than " + strconv.Itoa(r.limits.MaxRows) +
-			" rows: add a condition, or limit and offset"}
+// orderedRows puts the objects in order before it makes rows of those that are
+// wanted, so that a small part of a large order costs little memory.
+func (r *run) orderedRows(c *construct) ([]row, error) {
+	var rows []row
+	err := r.matches(func(o *object) (bool, error) {
+		keys, err := r.sortKeys(c, o.whole())
+		if err != nil {
+			return false, err
+		}
+		rows = append(rows, row{keys: keys, subject: o.subject})
+		return true, r.tooManyObjects(len(rows))
+	})
+	if err != nil {
+		return nil, err
 	}
-	return err
+	order(rows, c.orderBy)
+	rows = cut(rows, c.offset, c.limit)
+	if err := r.tooManyRows(len(rows)); err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		if rows[i].value, err = r.makeAgain(c, rows[i].subject); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// makeAgain makes the row of an object that was found to be one before.
+func (r *run) makeAgain(c *construct, subject string) (any, error) {
+	o, err := r.load(subject)
+	if err != nil || o == nil {
+		return nil, err
+	}
+	if _, err := r.accepts(o); err != nil { // which selects its values
+		return nil, err
+	}
+	return r.make(c, o, o)
+}
+
+func (r *run) tooManyRows(rows int) error {
+	if rows <= r.limits.MaxRows {
+		return nil
+	}
+	return &EvaluationError{Message: "the result has more than " + strconv.Itoa(r.limits.MaxRows) +
+		" rows: add a condition, or limit and offset"}
+}
+
+func (r *run) tooManyObjects(objects int) error {
+	if objects <= r.limits.MaxObjects {
+		return nil
+	}
+	return &EvaluationError{Message: "the query has to look at more than " + strconv.Itoa(r.limits.MaxObjects) +
+		" objects at once: add a condition"}
 }
 
 func (r *run) sortKeys(c *construct, s scope) ([]value, error) {

@@ -3,6 +3,7 @@ package pjson
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -166,7 +167,7 @@ func (s *scanner) nested(read func() (node, error)) (node, error) {
 
 func (s *scanner) object() (node, error) {
 	n := node{kind: kindObject, at: s.at}
-	seen := map[string]bool{}
+	var seen keys
 	s.at++
 	for first := true; ; first = false {
 		s.space()
@@ -177,15 +178,35 @@ func (s *scanner) object() (node, error) {
 		if err != nil {
 			return n, err
 		}
-		if seen[m.key] {
+		if seen.has(n.members, m.key) {
 			return n, faultf(m.at, "make the values one list", "property %q is given twice in one object", m.key)
 		}
-		seen[m.key] = true
 		n.members = append(n.members, m)
 		if done, err := s.next('}', "object"); done || err != nil {
 			return n, err
 		}
 	}
+}
+
+// keys finds a key among members: in the list itself while it is short, which
+// most are, else in a map.
+type keys map[string]bool
+
+const shortObject = 16
+
+func (k *keys) has(members []member, key string) bool {
+	if len(members) < shortObject {
+		return slices.ContainsFunc(members, func(m member) bool { return m.key == key })
+	}
+	if len(*k) == 0 {
+		*k = map[string]bool{}
+		for i := range members {
+			(*k)[members[i].key] = true
+		}
+	}
+	known := (*k)[key]
+	(*k)[key] = true
+	return known
 }
 
 func (s *scanner) member() (member, error) {

@@ -3,6 +3,7 @@ package pjson
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -94,6 +95,24 @@ func TestNestingIsBounded(t *testing.T) {
 	// Far too deep must not cost a stack.
 	if _, err := Parse([]byte(strings.Repeat("[", 10_000_000)), Options{}); err == nil {
 		t.Error("ten million levels were accepted")
+	}
+}
+
+func TestAPropertyTwiceIsFoundInObjectsOfAnySize(t *testing.T) {
+	for _, size := range []int{1, shortObject - 1, shortObject, shortObject + 1, 100} {
+		var members []string
+		for i := range size {
+			members = append(members, fmt.Sprintf(`"k%d":%d`, i, i))
+		}
+		text := func(extra string) []byte { return []byte("{" + strings.Join(append(members, extra), ",") + "}") }
+		if _, err := scan(text(`"other":1`)); err != nil {
+			t.Errorf("%d members: %v", size, err)
+		}
+		for _, again := range []int{0, size / 2, size - 1} {
+			if _, err := scan(text(fmt.Sprintf(`"k%d":1`, again))); err == nil {
+				t.Errorf("%d members: k%d was accepted twice", size, again)
+			}
+		}
 	}
 }
 

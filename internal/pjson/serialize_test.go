@@ -198,7 +198,7 @@ func TestReferencesAreToldFromOtherStrings(t *testing.T) {
 // anyDocument draws JSON text of all that pJSON has.
 func anyDocument() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
-		d := drawer{t: t}
+		d := drawer{t}
 		var objects []string
 		for i := range rapid.IntRange(1, 4).Draw(t, "objects") {
 			objects = append(objects, d.object(3, []string{"a", "b b", "@c", "::d", "e:f"}[i]))
@@ -207,10 +207,7 @@ func anyDocument() *rapid.Generator[string] {
 	})
 }
 
-type drawer struct {
-	t    *rapid.T
-	made int
-}
+type drawer struct{ t *rapid.T }
 
 func (d *drawer) quoted(text string) string { return string(AppendJSON(nil, text)) }
 
