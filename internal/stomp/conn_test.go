@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,10 +105,13 @@ func peers(t *testing.T, test func(t *testing.T, addr string)) {
 	t.Run("activemq", func(t *testing.T) { test(t, activemqtest.Get(t).Addr()) })
 }
 
-// unique names keep tests on a shared broker apart.
+// run tells the runs of one test with -count apart, which share a broker.
+var run atomic.Int64
+
+// unique names keep tests on a shared broker apart. Every call in one test returns another.
 func unique(t testing.TB, prefix string) string {
 	name := strings.NewReplacer("/", ".", " ", "_", "#", "_").Replace(t.Name())
-	return prefix + name
+	return fmt.Sprintf("%s%s-%d", prefix, name, run.Add(1))
 }
 
 func TestEachVersionSendsReceivesAndAcknowledges(t *testing.T) {

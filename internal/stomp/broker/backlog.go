@@ -144,8 +144,8 @@ func (s *consumer) hasRoom() bool {
 	return len(s.unacked) < s.prefetch && s.c.hasRoom()
 }
 
-// deliver makes the MESSAGE frame. A message to an auto consumer is acknowledged when it has
-// been written to the socket.
+// deliver makes the MESSAGE frame. A message to an auto consumer is acknowledged when it is
+// written to the socket, whether or not it arrives: that is what the mode means.
 func (s *consumer) deliver(e entry) {
 	b := s.q.b
 	b.lastID++

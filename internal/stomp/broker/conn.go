@@ -51,7 +51,7 @@ type conn struct {
 	ending  bool // write what is queued, then close
 }
 
-// outbound is a frame for the client; done is called when it has been written.
+// outbound is a frame for the client; done is called just before it is written.
 type outbound struct {
 	f    *frame.Frame
 	done func()
@@ -278,14 +278,15 @@ func (c *conn) writeLoop() {
 		if len(batch) == 0 && !beat {
 			return
 		}
-		_ = c.nc.SetWriteDeadline(time.Now().Add(c.b.o.WriteTimeout))
-		if err := c.write(w, batch, beat); err != nil {
-			return
-		}
+		// Before the write: a client that has seen a message must not see it again.
 		for _, o := range batch {
 			if o.done != nil {
 				o.done()
 			}
+		}
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.b.o.WriteTimeout))
+		if err := c.write(w, batch, beat); err != nil {
+			return
 		}
 		if len(batch) > 0 {
 			c.b.roomIn(c)
