@@ -46,6 +46,9 @@ const (
 	// AnnotationVolumeUID, on a StatefulSet, is the UID of the claim that its
 	// pod was made for. A claim of the same name with another UID is not it.
 	AnnotationVolumeUID = "vesperdb.io/volume-uid"
+	// AnnotationBroker, on a StatefulSet, names the VesperBroker that its node
+	// was admitted to.
+	AnnotationBroker = "vesperdb.io/broker"
 	// AnnotationConfigHash, on a pod template, is the hash of the configuration
 	// that its pods must have read at their start.
 	AnnotationConfigHash = "vesperdb.io/config-hash"

@@ -35,10 +35,12 @@ type Answer struct {
 // not answer never holds up the others. It remembers the last answer of each.
 type Poller struct {
 	reader  Reader
-	changed func(types.NamespacedName)
+	changed func(context.Context, types.NamespacedName)
 	slots   chan struct{}
+	running sync.WaitGroup
 
 	mu    sync.Mutex
+	ctx   context.Context // of Start; nil before
 	nodes map[types.NamespacedName]*polled
 }
 
@@ -51,15 +53,29 @@ type polled struct {
 }
 
 // NewPoller returns a Poller that calls changed, from a goroutine of its own,
-// when a node's answer differs from the one before.
-func NewPoller(reader Reader, changed func(types.NamespacedName)) *Poller {
+// when a node's answer differs from the one before. The context that it passes
+// ends with Start.
+func NewPoller(reader Reader, changed func(context.Context, types.NamespacedName)) *Poller {
 	return &Poller{reader: reader, changed: changed, slots: make(chan struct{}, maxQuestions), nodes: map[types.NamespacedName]*polled{}}
+}
+
+// Start lets the poller ask until ctx ends, and returns when no question is open.
+func (p *Poller) Start(ctx context.Context) error {
+	p.mu.Lock()
+	p.ctx = ctx
+	p.mu.Unlock()
+	<-ctx.Done()
+	p.mu.Lock()
+	p.ctx = nil
+	p.mu.Unlock()
+	p.running.Wait()
+	return nil
 }
 
 // Ask returns what the target said last and whether it was ever heard. When
 // that is older than maxAge, or nothing is known, it starts to ask anew and
-// returns at once; ctx bounds that question, so it must outlive the call.
-func (p *Poller) Ask(ctx context.Context, node types.NamespacedName, target Target, maxAge time.Duration) (Answer, bool) {
+// returns at once. It asks nobody while Start does not run.
+func (p *Poller) Ask(node types.NamespacedName, target Target, maxAge time.Duration) (Answer, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	entry := p.nodes[node]
@@ -67,9 +83,10 @@ func (p *Poller) Ask(ctx context.Context, node types.NamespacedName, target Targ
 		entry = &polled{target: target}
 		p.nodes[node] = entry
 	}
-	if !entry.asking && (!entry.known || time.Since(entry.asked) >= maxAge) {
+	if p.ctx != nil && !entry.asking && (!entry.known || time.Since(entry.asked) >= maxAge) {
 		entry.asking = true
-		go p.ask(ctx, node, entry)
+		ctx := p.ctx
+		p.running.Go(func() { p.ask(ctx, node, entry) })
 	}
 	return entry.answer, entry.known
 }
@@ -93,7 +110,7 @@ func (p *Poller) ask(ctx context.Context, node types.NamespacedName, entry *poll
 		return
 	}
 	if p.remember(node, entry, Answer{Status: status, Err: err}) {
-		p.changed(node)
+		p.changed(ctx, node)
 	}
 }
 

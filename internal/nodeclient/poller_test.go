@@ -54,9 +54,30 @@ func key(name string) types.NamespacedName {
 }
 
 // news collects what a poller announces.
-func news() (chan types.NamespacedName, func(types.NamespacedName)) {
+func news() (chan types.NamespacedName, func(context.Context, types.NamespacedName)) {
 	c := make(chan types.NamespacedName, 100)
-	return c, func(n types.NamespacedName) { c <- n }
+	return c, func(_ context.Context, n types.NamespacedName) { c <- n }
+}
+
+// start runs a poller until the test ends, and waits until it may ask.
+func start(t *testing.T, reader Reader, changed func(context.Context, types.NamespacedName)) *Poller {
+	t.Helper()
+	p := NewPoller(reader, changed)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- p.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Start returned %v", err)
+		}
+	})
+	for running := false; !running; {
+		p.mu.Lock()
+		running = p.ctx != nil
+		p.mu.Unlock()
+	}
+	return p
 }
 
 func wait(t *testing.T, c chan types.NamespacedName) types.NamespacedName {
@@ -82,14 +103,14 @@ func TestAnAnswerIsKnownAfterItIsAnnounced(t *testing.T) {
 	nodes := &fakeNodes{}
 	nodes.set("a:1", ready("0A00001"))
 	c, changed := news()
-	p := NewPoller(nodes, changed)
-	if _, known := p.Ask(t.Context(), key("a"), Target{"u", "a:1"}, time.Hour); known {
+	p := start(t, nodes, changed)
+	if _, known := p.Ask(key("a"), Target{"u", "a:1"}, time.Hour); known {
 		t.Error("an answer is known before the node was asked")
 	}
 	if got := wait(t, c); got != key("a") {
 		t.Errorf("news of %v, want prod/a", got)
 	}
-	answer, known := p.Ask(t.Context(), key("a"), Target{"u", "a:1"}, time.Hour)
+	answer, known := p.Ask(key("a"), Target{"u", "a:1"}, time.Hour)
 	if !known || answer.Err != nil || answer.Status.Revision.String() != "0A00001" {
 		t.Errorf("answer is %+v, %v", answer, known)
 	}
@@ -102,8 +123,8 @@ func TestOnlyNewsIsAnnounced(t *testing.T) {
 	nodes := &fakeNodes{}
 	nodes.set("a:1", ready("0A00001"))
 	c, changed := news()
-	p := NewPoller(nodes, changed)
-	ask := func() { p.Ask(t.Context(), key("a"), Target{"u", "a:1"}, 0) }
+	p := start(t, nodes, changed)
+	ask := func() { p.Ask(key("a"), Target{"u", "a:1"}, 0) }
 	ask()
 	wait(t, c)
 	for nodes.times("a:1") < 20 {
@@ -123,10 +144,10 @@ func TestAnotherPodIsAskedAnewAndOldAnswersDoNotCountForIt(t *testing.T) {
 	nodes := &fakeNodes{}
 	nodes.set("a:1", ready("0A00001"))
 	c, changed := news()
-	p := NewPoller(nodes, changed)
-	p.Ask(t.Context(), key("a"), Target{"first", "a:1"}, time.Hour)
+	p := start(t, nodes, changed)
+	p.Ask(key("a"), Target{"first", "a:1"}, time.Hour)
 	wait(t, c)
-	if _, known := p.Ask(t.Context(), key("a"), Target{"second", "a:1"}, time.Hour); known {
+	if _, known := p.Ask(key("a"), Target{"second", "a:1"}, time.Hour); known {
 		t.Error("the answer of the pod before counts for a new pod")
 	}
 	wait(t, c)
@@ -136,31 +157,46 @@ func TestNodesThatHangDoNotHoldUpOthers(t *testing.T) {
 	nodes := &fakeNodes{}
 	nodes.set("good:1", ready("0A00001"))
 	c, changed := news()
-	p := NewPoller(nodes, changed)
-	ctx, cancel := context.WithCancel(t.Context())
+	p := start(t, nodes, changed)
 	for i := range maxQuestions - 1 {
-		p.Ask(ctx, key(string(rune('A'+i))), Target{"u", "hangs:1"}, time.Hour)
+		p.Ask(key(string(rune('A'+i))), Target{"u", "hangs:1"}, time.Hour)
 	}
-	p.Ask(ctx, key("good"), Target{"u", "good:1"}, time.Hour)
+	p.Ask(key("good"), Target{"u", "good:1"}, time.Hour)
 	if got := wait(t, c); got != key("good") {
 		t.Errorf("news of %v, want the one that answers", got)
 	}
+}
+
+func TestNobodyIsAskedWhileThePollerDoesNotRun(t *testing.T) {
+	nodes := &fakeNodes{}
+	nodes.set("a:1", ready("0A00001"))
+	_, changed := news()
+	p := NewPoller(nodes, changed)
+	if _, known := p.Ask(key("a"), Target{"u", "a:1"}, 0); known || nodes.times("a:1") != 0 {
+		t.Error("a node was asked before Start")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+	if err := p.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, known := p.Ask(key("a"), Target{"u", "a:1"}, 0); known || nodes.times("a:1") != 0 {
+		t.Error("a node was asked after Start had ended")
+	}
 }
 
 func TestWhatIsForgottenIsNotAnnounced(t *testing.T) {
 	nodes := &fakeNodes{}
 	c, changed := news()
-	p := NewPoller(nodes, changed)
 	gate := &gated{fakeNodes: nodes, entered: make(chan struct{}), leave: make(chan struct{})}
-	p.reader = gate
+	p := start(t, gate, changed)
 	nodes.set("a:1", ready("0A00001"))
-	p.Ask(t.Context(), key("a"), Target{"u", "a:1"}, time.Hour)
+	p.Ask(key("a"), Target{"u", "a:1"}, time.Hour)
 	<-gate.entered
 	p.Forget(key("a"))
 	close(gate.leave)
 	nodes.set("b:1", ready("0A00001"))
-	p.Ask(t.Context(), key("b"), Target{"u", "b:1"}, time.Hour)
+	p.Ask(key("b"), Target{"u", "b:1"}, time.Hour)
 	<-gate.entered
 	if got := wait(t, c); got != key("b") {
 		t.Errorf("news of %v, which was forgotten", got)

@@ -20,7 +20,7 @@ const nodeUID = 65532
 
 // NodeStatefulSet runs a node. Its pod is replaced when the configuration
 // changes, also one that never became ready (Parallel): a fix always gets
-// through. The annotation with the volume's UID says which data it was made for.
+// through. The annotations say which data and which broker it was made for.
 func NodeStatefulSet(n Node) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 	files, err := nodeFiles(n)
 	if err != nil {
@@ -32,7 +32,7 @@ func NodeStatefulSet(n Node) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 	}
 	return appsv1ac.StatefulSet(n.Object.Name, n.Object.Namespace).
 		WithLabels(NodeLabels(n.Object)).
-		WithAnnotations(map[string]string{v1alpha1.AnnotationVolumeUID: n.VolumeUID}).
+		WithAnnotations(map[string]string{v1alpha1.AnnotationVolumeUID: n.VolumeUID, v1alpha1.AnnotationBroker: n.Object.Spec.BrokerRef.Name}).
 		WithOwnerReferences(nodeOwner(n.Object)).
 		WithSpec(appsv1ac.StatefulSetSpec().
 			WithReplicas(replicas).

@@ -10,10 +10,10 @@ import (
 type Decision int
 
 const (
-	// Run: volume and process may be made, and kept as they should be.
-	Run Decision = iota
 	// Hold: nothing may be made. What runs goes on as it is.
-	Hold
+	Hold Decision = iota
+	// Run: volume and process may be made, and kept as they should be.
+	Run
 	// Stop: the process must not run.
 	Stop
 )
@@ -48,8 +48,9 @@ type Candidate struct {
 	Cluster string
 	// Assigned is the cluster's record of the id, nil when it has none.
 	Assigned *Assignment
-	// Started is true when the node's process was set up before.
-	Started bool
+	// Started is true when the node's process was set up before; Moved, when
+	// that was on another broker.
+	Started, Moved bool
 	// VolumeUIDs are the records of the volume that held the node's data, from
 	// wherever one was kept; empty ones do not count.
 	VolumeUIDs []string
@@ -115,7 +116,7 @@ func notRecorded(c Candidate) (Verdict, bool) {
 }
 
 func pinnedIDClash(c Candidate) (Verdict, bool) {
-	if c.Cluster != "" || c.Started {
+	if c.Cluster != "" || c.Started && !c.Moved {
 		return Verdict{}, false
 	}
 	for _, n := range c.Neighbors {

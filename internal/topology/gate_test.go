@@ -55,6 +55,9 @@ func TestAdmitOfEachSituation(t *testing.T) {
 		{"a pinned id alone on its channel", pinned(func(*Candidate) {}), Run, "", ""},
 		{"a pinned id within an older cluster's range", pinned(func(c *Candidate) { c.Neighbors = []Neighbor{olderCluster} }), Hold, ChannelShared, "VesperCluster shop"},
 		{"a pinned id of a running node stays", pinned(func(c *Candidate) { c.Neighbors, c.Started = []Neighbor{olderCluster}, true }), Run, "", ""},
+		{"a pinned id of a running node does not move to a broker where it clashes", pinned(func(c *Candidate) {
+			c.Neighbors, c.Started, c.Moved = []Neighbor{olderCluster}, true, true
+		}), Hold, ChannelShared, "VesperCluster shop"},
 		{"a cluster's own node does not clash with its cluster", own(func(c *Candidate) { c.Neighbors = []Neighbor{olderCluster} }), Run, "", ""},
 		{"a pinned id lost its volume", pinned(func(c *Candidate) { c.VolumeUIDs = []string{"u1"} }), Stop, VolumeLost, "a branch id that was never used"},
 	} {

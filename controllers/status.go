@@ -1,0 +1,49 @@
+package controllers
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+)
+
+// tellReady records an event when an object became Ready, ceased to be, or needs
+// a person for a new reason; not for each step on the way.
+func tellReady(recorder events.EventRecorder, object runtime.Object, before, after []metav1.Condition) {
+	ready, stalled := meta.FindStatusCondition(after, v1alpha1.ConditionReady), meta.FindStatusCondition(after, v1alpha1.ConditionStalled)
+	if ready == nil {
+		return
+	}
+	was, is := meta.IsStatusConditionTrue(before, v1alpha1.ConditionReady), ready.Status == metav1.ConditionTrue
+	switch {
+	case stalled != nil && reasonOf(before, v1alpha1.ConditionStalled) != stalled.Reason:
+		recorder.Eventf(object, nil, corev1.EventTypeWarning, stalled.Reason, "Stall", "%s", note(stalled.Message))
+	case was && !is:
+		recorder.Eventf(object, nil, corev1.EventTypeWarning, ready.Reason, "Observe", "no longer ready: %s", note(ready.Message))
+	case is && !was:
+		recorder.Eventf(object, nil, corev1.EventTypeNormal, ready.Reason, "Observe", "%s", note(ready.Message))
+	}
+}
+
+// reasonOf is the reason of a condition that is there, else "".
+func reasonOf(all []metav1.Condition, kind string) string {
+	if condition := meta.FindStatusCondition(all, kind); condition != nil {
+		return condition.Reason
+	}
+	return ""
+}
+
+// maxNote keeps an event's text below the API's limit of 1024 bytes.
+const maxNote = 960
+
+func note(message string) string {
+	if len(message) <= maxNote {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxNote], "") + "…"
+}

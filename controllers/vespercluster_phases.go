@@ -1,0 +1,224 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+	"vesperdb.io/vesper/internal/apply"
+	"vesperdb.io/vesper/internal/conditions"
+	"vesperdb.io/vesper/internal/resources"
+	"vesperdb.io/vesper/internal/topology"
+)
+
+// clusterScope is what one pass over one cluster knows. Phases fill it in order.
+type clusterScope struct {
+	reconciler *VesperClusterReconciler
+	cluster    *v1alpha1.VesperCluster
+
+	broker  conditions.BrokerRef
+	nodes   map[string]*v1alpha1.VesperNode // the cluster's own, by name
+	claims  map[string]*corev1.PersistentVolumeClaim
+	planned topology.Plan
+	refused error // what the API server, or someone else having the name, said no to first
+}
+
+func (s *clusterScope) readBroker(ctx context.Context) (err error) {
+	s.broker.Name = s.cluster.Spec.BrokerRef.Name
+	s.broker.Object, err = readMaybe(ctx, s.reconciler.client, s.cluster.Namespace, s.broker.Name, &v1alpha1.VesperBroker{})
+	return err
+}
+
+// plan reads all that bears branch ids and plans. Before ids are given out, all
+// is read again from the API server itself: a cache may lack the neighbor who
+// was there first.
+func (s *clusterScope) plan(ctx context.Context) error {
+	if err := s.planFrom(ctx, s.reconciler.client); err != nil {
+		return err
+	}
+	if s.planned.Ledger.Last == ledgerOf(s.cluster).Last {
+		return nil
+	}
+	return s.planFrom(ctx, s.reconciler.live)
+}
+
+func (s *clusterScope) planFrom(ctx context.Context, reader client.Reader) error {
+	mates, err := listMates(ctx, reader, s.cluster.Namespace)
+	if err != nil {
+		return err
+	}
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := reader.List(ctx, claims, client.InNamespace(s.cluster.Namespace), client.MatchingLabels{
+		v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelCluster: s.cluster.Name,
+	}); err != nil {
+		return fmt.Errorf("listing the volume claims of VesperCluster %s/%s: %w", s.cluster.Namespace, s.cluster.Name, err)
+	}
+	s.planned = topology.Make(s.state(mates, claims.Items))
+	return nil
+}
+
+// state is what was read, as the planner sees it.
+func (s *clusterScope) state(mates channelMates, claims []corev1.PersistentVolumeClaim) topology.State {
+	state := topology.State{
+		Cluster: topology.Cluster{Identity: identityOf(v1alpha1.KindCluster, s.cluster), Range: rangeOf(s.cluster), Trunk: trunkOf(s.cluster)},
+		Ledger:  ledgerOf(s.cluster),
+	}
+	for _, group := range s.cluster.Spec.Groups {
+		state.Cluster.Groups = append(state.Cluster.Groups, topology.Group{Name: group.Name, Replicas: replicasOf(group)})
+	}
+	s.nodes, s.claims = map[string]*v1alpha1.VesperNode{}, map[string]*corev1.PersistentVolumeClaim{}
+	for i := range mates.nodes {
+		if node := &mates.nodes[i]; ownNode(s.cluster, node) {
+			s.nodes[node.Name] = node
+			state.Nodes = append(state.Nodes, nodeMember(s.cluster, node))
+		}
+	}
+	for i := range claims {
+		if volume := volumeOf(&claims[i]); volume.ID != "" {
+			s.claims[volume.Name] = &claims[i]
+			state.Volumes = append(state.Volumes, volume)
+		}
+	}
+	state.Neighbors = mates.neighbors(s.cluster.Spec.BrokerRef.Name, s.cluster.Spec.Channel, s.mine)
+	return state
+}
+
+func (s *clusterScope) mine(o client.Object) bool {
+	node, ok := o.(*v1alpha1.VesperNode)
+	return o.GetUID() == s.cluster.UID || ok && ownNode(s.cluster, node)
+}
+
+func replicasOf(group v1alpha1.NodeGroup) int {
+	if group.Replicas == nil {
+		return 1
+	}
+	return int(*group.Replicas)
+}
+
+// record writes the ledger before anything is done that relies on it. The write
+// succeeds only if the cluster is still what was read.
+func (s *clusterScope) record(ctx context.Context) error {
+	ledger := recorded(s.planned.Ledger)
+	if equality.Semantic.DeepEqual(ledger, s.cluster.Status.Ledger) {
+		return nil
+	}
+	before := s.cluster.DeepCopy()
+	s.cluster.Status.Ledger = ledger
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := s.reconciler.client.Status().Patch(ctx, s.cluster, patch, client.FieldOwner(apply.Owner)); err != nil {
+		return fmt.Errorf("recording the branch ids of VesperCluster %s/%s: %w", before.Namespace, before.Name, err)
+	}
+	return nil
+}
+
+// act carries out the plan. What the API server refuses is for a person to put
+// right, and goes into the status; all else is tried again.
+func (s *clusterScope) act(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{s.retire, s.remove, s.make} {
+		err := step(ctx)
+		if err != nil && !isRefusal(err) {
+			return err
+		}
+		s.refused = cmp.Or(s.refused, err)
+	}
+	return nil
+}
+
+// retire marks kept volumes whose ids are retired, so that even the loss of
+// ledger and nodes brings none of them back.
+func (s *clusterScope) retire(ctx context.Context) error {
+	for _, name := range s.planned.Retire {
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+			"uid": s.claims[name].UID, "annotations": map[string]string{v1alpha1.AnnotationRetired: "true"}}})
+		if err != nil {
+			return fmt.Errorf("encoding the mark of volume claim %s: %w", name, err)
+		}
+		err = s.reconciler.client.Patch(ctx, s.claims[name], client.RawPatch(types.MergePatchType, patch), client.FieldOwner(apply.Owner))
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("marking volume claim %s/%s as retired: %w", s.cluster.Namespace, name, err)
+		}
+	}
+	return nil
+}
+
+// remove deletes nodes whose ids are retired. What they own goes with them; a
+// kept volume stays.
+func (s *clusterScope) remove(ctx context.Context) error {
+	for _, name := range s.planned.Remove {
+		node := s.nodes[name]
+		err := s.reconciler.client.Delete(ctx, node, client.Preconditions{UID: &node.UID})
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting VesperNode %s/%s: %w", s.cluster.Namespace, name, err)
+		}
+		s.event("NodeRemoved", "Remove", "Removed VesperNode %s: branch id %s is retired for ever", name, node.Spec.BranchID)
+	}
+	return nil
+}
+
+// make makes the nodes that should exist what they should be, and the Service in
+// front of them. While the cluster is held back because its ids would meet
+// somebody's, nothing is changed at all: the change may be what made them meet.
+func (s *clusterScope) make(ctx context.Context) error {
+	if r := s.planned.Refusal; r != nil && r.Reason != topology.Exhausted {
+		return nil
+	}
+	image := s.image()
+	_, err := s.applier().Apply(ctx, resources.ClusterService(s.cluster), &corev1.Service{})
+	failed := []error{err}
+	for _, member := range s.planned.Members {
+		failed = append(failed, s.makeNode(ctx, member, image))
+	}
+	return firstTransient(failed)
+}
+
+func (s *clusterScope) applier() apply.Applier {
+	return apply.Applier{Client: s.reconciler.client, Live: s.reconciler.live, For: s.cluster.UID}
+}
+
+func (s *clusterScope) makeNode(ctx context.Context, member topology.Member, image string) error {
+	node := &v1alpha1.VesperNode{}
+	outcome, err := s.applier().Apply(ctx, resources.ClusterNode(s.cluster, member, image), node)
+	if err != nil {
+		return err
+	}
+	s.nodes[member.Name] = node
+	if outcome == apply.Created {
+		s.event("NodeMade", "Make", "Made VesperNode %s with branch id %s", member.Name, member.ID)
+	}
+	return nil
+}
+
+// firstTransient returns an error after which a pass should be repeated, before
+// one that only a person can put right.
+func firstTransient(all []error) error {
+	if i := slices.IndexFunc(all, func(err error) bool { return err != nil && !isRefusal(err) }); i >= 0 {
+		return all[i]
+	}
+	return cmp.Or(all...)
+}
+
+// image is the spec's, or what the oldest node was given: a newer operator
+// changes no cluster. Only a cluster without nodes gets the operator's.
+func (s *clusterScope) image() string {
+	if s.cluster.Spec.Image != "" {
+		return s.cluster.Spec.Image
+	}
+	for _, member := range s.planned.Members {
+		if node := s.nodes[member.Name]; node != nil && node.Spec.Image != "" {
+			return node.Spec.Image
+		}
+	}
+	return s.reconciler.NodeImage
+}
+
+func (s *clusterScope) event(reason, action, format string, args ...any) {
+	s.reconciler.recorder.Eventf(s.cluster, nil, corev1.EventTypeNormal, reason, action, format, args...)
+}

@@ -1,0 +1,67 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"vesperdb.io/vesper/internal/apply"
+	"vesperdb.io/vesper/internal/conditions"
+)
+
+// writeStatus computes the status from the scope and writes it if it differs
+// from what is there. A change of Ready is told in an event.
+func (s *clusterScope) writeStatus(ctx context.Context) error {
+	before := s.cluster.DeepCopy()
+	s.fillStatus()
+	if equality.Semantic.DeepEqual(before.Status, s.cluster.Status) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := s.reconciler.client.Status().Patch(ctx, s.cluster, patch, client.FieldOwner(apply.Owner)); err != nil {
+		return fmt.Errorf("writing the status of VesperCluster %s/%s: %w", before.Namespace, before.Name, err)
+	}
+	tellReady(s.reconciler.recorder, s.cluster, before.Status.Conditions, s.cluster.Status.Conditions)
+	return nil
+}
+
+func (s *clusterScope) fillStatus() {
+	seen, status := s.seen(), &s.cluster.Status
+	ready := seen.ReadyNodes()
+	status.ObservedGeneration = s.cluster.Generation
+	status.Replicas, status.ReadyReplicas = int32(seen.Wanted), int32(ready) //nolint:gosec // at most 64 groups of 1000
+	status.Nodes = fmt.Sprintf("%d/%d", ready, seen.Wanted)
+	setBrokerConditions(&status.Conditions, s.cluster.Generation, conditions.ForCluster(seen))
+}
+
+// seen is the scope as the conditions see it.
+func (s *clusterScope) seen() conditions.Cluster {
+	seen := conditions.Cluster{Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused, Assigned: len(s.planned.Ledger.Assigned)}
+	for _, group := range s.cluster.Spec.Groups {
+		seen.Wanted += replicasOf(group)
+	}
+	members := map[string]bool{}
+	for _, member := range s.planned.Members {
+		members[member.Name] = true
+		seen.Members = append(seen.Members, s.nodes[member.Name])
+	}
+	for name := range s.nodes {
+		if !members[name] {
+			seen.Leaving = append(seen.Leaving, name)
+		}
+	}
+	slices.Sort(seen.Leaving)
+	return seen
+}
+
+// lookAgain says when to look again without being told of a change; zero is not at all.
+func (s *clusterScope) lookAgain() time.Duration {
+	if s.refused != nil {
+		return clusterLookAgain // what it depends on may change
+	}
+	return 0 // all it waits for is watched
+}

@@ -1,0 +1,272 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+	"vesperdb.io/vesper/internal/apply"
+	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/conditions"
+	"vesperdb.io/vesper/internal/nodeclient"
+	"vesperdb.io/vesper/internal/resources"
+	"vesperdb.io/vesper/internal/topology"
+)
+
+// nodeScope is what one pass over one node knows. Phases fill it in order.
+type nodeScope struct {
+	reconciler *VesperNodeReconciler
+	node       *v1alpha1.VesperNode
+
+	broker conditions.BrokerRef
+
+	// What exists of the node; nil when it does not.
+	claim       *corev1.PersistentVolumeClaim
+	statefulSet *appsv1.StatefulSet
+	pod         *corev1.Pod
+
+	assigned *topology.Assignment // what the cluster recorded of the id
+	verdict  topology.Verdict
+	answer   *nodeclient.Answer
+	later    time.Duration // when what has just been seen may be written
+	refused  error         // what the API server, or someone else having the name, said no to first
+}
+
+func (s *nodeScope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.node) }
+
+func (s *nodeScope) id() branch.ID { return branch.ID(s.node.Spec.BranchID) }
+
+// readBroker finds the broker and, of a cluster's node, what the cluster
+// recorded of its id.
+func (s *nodeScope) readBroker(ctx context.Context) error {
+	s.broker.Name = s.node.Spec.BrokerRef.Name
+	broker, err := readMaybe(ctx, s.reconciler.client, s.node.Namespace, s.broker.Name, &v1alpha1.VesperBroker{})
+	if err != nil {
+		return err
+	}
+	s.broker.Object = broker
+	owner := metav1.GetControllerOf(s.node)
+	if owner == nil || owner.Kind != v1alpha1.KindCluster {
+		return nil
+	}
+	cluster, err := readMaybe(ctx, s.reconciler.client, s.node.Namespace, owner.Name, &v1alpha1.VesperCluster{})
+	if err != nil || cluster == nil || cluster.UID != owner.UID {
+		return err
+	}
+	s.assigned = assignmentOf(cluster, s.id())
+	return nil
+}
+
+// readMaybe reads an object that may not exist: nil, or found is into.
+func readMaybe[T client.Object](ctx context.Context, reader client.Reader, namespace, name string, into T) (found T, err error) {
+	key := types.NamespacedName{Namespace: namespace, Name: name}
+	err = reader.Get(ctx, key, into)
+	if apierrors.IsNotFound(err) {
+		return found, nil
+	}
+	if err != nil {
+		return found, fmt.Errorf("reading %T %s: %w", into, key, err)
+	}
+	return into, nil
+}
+
+// readOwn finds what exists of the node. A claim that the cache does not know is
+// looked for at the API server too: it may be another's, or have lost its labels.
+func (s *nodeScope) readOwn(ctx context.Context) (err error) {
+	namespace, name, cached := s.node.Namespace, s.node.Name, s.reconciler.client
+	if s.claim, err = readMaybe(ctx, cached, namespace, resources.NodeClaimName(name), &corev1.PersistentVolumeClaim{}); err != nil {
+		return err
+	}
+	if s.claim == nil {
+		if s.claim, err = readMaybe(ctx, s.reconciler.live, namespace, resources.NodeClaimName(name), &corev1.PersistentVolumeClaim{}); err != nil {
+			return err
+		}
+	}
+	if s.statefulSet, err = readMaybe(ctx, cached, namespace, name, &appsv1.StatefulSet{}); err != nil {
+		return err
+	}
+	s.pod, err = readMaybe(ctx, cached, namespace, resources.NodePodName(name), &corev1.Pod{})
+	return err
+}
+
+// decide asks the planner whether the node may run.
+func (s *nodeScope) decide(ctx context.Context) error {
+	candidate := topology.Candidate{
+		Identity:   identityOf(v1alpha1.KindNode, s.node),
+		ID:         s.id(),
+		Trunk:      resources.NodeTrunk(s.node),
+		Cluster:    resources.ClusterOf(s.node),
+		Assigned:   s.assigned,
+		Started:    s.statefulSet != nil,
+		Moved:      s.statefulSet != nil && s.statefulSet.Annotations[v1alpha1.AnnotationBroker] != s.broker.Name,
+		VolumeUIDs: s.volumeUIDs(),
+		VolumeName: resources.NodeClaimName(s.node.Name),
+	}
+	if s.claim != nil {
+		volume := volumeOf(s.claim)
+		candidate.Volume = &volume
+	}
+	if candidate.Cluster == "" && (!candidate.Started || candidate.Moved) {
+		neighbors, err := neighborsOfNode(ctx, s.reconciler.live, s.node)
+		if err != nil {
+			return err
+		}
+		candidate.Neighbors = neighbors
+	}
+	s.verdict = topology.Admit(candidate)
+	return nil
+}
+
+// volumeUIDs are the records of the claim that holds the branch's data: any one
+// of them may be lost.
+func (s *nodeScope) volumeUIDs() []string {
+	uids := []string{s.node.Status.VolumeUID}
+	if s.statefulSet != nil {
+		uids = append(uids, s.statefulSet.Annotations[v1alpha1.AnnotationVolumeUID])
+	}
+	if s.assigned != nil {
+		uids = append(uids, s.assigned.VolumeUID)
+	}
+	return uids
+}
+
+// act makes the children. What the API server refuses is for a person to put
+// right, and goes into the status; all else is tried again.
+func (s *nodeScope) act(ctx context.Context) error {
+	err := s.makeChildren(ctx)
+	if err != nil && !isRefusal(err) {
+		return err
+	}
+	s.refused = err
+	return nil
+}
+
+// makeChildren makes the children what they should be, those first that others
+// mount. Nothing is made for a node that is held back, or that nobody can tell
+// where its broker is; one that must not run loses its pod.
+func (s *nodeScope) makeChildren(ctx context.Context) error {
+	switch {
+	case s.verdict.Decision == topology.Stop && s.statefulSet != nil:
+		return s.makeStatefulSet(ctx, true)
+	case s.verdict.Decision != topology.Run || !s.broker.Usable():
+		return nil
+	}
+	config, err := resources.NodeConfigMap(s.desired(false))
+	if err != nil {
+		return err
+	}
+	if err := s.apply(ctx, config, &corev1.ConfigMap{}); err != nil {
+		return err
+	}
+	resize := s.makeClaim(ctx)
+	if resize != nil && !s.refusedResize(resize) {
+		return resize
+	}
+	for _, service := range []runtime.ApplyConfiguration{resources.NodeHeadlessService(s.desired(false)), resources.NodeService(s.desired(false))} {
+		if err := s.apply(ctx, service, &corev1.Service{}); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(s.makeStatefulSet(ctx, false), resize)
+}
+
+// refusedResize reports whether the API server refused a change of the node's
+// own claim: a storage class that cannot expand must not keep a fix from the pod.
+func (s *nodeScope) refusedResize(err error) bool {
+	_, foreign := errors.AsType[*apply.ForeignError](err)
+	return s.claim != nil && !foreign && isRefusal(err)
+}
+
+// makeClaim makes the volume claim, or corrects the one that exists. One that is
+// on its way out is left alone.
+func (s *nodeScope) makeClaim(ctx context.Context) error {
+	if s.claim != nil && s.claim.DeletionTimestamp != nil {
+		return nil
+	}
+	claim := &corev1.PersistentVolumeClaim{}
+	if err := s.apply(ctx, resources.NodeClaim(s.desired(false), s.claim), claim); err != nil {
+		return err
+	}
+	s.claim = claim
+	return nil
+}
+
+func (s *nodeScope) makeStatefulSet(ctx context.Context, stopped bool) error {
+	desired, err := resources.NodeStatefulSet(s.desired(stopped))
+	if err != nil {
+		return err
+	}
+	live := &appsv1.StatefulSet{}
+	if err := s.apply(ctx, desired, live); err != nil {
+		return err
+	}
+	s.statefulSet = live
+	return nil
+}
+
+func (s *nodeScope) apply(ctx context.Context, desired runtime.ApplyConfiguration, live client.Object) error {
+	applier := apply.Applier{Client: s.reconciler.client, Live: s.reconciler.live, For: s.node.UID}
+	_, err := applier.Apply(ctx, desired, live)
+	return err
+}
+
+// desired is what the children are built from.
+func (s *nodeScope) desired(stopped bool) resources.Node {
+	n := resources.Node{Object: s.node, Image: s.image(), Stopped: stopped, VolumeUID: cmp.Or(s.volumeUIDs()...)}
+	if s.broker.Object != nil {
+		n.Broker = s.broker.Object.Status
+	}
+	if n.VolumeUID == "" && s.claim != nil {
+		n.VolumeUID = string(s.claim.UID)
+	}
+	return n
+}
+
+// image is the spec's, or what the node was given before: a newer operator
+// restarts no node. Only a node that never ran gets the operator's.
+func (s *nodeScope) image() string {
+	images := []string{s.node.Spec.Image, s.node.Status.Image}
+	if s.statefulSet != nil {
+		for _, container := range s.statefulSet.Spec.Template.Spec.Containers {
+			if container.Name == resources.NodeContainer {
+				images = append(images, container.Image)
+			}
+		}
+	}
+	return cmp.Or(append(images, s.reconciler.NodeImage)...)
+}
+
+// ask asks the node how it is, in the background: this pass uses what it said last.
+func (s *nodeScope) ask(_ context.Context) error {
+	if !conditions.NodeStarted(s.pod) {
+		s.reconciler.poller.Forget(s.key())
+		return nil
+	}
+	target := nodeclient.Target{PodUID: s.pod.UID, Address: net.JoinHostPort(s.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort)))}
+	if answer, known := s.reconciler.poller.Ask(s.key(), target, s.askAfter()); known {
+		s.answer = &answer
+	}
+	return nil
+}
+
+// current reports whether the pod is the one that the StatefulSet now describes.
+func (s *nodeScope) current() bool {
+	if s.statefulSet == nil || s.pod == nil {
+		return false
+	}
+	set := s.statefulSet
+	return set.Status.ObservedGeneration >= set.Generation && s.pod.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision
+}

@@ -1,0 +1,147 @@
+package conditions
+
+import (
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+	"vesperdb.io/vesper/internal/topology"
+)
+
+// Cluster is what was read and decided of a cluster in one pass, from which all
+// its conditions follow.
+type Cluster struct {
+	Broker BrokerRef
+	// Refusal is what the plan holds back, nil for nothing.
+	Refusal *topology.Refusal
+	// Wanted is the number of nodes that the spec asks for; Assigned that of
+	// the nodes that have an id.
+	Wanted, Assigned int
+	// Members are the nodes that should exist, nil for one that does not yet.
+	Members []*v1alpha1.VesperNode
+	// Leaving names nodes that are being removed.
+	Leaving []string
+	// ApplyError is why a node could not be written, nil when all are as they should be.
+	ApplyError error
+}
+
+// ReadyNodes counts the nodes that are Ready.
+func (c Cluster) ReadyNodes() int {
+	ready := 0
+	for _, node := range c.Members {
+		if node != nil && memberReady(node).passed() {
+			ready++
+		}
+	}
+	return ready
+}
+
+// ForCluster returns the conditions that a cluster should have, Ready first;
+// those that are not among them should be removed.
+func ForCluster(c Cluster) []metav1.Condition {
+	ready := clusterReady(c)
+	all := []metav1.Condition{ready.named(v1alpha1.ConditionReady)}
+	switch {
+	case ready.passed():
+	case clusterStalled(c, ready):
+		all = append(all, yes(ready.reason, "%s", ready.message).named(v1alpha1.ConditionStalled))
+	default:
+		all = append(all, yes(ready.reason, "%s", ready.message).named(v1alpha1.ConditionReconciling))
+	}
+	return append(all,
+		c.Broker.ready().named(v1alpha1.ConditionBrokerReady),
+		clusterBranches(c).named(v1alpha1.ConditionBranchIDsAssigned),
+		clusterNodes(c).named(v1alpha1.ConditionNodesReady))
+}
+
+// clusterReady is the first of what is wrong, in the order in which a person
+// would have to put it right.
+func clusterReady(c Cluster) judgement {
+	if c.ApplyError != nil {
+		return brokerApply(c.ApplyError)
+	}
+	for _, part := range []judgement{clusterBranches(c), c.Broker.ready(), clusterNodes(c)} {
+		if !part.passed() {
+			return part
+		}
+	}
+	return yes(v1alpha1.ReasonReady, "%d of %d nodes are connected, subscribed and caught up", c.ReadyNodes(), c.Wanted)
+}
+
+func clusterStalled(c Cluster, ready judgement) bool {
+	switch ready.reason {
+	case v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonExhausted, v1alpha1.ReasonNodesStalled, v1alpha1.ReasonNameTaken:
+		return true
+	case v1alpha1.ReasonApplyFailed:
+		return apierrors.IsInvalid(c.ApplyError)
+	}
+	return c.Broker.Object != nil && !c.Broker.ready().passed() && ready == c.Broker.ready() &&
+		meta.IsStatusConditionTrue(c.Broker.Object.Status.Conditions, v1alpha1.ConditionStalled)
+}
+
+// clusterBranches says whether every node that is asked for has an id.
+func clusterBranches(c Cluster) judgement {
+	switch {
+	case c.Refusal != nil:
+		return no(string(c.Refusal.Reason), "%s", c.Refusal.Message)
+	case c.Assigned != c.Wanted:
+		return no(v1alpha1.ReasonRecording, "%d of %d nodes have a branch id", c.Assigned, c.Wanted)
+	}
+	return yes(v1alpha1.ReasonAssigned, "%d of %d nodes have a branch id", c.Assigned, c.Wanted)
+}
+
+// maxNamed is how many nodes a message names.
+const maxNamed = 5
+
+// clusterNodes says whether as many nodes as asked for are Ready, and which are
+// not and why.
+func clusterNodes(c Cluster) judgement {
+	var waiting, stalled []string
+	for _, node := range c.Members {
+		switch {
+		case node == nil:
+		case meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionStalled):
+			stalled = append(stalled, memberTrouble(node)+" ("+memberReady(node).message+")")
+		case !memberReady(node).passed():
+			waiting = append(waiting, memberTrouble(node))
+		}
+	}
+	count := fmt.Sprintf("%d of %d nodes are ready", c.ReadyNodes(), c.Wanted)
+	switch {
+	case len(stalled) > 0:
+		return no(v1alpha1.ReasonNodesStalled, "%s; %s", count, list(stalled))
+	case c.ReadyNodes() == c.Wanted && len(c.Leaving) > 0:
+		return no(v1alpha1.ReasonScaling, "%s; removing %s", count, list(c.Leaving))
+	case len(waiting) > 0:
+		return no(v1alpha1.ReasonNodesNotReady, "%s; %s", count, list(waiting))
+	case c.ReadyNodes() < c.Wanted:
+		return no(v1alpha1.ReasonScaling, "%s; making the others", count)
+	}
+	return yes(v1alpha1.ReasonNodesReady, "%s", count)
+}
+
+// memberReady is the node's own Ready condition, as far as it is about its current spec.
+func memberReady(node *v1alpha1.VesperNode) judgement {
+	condition := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionReady)
+	if condition == nil || node.Status.ObservedGeneration != node.Generation || node.DeletionTimestamp != nil {
+		return no(v1alpha1.ReasonPending, "has no status yet")
+	}
+	return judgement{condition.Status, condition.Reason, condition.Message}
+}
+
+// memberTrouble names a node and why it is not ready, in words that do not
+// change from one moment to the next.
+func memberTrouble(node *v1alpha1.VesperNode) string {
+	return node.Name + ": " + memberReady(node).reason
+}
+
+func list(items []string) string {
+	if len(items) <= maxNamed {
+		return strings.Join(items, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(items[:maxNamed], ", "), len(items)-maxNamed)
+}
