@@ -73,7 +73,7 @@ func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 func dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 	nc, err := o.Dial(ctx, "tcp", addr)
 	if err != nil {
-		return nil, errors.Join(err, cause(ctx))
+		return nil, because(ctx, err)
 	}
 	c, err := connect(ctx, addr, nc, o)
 	if err != nil {
@@ -83,12 +83,12 @@ func dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 	return c, nil
 }
 
-// cause is the reason why ctx ended beyond what every error says, or nil.
-func cause(ctx context.Context) error {
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, ctx.Err()) {
-		return err
+// because adds to err why ctx ended, when it did for a reason that err does not say.
+func because(ctx context.Context, err error) error {
+	if why := context.Cause(ctx); why != nil && !errors.Is(err, why) {
+		return fmt.Errorf("%w: %w", why, err)
 	}
-	return nil
+	return err
 }
 
 // Addr is the address that was dialed.

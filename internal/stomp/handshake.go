@@ -3,7 +3,6 @@ package stomp
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -23,7 +22,7 @@ func connect(ctx context.Context, addr string, plain net.Conn, o Options) (*Conn
 	defer stop()
 	nc, err := secure(ctx, addr, plain, o)
 	if err != nil {
-		return nil, errors.Join(err, context.Cause(ctx))
+		return nil, because(ctx, err)
 	}
 	c := &Conn{
 		opts: o, addr: addr, nc: nc,
@@ -34,7 +33,7 @@ func connect(ctx context.Context, addr string, plain net.Conn, o Options) (*Conn
 	}
 	c.dec = frame.NewDecoder(&lifeReader{c: c}, o.Limits)
 	if err := c.handshake(ctx); err != nil {
-		return nil, errors.Join(err, context.Cause(ctx))
+		return nil, because(ctx, err)
 	}
 	if !stop() {
 		return nil, context.Cause(ctx)

@@ -2,7 +2,6 @@ package stomp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -26,7 +25,7 @@ type Session struct {
 	changed chan struct{} // closed when conn becomes ready
 	last    Event
 	why     error // of the latest loss; nil when ready
-	goodbye error // outcome of the last Disconnect
+	goodbye error // outcome of Close's Disconnect
 }
 
 // Open checks o and starts to connect in the background; it does not wait for a broker. The
@@ -55,7 +54,7 @@ func (s *Session) Done() <-chan struct{} { return s.done }
 
 // Conn waits until the session is ready and returns its connection. The error is a
 // *ConnectionError with net.ErrClosed when the session is closed, or the cause of ctx's end,
-// joined with why there is no connection.
+// and why there is no connection.
 func (s *Session) Conn(ctx context.Context) (*Conn, error) {
 	for {
 		s.mu.Lock()
@@ -71,16 +70,19 @@ func (s *Session) Conn(ctx context.Context) (*Conn, error) {
 		case <-changed:
 		case <-s.soft.Done():
 		case <-ctx.Done():
-			return nil, errors.Join(context.Cause(ctx), s.reason())
+			return nil, s.unready(context.Cause(ctx))
 		}
 	}
 }
 
-// reason is why there is no ready connection, nil before the first loss.
-func (s *Session) reason() error {
+// unready adds to the end of a wait why there is no ready connection.
+func (s *Session) unready(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.why
+	if s.why == nil {
+		return err
+	}
+	return fmt.Errorf("%w: the broker session is not ready: %w", err, s.why)
 }
 
 // Send waits for a ready connection, sends m and waits for its receipt. It does not send again:
@@ -95,7 +97,8 @@ func (s *Session) Send(ctx context.Context, m Outgoing) error {
 
 // SendAsync waits for a ready connection and hands m to it, see Conn.SendAsync. When the
 // connection ends, the receipts of all that had no answer fail with *ConnectionError, and the
-// caller sends again what it must.
+// caller sends again what it must. By then a later call may have used the next connection: who
+// needs order sends on one Conn, and begins again at its first failure on the next.
 func (s *Session) SendAsync(ctx context.Context, m Outgoing) (*Receipt, error) {
 	c, err := s.Conn(ctx)
 	if err != nil {
@@ -232,6 +235,9 @@ func (s *Session) leave(c *Conn) {
 	ctx, cancel := context.WithTimeout(s.hard, s.o.Conn.ConnectTimeout)
 	defer cancel()
 	err := c.Disconnect(ctx)
+	if s.soft.Err() == nil {
+		return // not the goodbye that Close waits for
+	}
 	s.mu.Lock()
 	s.goodbye = err
 	s.mu.Unlock()
