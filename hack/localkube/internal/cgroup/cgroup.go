@@ -187,6 +187,23 @@ func (t Tree) Processes() ([]int, error) {
 	return pids, nil
 }
 
+// Orphans returns the ids of processes that have ended in the tree but that their parent has not collected yet: the
+// kernel lists them in no cgroup.procs file.
+func (t Tree) Orphans() []int {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	var pids []int
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			continue
+		}
+		if line, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil && len(line) == 0 && t.Contains(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // Contains reports whether the process is in the tree now.
 func (t Tree) Contains(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))

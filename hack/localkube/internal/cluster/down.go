@@ -92,21 +92,23 @@ func (c *Cluster) stopDaemons(context.Context) error {
 }
 
 // sweep kills every process in the cluster's cgroup or network namespace, and what these start meanwhile, until none is
-// left.
+// left. Orphans that have ended are given a moment to be collected by the machine's first process.
 func (c *Cluster) sweep(ctx context.Context) error {
 	c.Cgroup.Unfreeze()
-	for deadline := time.Now().Add(15 * time.Second); ; {
+	const patience, collect = 15 * time.Second, 3 * time.Second
+	for start := time.Now(); ; {
 		pids, err := c.processes()
 		if err != nil {
 			return err
 		}
-		if len(pids) == 0 {
+		living := slices.DeleteFunc(pids, zombie)
+		if len(living) == 0 && (len(c.Cgroup.Orphans()) == 0 || time.Since(start) > collect) {
 			return nil
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the processes %v do not end", pids)
+		if time.Since(start) > patience {
+			return fmt.Errorf("the processes %v do not end", living)
 		}
-		for _, pid := range pids {
+		for _, pid := range living {
 			if err := c.kill(pid); err != nil {
 				return err
 			}
@@ -132,7 +134,7 @@ func (c *Cluster) processes() ([]int, error) {
 	pids = append(pids, inside...)
 	slices.Sort(pids)
 	pids = slices.Compact(pids)
-	return slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() || zombie(pid) }), nil
+	return slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() }), nil
 }
 
 // zombie reports whether a process has ended and only waits for its parent to notice.

@@ -101,7 +101,8 @@ func linksInto(dir, target string) []string {
 // remove it.
 func (c *Cluster) leftovers() []error {
 	var found []error
-	if pids, err := c.processes(); err != nil || len(pids) > 0 {
+	pids, err := c.processes()
+	if pids = slices.DeleteFunc(pids, zombie); err != nil || len(pids) > 0 {
 		found = append(found, fmt.Errorf("left behind: the processes %v (%w)", pids, orNone(err)))
 	}
 	if points, err := mountsBelow(c.Dir); err != nil || len(points) > 0 {

@@ -24,7 +24,10 @@ func (c *Cluster) Up(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer unlock()
-	if err := errors.Join(c.claim(), c.mark()); err != nil {
+	if err := c.claim(); err != nil {
+		return err
+	}
+	if err := c.mark(); err != nil {
 		return err
 	}
 	if err := c.sameBinaries(); err != nil {
