@@ -154,3 +154,42 @@ func TestRecordedQueriesOfTheFirstTierHold(t *testing.T) {
 		t.Logf("tier %d: %d of %d recordings hold", tier, passed[tier], total[tier])
 	}
 }
+
+// leftovers are the lines of changesets.jsonl whose state the original shows
+// otherwise, because the order of a list outlives the list there: "l" was
+// updated to a scalar or to [] and is still shown as a list, or an object has
+// nothing left but such an order and is still shown.
+var leftovers = []int{32, 34, 39, 40, 41, 42, 43, 54, 55, 56, 57}
+
+func TestRecordedStatesReadTheSame(t *testing.T) {
+	var different []int
+	query, states := "{*}", 0
+	for i, line := range conformance.Lines(t, "changesets.jsonl") {
+		var r struct {
+			Primary [][]any         `json:"primary_after"`
+			Query   json.RawMessage `json:"query_after"`
+		}
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Query == nil {
+			continue
+		}
+		states++
+		list, err := conformance.Statements(r.Primary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := recorded{Query: &query, Want: r.Query, Order: "rows"}
+		if err := c.check(t, jsonqltest.New(original.Fold(list))); err != nil {
+			different = append(different, i+1)
+			if !slices.Contains(leftovers, i+1) {
+				t.Errorf("line %d: %v", i+1, err)
+			}
+		}
+	}
+	if !slices.Equal(different, leftovers) {
+		t.Errorf("lines %v differ, want %v", different, leftovers)
+	}
+	t.Logf("%d of %d states read the same", states-len(different), states)
+}

@@ -5,6 +5,13 @@
 // What the language has and this package does not yet (several row sets joined
 // by labels, nested constructs, following references) is refused with its
 // place in the text, and never answered wrongly.
+//
+// On purpose it differs from the original, which these are faults of: "<" after
+// an operand always compares, and "-" subtracts; rows come in a defined order;
+// "limit 0" gives no row; a list inside a list is never a row of its own; a
+// constant condition gives no made-up row; the values of single objects beside
+// aggregates are refused instead of given twice; sum does not start anew when
+// it reaches 0.
 package jsonql
 
 import (

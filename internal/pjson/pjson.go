@@ -1,7 +1,14 @@
 // Package pjson turns JSON objects into statements and statements back into
 // JSON. pJSON is plain JSON plus a few conventions: an object's id, strings
 // that are references ("@id"), and property names with a meaning of their own.
-// The package does no I/O and keeps every number exactly as it was written.
+// The package does no I/O and keeps every integer exactly as it was written and
+// every double exactly as Go reads it.
+//
+// On purpose it is stricter than the original, which loses data silently here:
+// text must be strict JSON; a property twice in one object, an object with
+// "$ref" and further properties, data in a header inside a list, unknown keys
+// of a namemap, NUL characters and half surrogate pairs are refused. The order
+// of a list is kept also where its values are in different contexts.
 package pjson
 
 import (

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -292,5 +293,106 @@ func comparableLines(d Document) []string {
 		out = append(out, listNumber.ReplaceAllString(line, "$1"))
 	}
 	slices.Sort(out)
+	return out
+}
+
+func TestEveryFormOfReferenceToANestedListIsWrittenOnce(t *testing.T) {
+	// A list inside a list has an id; nothing keeps a document from naming it.
+	list := statementsOf(t, `[{"id":"a","l":[["x"]],"again":"@_:j:e:list:a:1"}]`)
+	got := string(AppendJSON(nil, writer(t, Format{}).Objects(list)))
+	if want := `[{"id":"@a","again":["x"],"l":["@_:j:e:list:a:1"]}]`; got != want {
+		t.Errorf("wrote %s, want %s", got, want)
+	}
+}
+
+func TestAListInsideAListInAnotherContextIsReferredTo(t *testing.T) {
+	list := statementsOf(t, `{"id":"a","l":[["x"]]}`)
+	for i := range list {
+		if list[i].Subject == "a" {
+			list[i].Scope = "c"
+		}
+	}
+	w := writer(t, Format{})
+	// The list is embedded, so its reference decides the context of the object.
+	if got, want := string(AppendJSON(nil, w.Object("a", list))),
+		`{"id":"@a","context":"c","l":[[{"datatype":"json","value":"x","context":""}]]}`; got != want {
+		t.Errorf("wrote %s, want %s", got, want)
+	}
+}
+
+func TestAListWithPropertiesOfAnObjectStandsAlone(t *testing.T) {
+	list := append(statementsOf(t, `{"id":"a","l":[["x"]]}`),
+		statement.Statement{Subject: "_:j:e:list:a:1", Predicate: "z", Term: statement.Literal("y")})
+	got := string(AppendJSON(nil, writer(t, Format{}).Objects(list)))
+	want := `[{"id":"@a","l":["@_:j:e:list:a:1"]},{"id":"@_:j:e:list:a:1","http://www.w3.org/2000/01/rdf-schema#member":["x"],"z":"y"}]`
+	if got != want {
+		t.Errorf("wrote %s, want %s", got, want)
+	}
+}
+
+func TestObjectsNestedDeeperThanADocumentCanBeStayReferences(t *testing.T) {
+	var objects []string
+	for i := range maxNesting + 5 {
+		objects = append(objects, `{"id":"n`+strconv.Itoa(1000+i)+`","p":"@n`+strconv.Itoa(1001+i)+`"}`)
+	}
+	list := statementsOf(t, "["+strings.Join(objects, ",")+"]")
+	text := AppendJSON(nil, writer(t, Format{Nest: NestAll}).Objects(list))
+	var rows []any
+	if err := json.Unmarshal(text, &rows); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 2 {
+		t.Errorf("%d objects on top, want 2: the rest of the chain starts anew", len(rows))
+	}
+	if got := strings.Count(string(text), `"id":`); got != len(objects) {
+		t.Errorf("%d objects were written, want %d", got, len(objects))
+	}
+}
+
+func TestKeysAreEscapedWhereTheirNameMeansSomethingElse(t *testing.T) {
+	w := writer(t, Format{})
+	for name, want := range map[string]string{"p": "p", "id": "::id", "$ref": "::$ref", "::x": "::::x", "value": "value"} {
+		if got := w.Key(name); got != want {
+			t.Errorf("Key(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestNothingIsLostWhateverTheStatementsAre(t *testing.T) {
+	ids := []string{"a", "b", "_:j:e:object:a:1", "_:j:e:object:a:2", "_:j:e:object:a:3", "_:j:e:object:b:1", "_:c"}
+	any := rapid.Custom(func(t *rapid.T) statement.Statement {
+		s := statement.Statement{
+			Subject:   rapid.SampledFrom(ids).Draw(t, "subject"),
+			Predicate: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "predicate"),
+			Scope:     rapid.SampledFrom([]string{"", "", "c", "d"}).Draw(t, "scope"),
+		}
+		s.Term = rapid.OneOf(
+			rapid.Map(rapid.SampledFrom(ids), statement.Reference),
+			rapid.Map(rapid.SampledFrom([]string{"x", "@y"}), statement.Literal)).Draw(t, "term")
+		return s
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		list := statement.Set(rapid.SliceOfN(any, 1, 20).Draw(t, "statements"))
+		w, err := NewWriter(Format{Nest: rapid.SampledFrom([]Nesting{NestEmbedded, NestAnonymous, NestAll}).Draw(t, "nest")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := AppendJSON(nil, w.Objects(list))
+		back, err := Parse(text, Options{IDs: Counter()})
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if diff := cmp.Diff(factsOf(list), factsOf(back.statements())); diff != "" {
+			t.Fatalf("%s\n(-want +got):\n%s", text, diff)
+		}
+	})
+}
+
+// factsOf leaves out positions, since values that were no list become one.
+func factsOf(list []statement.Statement) []statement.Fact {
+	var out []statement.Fact
+	for _, s := range statement.Set(list) {
+		out = append(out, s.Fact())
+	}
 	return out
 }
