@@ -198,24 +198,15 @@ func (b *batch) perform(r *request) {
 	b.protect(func() { r.err = r.do(b) })
 }
 
-// protect turns a panic (of bbolt over a damaged page) into an error of the file.
+// protect makes a damaged page an error of the file.
 func (b *batch) protect(do func()) {
-	defer func() {
-		if p := recover(); p != nil {
-			b.fail(&CorruptError{What: "the file", Err: fmt.Errorf("panic: %v", p)})
-		}
-	}()
-	do()
+	b.fail(shield(func() error {
+		do()
+		return nil
+	}))
 }
 
-func (b *batch) commit() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &CorruptError{What: "the file", Err: fmt.Errorf("panic: %v", p)}
-		}
-	}()
-	return b.tx.Commit()
-}
+func (b *batch) commit() error { return shield(b.tx.Commit) }
 
 // giveUp undoes a failed batch and reads what is kept in memory from the file
 // again. Should the disk have taken the commit and only failed to say that it is

@@ -70,7 +70,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		opts: opts, path: path, queue: make(chan *request, queueLength),
 		stopping: make(chan struct{}), stopped: make(chan struct{}), changed: make(chan struct{}),
 	}
-	if err := s.open(ctx); err != nil {
+	if err := shield(func() error { return s.open(ctx) }); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	go s.run()

@@ -40,7 +40,7 @@ func (none) object(string, string) (Object, bool, bool) { return Object{}, false
 func (none) roots() []string                            { return nil }
 
 // snapshot runs fn in a read transaction of the file.
-func (s *Store) snapshot(ctx context.Context, fn func(*bolt.Tx) error) error {
+func (s *Store) snapshot(ctx context.Context, fn func(*bolt.Tx) error) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -51,7 +51,8 @@ func (s *Store) snapshot(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", s.path, err)
 	}
-	return errors.Join(fn(tx), tx.Rollback())
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	return shieldFaults(func() error { return fn(tx) })
 }
 
 func (s *Store) view(ctx context.Context, fn func(*Reader) error) error {

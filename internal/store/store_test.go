@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -14,7 +15,17 @@ import (
 	"vesperdb.io/vesper/internal/pjson"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childVariable); dir != "" {
+		runChild(dir)
+		return
+	}
+	if dir := os.Getenv(flippedVariable); dir != "" {
+		runFlipped(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // open opens a store for a test and closes it at the end.
 func open(t testing.TB, dir string, id branch.ID) *Store {
