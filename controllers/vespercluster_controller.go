@@ -35,6 +35,7 @@ type VesperClusterReconciler struct {
 	client   client.Client
 	live     client.Reader
 	recorder events.EventRecorder
+	pace     pacer
 }
 
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vesperbrokers,verbs=get;list;watch

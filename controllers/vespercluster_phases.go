@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -28,7 +29,8 @@ type clusterScope struct {
 	nodes   map[string]*v1alpha1.VesperNode // the cluster's own, by name
 	claims  map[string]*corev1.PersistentVolumeClaim
 	planned topology.Plan
-	refused error // what the API server, or someone else having the name, said no to first
+	later   time.Duration // when what has just been seen may be written
+	refused error         // what the API server, or someone else having the name, said no to first
 }
 
 func (s *clusterScope) readBroker(ctx context.Context) (err error) {

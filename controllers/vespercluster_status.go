@@ -21,11 +21,16 @@ func (s *clusterScope) writeStatus(ctx context.Context) error {
 	if equality.Semantic.DeepEqual(before.Status, s.cluster.Status) {
 		return nil
 	}
+	r, now := s.reconciler, time.Now()
+	if s.later = r.pace.wait(s.cluster.UID, before.Status.Conditions, s.cluster.Status.Conditions, now); s.later > 0 {
+		return nil
+	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := s.reconciler.client.Status().Patch(ctx, s.cluster, patch, client.FieldOwner(apply.Owner)); err != nil {
+	if err := r.client.Status().Patch(ctx, s.cluster, patch, client.FieldOwner(apply.Owner)); err != nil {
 		return fmt.Errorf("writing the status of VesperCluster %s/%s: %w", before.Namespace, before.Name, err)
 	}
-	tellReady(s.reconciler.recorder, s.cluster, before.Status.Conditions, s.cluster.Status.Conditions)
+	r.pace.wrote(s.cluster.UID, now)
+	tellReady(r.recorder, s.cluster, before.Status.Conditions, s.cluster.Status.Conditions)
 	return nil
 }
 
@@ -60,7 +65,10 @@ func (s *clusterScope) seen() conditions.Cluster {
 
 // lookAgain says when to look again without being told of a change; zero is not at all.
 func (s *clusterScope) lookAgain() time.Duration {
-	if s.refused != nil {
+	switch {
+	case s.later > 0:
+		return s.later
+	case s.refused != nil:
 		return clusterLookAgain // what it depends on may change
 	}
 	return 0 // all it waits for is watched

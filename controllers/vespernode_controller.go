@@ -52,6 +52,7 @@ type VesperNodeReconciler struct {
 	live     client.Reader
 	recorder events.EventRecorder
 	poller   *nodeclient.Poller
+	pace     pacer
 }
 
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vesperbrokers;vesperclusters;vespernodes,verbs=get;list;watch

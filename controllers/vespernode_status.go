@@ -28,11 +28,17 @@ func (s *nodeScope) writeStatus(ctx context.Context) error {
 	if equality.Semantic.DeepEqual(before.Status, s.node.Status) {
 		return nil
 	}
-	err := s.reconciler.client.Status().Patch(ctx, s.node, client.MergeFrom(before), client.FieldOwner(apply.Owner))
+	r, now := s.reconciler, s.reconciler.Now()
+	if s.later = r.pace.wait(s.node.UID, before.Status.Conditions, s.node.Status.Conditions, now); s.later > 0 {
+		s.node.Status = before.Status
+		return nil
+	}
+	err := r.client.Status().Patch(ctx, s.node, client.MergeFrom(before), client.FieldOwner(apply.Owner))
 	if err != nil {
 		return fmt.Errorf("writing the status of VesperNode %s/%s: %w", before.Namespace, before.Name, err)
 	}
-	tellReady(s.reconciler.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
+	r.pace.wrote(s.node.UID, now)
+	tellReady(r.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
 	return nil
 }
 
