@@ -87,8 +87,8 @@ func (o devOptions) configs(hosts []string, dir string) ([]nodeconfig.Config, er
 		}
 		c.Listen = net.JoinHostPort(o.host, strconv.Itoa(port))
 		c.ReplicationHosts, c.ReplicationChannel = hosts, devChannel
-		// A person waits for these nodes: look around quickly, hurry at the end.
-		c.Beacon = nodeconfig.Beacon{Interval: 2 * time.Second, Window: 500 * time.Millisecond}
+		// A person waits for these nodes: look around no longer than is safe, hurry at the end.
+		c.Beacon = nodeconfig.Beacon{Interval: 2 * time.Second, Window: nodeconfig.MinBeaconWindow}
 		c.ShutdownGrace = 3 * time.Second
 		c.Log = nodeconfig.Log{Level: o.logLevel, Format: "text"}
 		if err := c.Validate(); err != nil {

@@ -17,6 +17,7 @@ import (
 )
 
 func TestDevNodesTakeWritesAnywhereAndConverge(t *testing.T) {
+	t.Parallel()
 	p, nodes := dev(t, "--nodes", "3")
 	if len(nodes) != 3 {
 		t.Fatalf("%d nodes", len(nodes))
@@ -53,6 +54,7 @@ func TestDevNodesTakeWritesAnywhereAndConverge(t *testing.T) {
 }
 
 func TestDevBannerCommandsCanBePasted(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
@@ -73,6 +75,7 @@ func TestDevBannerCommandsCanBePasted(t *testing.T) {
 }
 
 func TestDevKeepsDataInADirectory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p, nodes := dev(t, "--nodes", "2", "--data", dir)
 	nodes[0].put("a", `{"x":1}`)
@@ -84,6 +87,7 @@ func TestDevKeepsDataInADirectory(t *testing.T) {
 }
 
 func TestDevWithAnOutsideBroker(t *testing.T) {
+	t.Parallel()
 	b, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +102,7 @@ func TestDevWithAnOutsideBroker(t *testing.T) {
 }
 
 func TestDevNamesThePortInUseAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -120,6 +125,7 @@ func TestDevNamesThePortInUseAndLeavesNothing(t *testing.T) {
 }
 
 func TestDevFlagsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		args []string
 		says string
@@ -147,6 +153,7 @@ func TestDevFlagsThatMakeNoSense(t *testing.T) {
 }
 
 func TestDevSaysWhenItsBrokerCannotBeReached(t *testing.T) {
+	t.Parallel()
 	p := start(t, "dev", "--nodes", "1", "--http-port", "0", "--stomp", freePort(t))
 	eventually(t, func() string {
 		if out := p.stdout.String(); !strings.Contains(out, "Ctrl-C stops everything.") {
@@ -161,6 +168,7 @@ func TestDevSaysWhenItsBrokerCannotBeReached(t *testing.T) {
 }
 
 func TestASignalSentTwiceAtOnceCountsOnce(t *testing.T) {
+	t.Parallel()
 	p, _ := dev(t, "--nodes", "1")
 	p.signal(syscall.SIGINT)
 	_ = p.cmd.Process.Signal(syscall.SIGINT) // it may have ended by now
@@ -173,6 +181,7 @@ func TestASignalSentTwiceAtOnceCountsOnce(t *testing.T) {
 }
 
 func TestDevStopsQuickly(t *testing.T) {
+	t.Parallel()
 	p, nodes := dev(t)
 	nodes[0].put("a", `{"x":1}`)
 	start := time.Now()

@@ -29,6 +29,7 @@ func startBroker(t *testing.T) *broker.Broker {
 }
 
 func TestWrongConfigurationExitsWith2AndMakesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "node.yaml")
 	data := filepath.Join(dir, "data")
@@ -63,6 +64,7 @@ func TestWrongConfigurationExitsWith2AndMakesNothing(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		args           []string
 		code           int
@@ -90,6 +92,7 @@ func TestCommandLine(t *testing.T) {
 }
 
 func TestTakenPortIsNamedBeforeTheStoreIsMade(t *testing.T) {
+	t.Parallel()
 	m := newMember(t, "0A", "")
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", strings.TrimPrefix(m.url, "http://"))
 	if err != nil {
@@ -107,6 +110,7 @@ func TestTakenPortIsNamedBeforeTheStoreIsMade(t *testing.T) {
 }
 
 func TestAStoreOfAnotherBranchIsRefused(t *testing.T) {
+	t.Parallel()
 	m := newMember(t, "0A", "").start()
 	m.ready()
 	m.process.stop()
@@ -126,6 +130,7 @@ func TestAStoreOfAnotherBranchIsRefused(t *testing.T) {
 }
 
 func TestLogsAreJSONThatNamesTheBranch(t *testing.T) {
+	t.Parallel()
 	m := newMember(t, "0A", "log: {level: debug}\n").start()
 	m.ready()
 	m.put("a", `{"x":1}`)
@@ -176,6 +181,7 @@ func writes(a api, stop <-chan struct{}) func() []string {
 }
 
 func TestAKilledNodeKeepsEveryAcknowledgedWrite(t *testing.T) {
+	t.Parallel()
 	m := newMember(t, "0A", "")
 	var all []string
 	for range 3 {
@@ -207,6 +213,7 @@ func TestAKilledNodeKeepsEveryAcknowledgedWrite(t *testing.T) {
 // TestStoppingNodeDrains holds what Kubernetes relies on: after SIGTERM a node
 // takes no writes, says so, goes on reading, publishes what is left, and exits 0.
 func TestStoppingNodeDrains(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	one := newMember(t, "0A", strings.Replace(replicating(b.Addr()), "5s", "50s", 1)).start()
 	two := newMember(t, "0B", replicating(b.Addr())).start()
@@ -245,6 +252,7 @@ func TestStoppingNodeDrains(t *testing.T) {
 }
 
 func TestDrainingEndsWithTheGracePeriodAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	one := newMember(t, "0A", strings.Replace(replicating(b.Addr()), "5s", "1s", 1)).start()
 	one.ready()
@@ -267,6 +275,7 @@ func TestDrainingEndsWithTheGracePeriodAndLosesNothing(t *testing.T) {
 }
 
 func TestASecondSignalEndsTheNodeAtOnce(t *testing.T) {
+	t.Parallel()
 	b := startBroker(t)
 	m := newMember(t, "0A", strings.Replace(replicating(b.Addr()), "5s", "1h", 1)).start()
 	m.ready()
@@ -287,6 +296,7 @@ func TestASecondSignalEndsTheNodeAtOnce(t *testing.T) {
 }
 
 func TestAFreshNodeTakesNoWritesBeforeItHasAskedItsPeers(t *testing.T) {
+	t.Parallel()
 	m := newMember(t, "0A", replicating(freePort(t))).start()
 	eventually(t, func() string {
 		if code, text := m.try("GET", "/healthz", ""); code != 200 {
@@ -309,6 +319,7 @@ func TestAFreshNodeTakesNoWritesBeforeItHasAskedItsPeers(t *testing.T) {
 }
 
 func TestANodeWithoutABrokerIsReadyAtOnce(t *testing.T) {
+	t.Parallel()
 	m := newMember(t, "0A", "").start()
 	m.ready()
 	if s, err := m.status(); err != nil || s.Reason != "Standalone" {
@@ -324,6 +335,7 @@ func TestANodeWithoutABrokerIsReadyAtOnce(t *testing.T) {
 // TestThreeNodesReplicateOverActiveMQ is the main job over the real broker: with
 // credentials from files, a crash of a node and a crash of the broker.
 func TestThreeNodesReplicateOverActiveMQ(t *testing.T) {
+	t.Parallel()
 	b := activemqtest.Start(t, activemqtest.Options{Users: map[string]string{"vesper": "secret-passcode"}})
 	auth := t.TempDir()
 	for name, text := range map[string]string{"username": "vesper\n", "password": "secret-passcode"} {

@@ -92,7 +92,12 @@ type process struct {
 // start runs the program until the test ends.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), tmp: t.TempDir(), ended: make(chan struct{})}
+	return startProgram(t, binary, args...)
+}
+
+func startProgram(t *testing.T, program string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(program, args...), tmp: t.TempDir(), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
 	if err := p.cmd.Start(); err != nil {
@@ -260,16 +265,28 @@ func dev(t *testing.T, args ...string) (*process, []api) {
 	return p, nodes
 }
 
-// freePort returns an address that nobody listens on. A node that is restarted
-// must keep its port, so it cannot take any free one itself.
+// ports hands out ports below those that the kernel gives to connections, so
+// that a node which is restarted finds its own still free.
+var ports = struct {
+	mu   sync.Mutex
+	next int
+}{next: 20_000 + os.Getpid()%10_000}
+
+// freePort returns an address that nobody listens on, to each caller another.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports.mu.Lock()
+	defer ports.mu.Unlock()
+	for range 1000 {
+		ports.next++
+		address := fmt.Sprintf("127.0.0.1:%d", ports.next)
+		if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // member is a node with a configuration file of its own.
@@ -301,5 +318,5 @@ func (m *member) start() *member {
 
 // replicating is the part of a configuration file about the broker.
 func replicating(hosts string) string {
-	return "replication_hosts: " + hosts + "\nreplication_channel: TEST\nbeacon: {interval: 500ms, window: 500ms}\nshutdownGrace: 5s\n"
+	return "replication_hosts: " + hosts + "\nreplication_channel: TEST\nbeacon: {interval: 500ms, window: 2s}\nshutdownGrace: 5s\n"
 }

@@ -102,7 +102,8 @@ type Beacon struct {
 	// Interval (beacon.interval) is the time between two beacons, before jitter.
 	Interval time.Duration
 	// Window (beacon.window) is how long a node that has just subscribed listens
-	// for its peers before it takes itself for caught up.
+	// for its peers before it takes itself for caught up, and its branch id for
+	// unused. See MinBeaconWindow.
 	Window time.Duration
 }
 

@@ -54,7 +54,7 @@ broker:
     serverName: mq.example.com
 beacon:
   interval: 7s
-  window: 1500ms
+  window: 2500ms
 limits:
   requestBytes: 1Mi
   queryRows: 500
@@ -74,7 +74,7 @@ log:
 			Flavor: FlavorActiveMQ, UsernameFile: "/etc/vesper/auth/username", PasswordFile: "/etc/vesper/auth/password", HeartBeat: 5 * time.Second,
 			TLS: &TLS{CAFile: "/etc/vesper/ca.pem", CertFile: "/etc/vesper/tls.crt", KeyFile: "/etc/vesper/tls.key", ServerName: "mq.example.com"},
 		},
-		Beacon:        Beacon{Interval: 7 * time.Second, Window: 1500 * time.Millisecond},
+		Beacon:        Beacon{Interval: 7 * time.Second, Window: 2500 * time.Millisecond},
 		Limits:        Limits{RequestBytes: 1 << 20, QueryRows: 500, QueryTime: 2 * time.Second},
 		ShutdownGrace: 45 * time.Second,
 		Log:           Log{Level: "debug", Format: "text"},
@@ -176,6 +176,7 @@ func TestParseNamesTheKeyTheLineAndTheRemedy(t *testing.T) {
 		"text for a duration":      {minimal + "shutdownGrace: soon\n", `f: line 3: shutdownGrace: want a duration such as 10s or 500ms, got text`},
 		"negative duration":        {minimal + "shutdownGrace: -1s\n", `f: line 3: shutdownGrace: -1s is out of range: 0s to 1h0m0s`},
 		"beacon too fast":          {minimal + "beacon: {interval: 1ms}\n", `f: line 3: beacon.interval: 1ms is out of range: 50ms to 10m0s`},
+		"window too short":         {minimal + "beacon: {window: 500ms}\n", `f: line 3: beacon.window: 500ms is out of range: 2s to 10m0s`},
 		"heart-beat too fast":      {minimal + "broker: {heartBeat: 1ms}\n", `f: line 3: broker.heartBeat: 1ms is out of range: 100ms to 10m, or 0 for none`},
 		"text for a boolean":       {minimal + "send_stomp_ack: \"true\"\n", `f: line 3: send_stomp_ack: want true or false, got text`},
 		"unknown level":            {minimal + "log: {level: trace}\n", `f: line 3: log.level: "trace" is unknown: it must be one of debug, info, warn, error`},

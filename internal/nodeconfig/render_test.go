@@ -34,7 +34,7 @@ func configs() *rapid.Generator[Config] {
 		c.Wire = pick(t, "wire", WirePacked, WireVesper)
 		c.Broker = brokers(t)
 		c.Beacon.Interval = time.Duration(rapid.Int64Range(int64(MinBeaconInterval), int64(MaxBeaconInterval)).Draw(t, "interval"))
-		c.Beacon.Window = time.Duration(rapid.Int64Range(int64(MinBeaconInterval), int64(MaxBeaconInterval)).Draw(t, "window"))
+		c.Beacon.Window = time.Duration(rapid.Int64Range(int64(MinBeaconWindow), int64(MaxBeaconInterval)).Draw(t, "window"))
 		c.Limits.RequestBytes = rapid.Int64Range(MinRequestBytes, MaxRequestBytes).Draw(t, "bytes")
 		c.Limits.QueryRows = rapid.Int64Range(1, 1<<40).Draw(t, "rows")
 		c.Limits.QueryTime = time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Hour)).Draw(t, "time"))

@@ -25,6 +25,10 @@ const (
 	// MinBeaconInterval and MaxBeaconInterval bound beacon.interval.
 	MinBeaconInterval = 50 * time.Millisecond
 	MaxBeaconInterval = 10 * time.Minute
+	// MinBeaconWindow is the least beacon.window. Peers answer a newcomer within
+	// 1.3 s plus the broker's latency; a node that listened for less could take
+	// its branch id for unused when it is not.
+	MinBeaconWindow = 2 * time.Second
 	// MaxShutdownGrace bounds shutdownGrace.
 	MaxShutdownGrace = time.Hour
 )
@@ -205,7 +209,7 @@ func pair(p *problems, keyA, a, keyB, b string) {
 
 func (c Config) checkBounds(p *problems) {
 	inRange(p, "beacon.interval", c.Beacon.Interval, MinBeaconInterval, MaxBeaconInterval)
-	inRange(p, "beacon.window", c.Beacon.Window, MinBeaconInterval, MaxBeaconInterval)
+	inRange(p, "beacon.window", c.Beacon.Window, MinBeaconWindow, MaxBeaconInterval)
 	inRange(p, "shutdownGrace", c.ShutdownGrace, 0, MaxShutdownGrace)
 	inRange(p, "limits.requestBytes", c.Limits.RequestBytes, MinRequestBytes, MaxRequestBytes)
 	inRange(p, "limits.queryRows", c.Limits.QueryRows, 1, 1<<40)
