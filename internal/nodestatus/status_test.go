@@ -1,0 +1,130 @@
+package nodestatus
+
+import (
+	"encoding/json"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"vesperdb.io/vesper/internal/branch"
+)
+
+var (
+	reasonPattern = regexp.MustCompile(`^[A-Z][a-z]+([A-Z][a-z]+)*$`)
+
+	at   = time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC)
+	full = Status{
+		Version: "v0.1.0", Branch: "0B", Trunk: "0A", Incarnation: "f00d",
+		Revision: branch.Revision{{Branch: "0A", Seq: 3}, {Branch: "0B", Seq: 2}}, Digest: "abcd", Objects: 5,
+		Ready: true, Reason: ReasonReady, Message: "m", Writable: true, WritesRefused: "w", Started: at,
+		Links: []Link{{Name: "main", Channel: "C", Hosts: []string{"mq:61613"}, Address: "mq:61613", Server: "ActiveMQ/5.17.2",
+			Connected: true, Subscribed: true, CaughtUp: true, Since: &at, LastError: "e", Reconnects: 1}},
+		Outbox:    Outbox{Changesets: 1, OldestAge: 1.5},
+		Pending:   Pending{Changesets: 2, Missing: []branch.Dot{{Branch: "0A", Seq: 4}}},
+		Lag:       Lag{Changesets: 3, Seconds: 2.5},
+		Peers:     []Peer{{Branch: "0A", Incarnation: "cafe", Revision: branch.Revision{{Branch: "0A", Seq: 4}}, LastSeen: at, Diverged: true}},
+		Conflicts: 1, Storage: Storage{Bytes: 10, Free: 20},
+	}
+)
+
+// TestStatusJSON holds the names on the wire: nodes and operators of different
+// releases read each other's, so a name may be added but never changed.
+func TestStatusJSON(t *testing.T) {
+	got, err := json.MarshalIndent(full, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{
+  "version": "v0.1.0",
+  "branch": "0B",
+  "trunk": "0A",
+  "incarnation": "f00d",
+  "revision": "0A00003,0B00002",
+  "digest": "abcd",
+  "objects": 5,
+  "ready": true,
+  "reason": "Ready",
+  "message": "m",
+  "writable": true,
+  "writesRefused": "w",
+  "started": "2026-11-23T04:00:00Z",
+  "links": [
+    {
+      "name": "main",
+      "channel": "C",
+      "hosts": [
+        "mq:61613"
+      ],
+      "address": "mq:61613",
+      "server": "ActiveMQ/5.17.2",
+      "connected": true,
+      "subscribed": true,
+      "caughtUp": true,
+      "since": "2026-11-23T04:00:00Z",
+      "lastError": "e",
+      "reconnects": 1
+    }
+  ],
+  "outbox": {
+    "changesets": 1,
+    "oldestAgeSeconds": 1.5
+  },
+  "pending": {
+    "changesets": 2,
+    "missing": [
+      "0A00004"
+    ]
+  },
+  "lag": {
+    "changesets": 3,
+    "seconds": 2.5
+  },
+  "peers": [
+    {
+      "branch": "0A",
+      "incarnation": "cafe",
+      "revision": "0A00004",
+      "lastSeen": "2026-11-23T04:00:00Z",
+      "diverged": true
+    }
+  ],
+  "conflicts": 1,
+  "storage": {
+    "bytes": 10,
+    "free": 20
+  }
+}`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("unexpected JSON (-want +got):\n%s", diff)
+	}
+}
+
+func TestStatusIsReadBackAsWritten(t *testing.T) {
+	for name, want := range map[string]Status{"full": full, "of an empty node": {Branch: "0A", Trunk: "0A", Reason: ReasonStarting, Started: at}} {
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Status
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: unexpected status (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestReasonsAreConditionReasons: the operator copies them into conditions,
+// and the API server takes only such words.
+func TestReasonsAreConditionReasons(t *testing.T) {
+	for _, r := range []Reason{
+		ReasonReady, ReasonStandalone, ReasonStarting, ReasonBrokerUnreachable, ReasonSubscribing, ReasonCatchingUp,
+		ReasonBranchAhead, ReasonBranchInUse, ReasonStorageFailed, ReasonDraining,
+	} {
+		if !reasonPattern.MatchString(string(r)) {
+			t.Errorf("%q is not one CamelCase word", r)
+		}
+	}
+}
