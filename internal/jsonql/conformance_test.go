@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"vesperdb.io/vesper/internal/jsonql"
@@ -127,6 +128,14 @@ var unsupported = map[string]string{
 	"jqlTest/lists-03":   "the original multiplies a list that holds an empty list as if it were no list",
 }
 
+// faults are the recordings of higher tiers that encode a fault of the original
+// and that have an answer here.
+var faults = map[string]string{
+	"jqlTest/filter-15": "= 0 finds false, in lists only",
+	"jqlTest/outer-04":  "lists inside lists are rows",
+	"jqlTest/outer-05":  "lists inside lists are rows",
+}
+
 func TestRecordedQueriesOfTheFirstTierHold(t *testing.T) {
 	sources := models(t)
 	passed, total := map[int]int{}, map[int]int{}
@@ -144,6 +153,9 @@ func TestRecordedQueriesOfTheFirstTierHold(t *testing.T) {
 			passed[*r.Tier]++
 		}
 		if *r.Tier > 1 {
+			if err != nil && faults[r.id()] == "" && !strings.Contains(err.Error(), "not supported yet") {
+				t.Errorf("%s is answered wrongly instead of refused: %v\n%s", r.id(), err, *r.Query)
+			}
 			continue
 		}
 		if why, known := unsupported[r.id()]; (err != nil) != known {

@@ -34,7 +34,7 @@ func bind(b Bindings) (map[string]value, error) {
 	for name, v := range b {
 		bound, err := bindValue(v)
 		if err != nil {
-			return nil, &EvaluationError{Message: fmt.Sprintf("bind variable %q: %v", name, err)}
+			return nil, &EvaluationError{Message: fmt.Sprintf("bind variable %s: %v", statement.Excerpt(name), err)}
 		}
 		out[name] = bound
 	}
@@ -69,7 +69,7 @@ func (ev *evaluator) eval(e expr, s scope) (value, error) {
 	case *bindVar:
 		v, ok := ev.bound[e.name]
 		if !ok {
-			return null, ev.fail(e, "bind variable %q has no value: pass one", e.name)
+			return null, ev.fail(e, "bind variable %s has no value: pass one", statement.Excerpt(e.name))
 		}
 		return v, nil
 	case *idRef:

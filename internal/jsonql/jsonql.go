@@ -112,7 +112,8 @@ type Result struct {
 type SyntaxError struct {
 	// Line and Col are the place, counted from 1; Col counts characters.
 	Line, Col int
-	// Near is the text that stands there, or "" at the end of the query.
+	// Near is the start of the text that stands there, or "" at the end of the
+	// query.
 	Near string
 	// Message says what is wrong.
 	Message string

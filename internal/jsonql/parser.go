@@ -77,7 +77,7 @@ func (p *parser) acceptWord(keyword string) bool {
 func (p *parser) unexpected(wanted string) error {
 	t := p.peek()
 	pos := positionOf(p.text, t.at)
-	e := &SyntaxError{Line: pos.line, Col: pos.col, Near: p.text[t.at:t.end], Message: "syntax error", Hint: wanted}
+	e := &SyntaxError{Line: pos.line, Col: pos.col, Near: statement.Shorten(p.text[t.at:t.end]), Message: "syntax error", Hint: wanted}
 	if t.kind == tokenEnd {
 		e.Message = "syntax error at the end of the query"
 	}

@@ -296,7 +296,7 @@ func (p *parser) checked(c *call, err error) (expr, error) {
 	}
 	f, known := functions[c.name]
 	if !known {
-		return nil, p.fail(c.at, "names of functions are lower case", "unknown function %q", c.name)
+		return nil, p.fail(c.at, "names of functions are lower case", "unknown function %s", statement.Excerpt(c.name))
 	}
 	if len(c.args) < f.min || len(c.args) > f.max {
 		return nil, p.fail(c.at, "", "%s takes %d to %d arguments, and here are %d", c.name, f.min, f.max, len(c.args))

@@ -163,6 +163,12 @@ func TestDeepAndLongQueriesAreRefusedCheaply(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "pass long values as bind variables") {
 		t.Errorf("a long query: error %v", err)
 	}
+	long := strings.Repeat("x", 200_000)
+	for _, text := range []string{"{a '" + long + "'}", "{'k' : " + long + "()}", long} {
+		if _, err := Parse(text); err == nil || len(err.Error()) > 300 {
+			t.Errorf("%.20s...: the error has %d bytes", text, len(err.Error()))
+		}
+	}
 	// Long without being deep is fine.
 	if _, err := Parse("{* where a" + strings.Repeat(" and a", 10_000) + "}"); err != nil {
 		t.Errorf("many conditions: %v", err)

@@ -32,11 +32,6 @@ type filter struct {
 	negated bool
 }
 
-// mentions of properties, by where they stand.
-type mentions struct {
-	construct, constructMaybe, where map[string]bool
-}
-
 func (p *parser) newPlan(c *construct) (*plan, error) {
 	pl := &plan{nullable: map[string]bool{}, shown: map[string]bool{}}
 	if err := p.checkConstruct(c, pl); err != nil {
@@ -285,34 +280,28 @@ func (p *parser) checkMaybes(e expr, pl *plan) (err error) {
 	return err
 }
 
-// properties decides which properties an object must have. Those that the
-// construct names are, unless under maybe; so are those that the where clause
-// names, unless the construct has them under maybe.
+// properties decides which properties an object must have: those that the query
+// names, unless it names them under maybe anywhere; and those that stand as
+// conditions by themselves in any case.
 func (pl *plan) properties(c *construct) {
-	m := mentions{map[string]bool{}, map[string]bool{}, map[string]bool{}}
+	named := map[string]bool{}
 	for _, it := range c.items {
-		m.note(it.key, m.construct, m.constructMaybe)
-		m.note(it.value, m.construct, m.constructMaybe)
-	}
-	if c.groupBy != nil {
-		m.note(c.groupBy, m.construct, m.constructMaybe)
+		pl.note(it.key, named)
+		pl.note(it.value, named)
 	}
 	for _, e := range pl.rest {
-		m.note(e, m.where, pl.nullable)
+		pl.note(e, named)
 	}
 	for _, f := range pl.filters {
-		if !pl.nullable[f.prop] {
-			m.where[f.prop] = true
-		}
+		named[f.prop] = true
 	}
-	for name := range m.constructMaybe {
-		delete(m.where, name)
-		pl.nullable[name] = true
-	}
-	for _, set := range []map[string]bool{m.construct, m.where} {
-		for name := range set {
+	for name := range named {
+		if !pl.nullable[name] {
 			pl.required = append(pl.required, name)
 		}
+	}
+	if key, ok := c.groupBy.(*propRef); ok {
+		pl.required = append(pl.required, key.name)
 	}
 	slices.Sort(pl.required)
 	pl.required = slices.Compact(pl.required)
@@ -322,14 +311,15 @@ func (pl *plan) properties(c *construct) {
 	pl.ownersOnly = c.where == nil && len(pl.required) == 0 && len(pl.nullable) == 0
 }
 
-func (m mentions) note(e expr, plain, optional map[string]bool) {
+// note records the properties in an expression, under maybe or plain.
+func (pl *plan) note(e expr, plain map[string]bool) {
 	walk(e, func(e expr) bool {
 		switch e := e.(type) {
 		case *maybe:
 			if prop, ok := e.inner.(*propRef); ok {
-				optional[prop.name] = true
+				pl.nullable[prop.name] = true
+				return false
 			}
-			return false
 		case *propRef:
 			plain[e.name] = true
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"vesperdb.io/vesper/internal/statement"
 )
 
 // maxDepth bounds how deep objects and lists may be nested in a document.
@@ -81,6 +83,11 @@ type fault struct {
 func (f *fault) Error() string { return f.message }
 
 func faultf(at int, remedy, format string, args ...any) error {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = statement.Shorten(text)
+		}
+	}
 	return &fault{at: at, message: fmt.Sprintf(format, args...), remedy: remedy}
 }
 

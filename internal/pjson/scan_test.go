@@ -81,6 +81,20 @@ func TestTextThatIsNotStrictJSONIsRefusedWithItsPlace(t *testing.T) {
 	}.run(t, Options{})
 }
 
+func TestErrorsDoNotRepeatLongTexts(t *testing.T) {
+	long := strings.Repeat("k", 100_000)
+	for _, text := range []string{
+		`{"` + long + `":1,"` + long + `":2}`, `{"` + long + `" 1}`, `{"id":"` + long + `"}`, `{"` + long + `":1}`,
+		`{"id":"a","p":{"datatype":"` + long + `","value":1}}`, `{"id":"a","p":{"$ref":"b","` + long + `":1}}`,
+		`{"namemap":{"` + long + `":1}}`, `{"namemap":{"refpattern":"` + long + `("}}`,
+	} {
+		_, err := Parse([]byte(text), Options{})
+		if err == nil || len(err.Error()) > 500 {
+			t.Errorf("%.40s...: error %.600v", text, err)
+		}
+	}
+}
+
 func TestNestingIsBounded(t *testing.T) {
 	deep := func(n int) string {
 		return `{"id":"a","p":` + strings.Repeat("[", n) + "1" + strings.Repeat("]", n) + "}"

@@ -360,7 +360,7 @@ func TestKeysAreEscapedWhereTheirNameMeansSomethingElse(t *testing.T) {
 
 func TestNothingIsLostWhateverTheStatementsAre(t *testing.T) {
 	ids := []string{"a", "b", "_:j:e:object:a:1", "_:j:e:object:a:2", "_:j:e:object:a:3", "_:j:e:object:b:1", "_:c"}
-	any := rapid.Custom(func(t *rapid.T) statement.Statement {
+	anyOfFew := rapid.Custom(func(t *rapid.T) statement.Statement {
 		s := statement.Statement{
 			Subject:   rapid.SampledFrom(ids).Draw(t, "subject"),
 			Predicate: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "predicate"),
@@ -372,7 +372,7 @@ func TestNothingIsLostWhateverTheStatementsAre(t *testing.T) {
 		return s
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		list := statement.Set(rapid.SliceOfN(any, 1, 20).Draw(t, "statements"))
+		list := statement.Set(rapid.SliceOfN(anyOfFew, 1, 20).Draw(t, "statements"))
 		w, err := NewWriter(Format{Nest: rapid.SampledFrom([]Nesting{NestEmbedded, NestAnonymous, NestAll}).Draw(t, "nest")})
 		if err != nil {
 			t.Fatal(err)

@@ -140,12 +140,21 @@ const excerptRunes = 40
 // Excerpt returns the start of a text, quoted, for an error message: never
 // more than a few dozen characters, and always printable.
 func Excerpt(text string) string {
+	short := Shorten(text)
+	if len(short) == len(text) {
+		return fmt.Sprintf("%q", text)
+	}
+	return fmt.Sprintf("%q...", short)
+}
+
+// Shorten returns the start of a text, as much as an error message shows.
+func Shorten(text string) string {
 	count := 0
 	for i := range text {
 		if count == excerptRunes {
-			return fmt.Sprintf("%q...", text[:i])
+			return text[:i]
 		}
 		count++
 	}
-	return fmt.Sprintf("%q", text)
+	return text
 }
