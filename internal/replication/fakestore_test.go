@@ -105,7 +105,7 @@ func (s *fakeStore) write(text string) (branch.Dot, error) {
 	}
 	e, err := changeset.Encode(changeset.Changeset{
 		Branch: s.me, Seq: dot.Seq, Clock: s.clock, Base: base, Prev: prev,
-		Objects: []changeset.ObjectChange{{Root: "o" + text, Props: []changeset.PropChange{{
+		Objects: []changeset.ObjectChange{{Root: "o" + text[:min(len(text), 100)], Props: []changeset.PropChange{{
 			Predicate: "p", Mode: changeset.Assign,
 			Added: []changeset.Value{{Term: statement.Term{Text: text, Type: statement.TypeLiteral}}},
 		}}}},

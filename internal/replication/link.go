@@ -162,6 +162,9 @@ func (l *link) nowDown(err error) {
 // when the link goes down, or when cancel is called, which the caller must do.
 func (l *link) waitUp(ctx context.Context) (up context.Context, cancel func(), err error) {
 	for {
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
 		l.mu.Lock()
 		up, came := l.up, l.came
 		l.mu.Unlock()
