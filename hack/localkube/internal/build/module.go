@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,9 +66,7 @@ func writeModule(dir, name string, files map[string]string) error {
 		return fmt.Errorf("make the module %s: %w", name, err)
 	}
 	all := map[string]string{"go.mod": fmt.Sprintf("module %s\n\ngo %s\n", name, oldestGo)}
-	for file, text := range files {
-		all[file] = text
-	}
+	maps.Copy(all, files)
 	for file, text := range all {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("make the module %s: %w", name, err)

@@ -130,7 +130,7 @@ func delegate(dir string) error {
 	if err != nil {
 		return fmt.Errorf("read the controllers of the cgroup %s: %w", dir, err)
 	}
-	for _, c := range strings.Fields(string(data)) {
+	for c := range strings.FieldsSeq(string(data)) {
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil {
 			return fmt.Errorf("give the controller %s to the children of the cgroup %s: %w", c, dir, err)
 		}
@@ -173,7 +173,7 @@ func (t Tree) Processes() ([]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list the processes of the cgroup %s: %w", dir, err)
 		}
-		for _, f := range strings.Fields(string(data)) {
+		for f := range strings.FieldsSeq(string(data)) {
 			if pid, err := strconv.Atoi(f); err == nil {
 				seen[pid] = true
 			}

@@ -47,7 +47,7 @@ var sysctls = []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/bridge/br
 
 // ensureNetwork makes the namespace and its links unless they are there.
 func (c *Cluster) ensureNetwork(ctx context.Context) error {
-	if netns.Exists(Name) && linkExists(hostLink) {
+	if netns.Exists(Name) && hostLinkExists() {
 		return nil
 	}
 	if err := c.removeNetwork(ctx); err != nil {
@@ -82,8 +82,8 @@ func writeSysctls(ctx context.Context) error {
 
 // removeNetwork removes the namespace and the machine's link to it; what is not there is no error.
 func (c *Cluster) removeNetwork(ctx context.Context) error {
-	if linkExists(hostLink) {
-		if err := c.ip(ctx, "link", "del", hostLink); err != nil && linkExists(hostLink) {
+	if hostLinkExists() {
+		if err := c.ip(ctx, "link", "del", hostLink); err != nil && hostLinkExists() {
 			return err
 		}
 	}
@@ -93,8 +93,8 @@ func (c *Cluster) removeNetwork(ctx context.Context) error {
 	return c.ip(ctx, "netns", "del", Name)
 }
 
-func linkExists(name string) bool {
-	_, err := net.InterfaceByName(name)
+func hostLinkExists() bool {
+	_, err := net.InterfaceByName(hostLink)
 	return err == nil
 }
 

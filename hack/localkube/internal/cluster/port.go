@@ -1,21 +1,21 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
-
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"vesperdb.io/vesper/hack/localkube/internal/netns"
 )
 
 // checkPort makes sure that nothing listens on a TCP port in the network namespace, or says who does.
-func checkPort(ns string, port int) error {
+func checkPort(ctx context.Context, ns string, port int) error {
 	return netns.Do(ns, func() error {
-		l, err := net.Listen("tcp", ":"+strconv.Itoa(port))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
 		if err == nil {
 			return l.Close()
 		}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,10 +24,8 @@ func TestMissingToolsAreNamedWithTheCommandThatInstallsThem(t *testing.T) {
 	all := func(name string) (string, error) { return "/usr/bin/" + name, nil }
 	without := func(missing ...string) func(string) (string, error) {
 		return func(name string) (string, error) {
-			for _, m := range missing {
-				if m == name {
-					return "", errors.New("not found")
-				}
+			if slices.Contains(missing, name) {
+				return "", errors.New("not found")
 			}
 			return all(name)
 		}

@@ -108,7 +108,7 @@ func (c *Cluster) leftovers() []error {
 	if points, err := mountsBelow(c.Dir); err != nil || len(points) > 0 {
 		found = append(found, fmt.Errorf("left behind: the mounts %v (%w): umount -l them", points, orNone(err)))
 	}
-	if netns.Exists(Name) || linkExists(hostLink) {
+	if netns.Exists(Name) || hostLinkExists() {
 		found = append(found, fmt.Errorf("left behind: the network namespace %s or the link %s: ip netns del %s; ip link del %s", Name, hostLink, Name, hostLink))
 	}
 	if dirs := c.Cgroup.Dirs(); len(dirs) > 0 {

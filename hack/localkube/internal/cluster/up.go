@@ -156,13 +156,13 @@ func (c *Cluster) workers(ctx context.Context) error {
 }
 
 // start starts the named components that do not run.
-func (c *Cluster) start(_ context.Context, names ...string) error {
+func (c *Cluster) start(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		for _, part := range c.components(c.self()) {
 			if part.Name != name {
 				continue
 			}
-			if err := c.startOne(part); err != nil {
+			if err := c.startOne(ctx, part); err != nil {
 				return err
 			}
 		}
@@ -170,12 +170,12 @@ func (c *Cluster) start(_ context.Context, names ...string) error {
 	return nil
 }
 
-func (c *Cluster) startOne(part component) error {
+func (c *Cluster) startOne(ctx context.Context, part component) error {
 	if _, ok := c.place().Running(part.Name); ok {
 		return nil
 	}
 	for _, port := range part.ports {
-		if err := checkPort(Name, port); err != nil {
+		if err := checkPort(ctx, Name, port); err != nil {
 			return fmt.Errorf("start %s: %w", part.Name, err)
 		}
 	}

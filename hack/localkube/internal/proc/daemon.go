@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,7 +59,7 @@ func (p Place) Start(d Daemon) (id Identity, started bool, err error) {
 // spawn runs on a thread that is in the namespace already. The pid file is written before anyone can need it; should
 // localkube die right between, the cgroup still holds the process.
 func (p Place) spawn(d Daemon, log *os.File) (Identity, error) {
-	cmd := exec.Command(d.Args[0], d.Args[1:]...)
+	cmd := exec.CommandContext(context.Background(), d.Args[0], d.Args[1:]...) // it outlives every context of this program
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.Env = append(os.Environ(), d.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

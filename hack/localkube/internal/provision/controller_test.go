@@ -149,7 +149,7 @@ func TestKeptVolumeIsReleasedButItsDataStays(t *testing.T) {
 	volume := volumeFor(claim, testClass(), "", "node-1")
 	retain(volume)
 	volume.Finalizers = append(volume.Finalizers, "kubernetes.io/pv-protection")
-	volume.DeletionTimestamp = ptr.To(metav1.Now())
+	volume.DeletionTimestamp = new(metav1.Now())
 	volume.Status.Phase = corev1.VolumeReleased
 	volume.Spec.Local.Path = filepath.Join(t.TempDir(), "pvc-u1")
 	if err := os.Mkdir(volume.Spec.Local.Path, 0o755); err != nil {

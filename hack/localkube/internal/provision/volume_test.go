@@ -154,7 +154,7 @@ func testClaim() *corev1.PersistentVolumeClaim {
 			CreationTimestamp: metav1.NewTime(time.Unix(0, 0)),
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			StorageClassName: ptr.To("local"),
+			StorageClassName: new("local"),
 			AccessModes:      []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources:        corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
 		},
