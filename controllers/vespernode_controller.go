@@ -53,6 +53,7 @@ type VesperNodeReconciler struct {
 	recorder events.EventRecorder
 	poller   *nodeclient.Poller
 	pace     pacer
+	askReady time.Duration // how old the answer of a ready node may get
 }
 
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vesperbrokers;vesperclusters;vespernodes,verbs=get;list;watch
@@ -70,6 +71,9 @@ func (r *VesperNodeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	if r.Status == nil {
 		r.Status = nodeclient.New()
+	}
+	if r.askReady == 0 {
+		r.askReady = nodeAskReady
 	}
 	if r.Now == nil {
 		r.Now = time.Now

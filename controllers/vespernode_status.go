@@ -118,7 +118,7 @@ func (s *nodeScope) figuresStand(status *v1alpha1.VesperNodeStatus) time.Duratio
 // askAfter is how old the node's last answer may get.
 func (s *nodeScope) askAfter() time.Duration {
 	if meta.IsStatusConditionTrue(s.node.Status.Conditions, v1alpha1.ConditionReady) && s.broker.Ready() {
-		return nodeAskReady
+		return s.reconciler.askReady
 	}
 	return nodeAskSoon
 }
