@@ -270,7 +270,20 @@ func (s *fakeStore) Outbox(link string) (n uint64, oldest time.Time) {
 func (s *fakeStore) Pending() (int, []branch.Dot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.pending), nil
+	var missing []branch.Dot
+	for d, e := range s.pending {
+		c, err := changeset.Decode(e, changeset.DefaultLimits())
+		if err != nil {
+			continue
+		}
+		for _, needs := range append(slices.Clone(c.Base), branch.Dot{Branch: d.Branch, Seq: d.Seq - 1}) {
+			if _, here := s.pending[needs]; !here && !s.revision.Covers(needs) {
+				missing = append(missing, needs)
+			}
+		}
+	}
+	slices.SortFunc(missing, branch.Dot.Compare)
+	return len(s.pending), slices.Compact(missing)
 }
 
 func (s *fakeStore) Changed() <-chan struct{} {
