@@ -52,7 +52,7 @@ func halfRequest(t *testing.T, addr string) net.Conn {
 // inFlight waits until a request is being answered.
 func (n *node) inFlight() {
 	n.t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if strings.Contains(n.get("/metrics").body, "vesper_http_requests_in_flight 2\n") {
 			return
 		}
@@ -62,7 +62,7 @@ func (n *node) inFlight() {
 
 func TestServeLetsRequestsFinish(t *testing.T) {
 	n := newNode(t)
-	addr, stop := serving(t, n.server, 10*time.Second)
+	addr, stop := serving(t, n.server, 30*time.Second)
 	conn := halfRequest(t, addr)
 	n.inFlight()
 	stopped := make(chan error, 1)
@@ -92,7 +92,7 @@ func TestServeLetsRequestsFinish(t *testing.T) {
 // waitRefused waits until nobody listens any more.
 func waitRefused(t *testing.T, addr string) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 		if err != nil {
 			return
@@ -111,10 +111,10 @@ func TestServeCutsOffRequestsAfterTheGracePeriod(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Errorf("Serve returned %v", err)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("stopping took %s", took)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
