@@ -145,7 +145,7 @@ func (v Value) Same(w Value) bool { return v.Term == w.Term && v.Scope == w.Scop
 
 // CompareValues orders values by text, type, scope and positions.
 func CompareValues(a, b Value) int {
-	if c := a.Term.Compare(b.Term); c != 0 {
+	if c := a.Compare(b.Term); c != 0 {
 		return c
 	}
 	if c := strings.Compare(a.Scope, b.Scope); c != 0 {

@@ -36,12 +36,11 @@ type basis struct {
 func basisAt(tx *bolt.Tx, d branch.Dot) (basis, error) {
 	c := tx.Bucket(bucketBases).Cursor()
 	prefix := append([]byte(d.Branch), 0)
-	k, v := c.Seek(dotKey(branch.Dot{Branch: d.Branch, Seq: d.Seq + 1}))
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	step := c.Prev
+	if after, _ := c.Seek(dotKey(branch.Dot{Branch: d.Branch, Seq: d.Seq + 1})); after == nil {
+		step = c.Last
 	}
+	k, v := step()
 	var b basis
 	for first := true; k != nil && bytes.HasPrefix(k, prefix); k, v = c.Prev() {
 		age, seen, err := decodeBasis(v)

@@ -59,7 +59,7 @@ func TestFullDiskRefusesWritesKeepsReadingAndRecoversWithoutRestart(t *testing.T
 	remote := feed(t, other)
 
 	dir := smallDisk(t, "8m")
-	s := open(t, dir, "0A")
+	s := openSynced(t, dir)
 	do(t, s, (*Tx).Add, `{"id":"x","v":1}`)
 	for round := range 3 {
 		free := fill(t, dir)
@@ -87,7 +87,7 @@ func TestFullDiskRefusesWritesKeepsReadingAndRecoversWithoutRestart(t *testing.T
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, dir, "0A")
+	s = openSynced(t, dir)
 	if r := s.Revision().String(); r != "0A00004,0B00001" {
 		t.Errorf("after reopening the store is at %s", r)
 	}
@@ -95,6 +95,17 @@ func TestFullDiskRefusesWritesKeepsReadingAndRecoversWithoutRestart(t *testing.T
 	if err := s.Close(); err != nil { // before the disk goes
 		t.Fatal(err)
 	}
+}
+
+// openSynced opens a store that syncs, as those of users do.
+func openSynced(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Dir: dir, Branch: "0A", Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 func wantDiskFull(t *testing.T, err error) {

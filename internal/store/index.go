@@ -23,9 +23,9 @@ func (b *batch) reindex(before, after view) {
 	}
 	b.st.objects += exists(after) - exists(before)
 	b.st.conflicts += int64(after.conflicts - before.conflicts)
-	switch {
-	case after.conflicts == before.conflicts:
-	case after.conflicts == 0:
+	switch after.conflicts {
+	case before.conflicts:
+	case 0:
 		b.remove(bucketConflicts, []byte(after.root))
 	default:
 		b.put(bucketConflicts, []byte(after.root), binary.AppendUvarint(nil, uint64(after.conflicts)))
@@ -70,26 +70,31 @@ func (v view) references() map[string]bool {
 func diffViews(before, after view, visit func(s statement.Statement, added bool)) {
 	was, is := before.statements, after.statements
 	for len(was) > 0 || len(is) > 0 {
-		c := 0
-		switch {
-		case len(was) == 0:
-			c = 1
-		case len(is) == 0:
-			c = -1
-		default:
-			c = compareInView(was[0], is[0], after.root)
-		}
+		c := compareFirst(was, is, after.root)
 		switch {
 		case c < 0:
 			visit(was[0], false)
-			was = skipSame(was)
 		case c > 0:
 			visit(is[0], true)
+		}
+		if c <= 0 {
+			was = skipSame(was)
+		}
+		if c >= 0 {
 			is = skipSame(is)
-		default:
-			was, is = skipSame(was), skipSame(is)
 		}
 	}
+}
+
+// compareFirst orders the first statements of two lists; none comes last.
+func compareFirst(a, b []statement.Statement, root string) int {
+	switch {
+	case len(a) == 0:
+		return 1
+	case len(b) == 0:
+		return -1
+	}
+	return compareInView(a[0], b[0], root)
 }
 
 // skipSame cuts off the first statement and those of the same value after it.

@@ -110,7 +110,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.opts.Dir, 0o750); err != nil {
 		return err
 	}
-	if s.db, err = openFile(s.path, s.opts.LockTimeout); err != nil {
+	if s.db, err = openFile(s.path, s.opts); err != nil {
 		return err
 	}
 	defer func() {
@@ -134,9 +134,11 @@ func (s *Store) open(ctx context.Context) (err error) {
 	return err
 }
 
-func openFile(path string, wait time.Duration) (*bolt.DB, error) {
+func openFile(path string, opts Options) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o640, &bolt.Options{
-		Timeout:         wait,
+		Timeout:         opts.LockTimeout,
+		NoSync:          opts.noSync,
+		NoGrowSync:      opts.noSync,
 		FreelistType:    bolt.FreelistMapType,
 		InitialMmapSize: mapBytes,
 		NoStatistics:    true,
@@ -145,7 +147,7 @@ func openFile(path string, wait time.Duration) (*bolt.DB, error) {
 	case err == nil:
 		return db, nil
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%s is in use by another process: stop it, or give this node a directory of its own (waited %s)", path, wait)
+		return nil, fmt.Errorf("%s is in use by another process: stop it, or give this node a directory of its own (waited %s)", path, opts.LockTimeout)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
 		return nil, &FormatError{Path: path, Detail: fmt.Sprintf("this is not a Vesper store, or it is damaged at its very beginning (%v): "+
 			"restore it, or move it away and let the node fetch its data from its peers under a new branch id", err)}

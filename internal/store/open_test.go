@@ -210,7 +210,7 @@ const flippedVariable = "VESPER_STORE_FLIPPED_DIR"
 // runFlipped says in one word what becomes of a damaged store.
 func runFlipped(dir string) {
 	ctx := context.Background()
-	s, err := Open(ctx, Options{Dir: dir, Branch: "0A", Logger: quiet()})
+	s, err := Open(ctx, Options{Dir: dir, Branch: "0A", Logger: quiet(), noSync: true})
 	if err != nil {
 		fmt.Println("refused")
 		return

@@ -202,8 +202,3 @@ func (r *record) revision() branch.Revision {
 	}
 	return rev
 }
-
-// empty reports whether there is nothing to keep.
-func (r *record) empty() bool {
-	return len(r.regs) == 0 && len(r.touches) == 0 && len(r.markers) == 0 && r.floor.IsZero()
-}

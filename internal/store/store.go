@@ -36,6 +36,9 @@ type Options struct {
 	// for others. Zero means 65536 and 256 MiB.
 	PendingLimit int
 	PendingBytes int
+
+	// noSync leaves out the disk's part, for tests that are about other things.
+	noSync bool
 }
 
 // WriteOptions describe one transaction.
@@ -121,9 +124,11 @@ type Stats struct {
 // waiting transactions share one disk commit. They run one after another: fn
 // sees everything committed before, and its own writes. An error or a panic of
 // fn undoes its own writes only; the error is returned as it is, a panic as an
-// error. A transaction with no net change takes no dot.
+// error. A transaction with no net change takes no dot. fn must have no effect
+// outside the Tx that a second run could spoil: it runs again when the batch it
+// was in has to be repeated.
 //
-// The context is honoured while the transaction waits for its turn; once it has
+// The context is honored while the transaction waits for its turn; once it has
 // run, its outcome is awaited. Other errors: *RefusedError, *PreconditionError,
 // *LimitError, *ExistsError, *InvalidError (all: nothing was written) and
 // *StorageError (nothing was acknowledged; the store goes on reading).
@@ -133,7 +138,8 @@ func (s *Store) Update(ctx context.Context, opts WriteOptions, fn func(*Tx) erro
 
 // View runs fn on a snapshot: everything it reads is of one revision, whatever
 // is written meanwhile. The Reader must not be used after fn returned. A long
-// fn keeps old pages of the file from being used again.
+// fn keeps old pages of the file from being used again, and fn must not write:
+// the writer may have to wait until fn has ended.
 func (s *Store) View(ctx context.Context, fn func(*Reader) error) error {
 	return s.view(ctx, fn)
 }

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // open opens a store for a test and closes it at the end.
 func open(t testing.TB, dir string, id branch.ID) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir, Branch: id, Logger: quiet()})
+	s, err := Open(t.Context(), Options{Dir: dir, Branch: id, Logger: quiet(), noSync: true})
 	if err != nil {
 		t.Fatalf("opening: %v", err)
 	}
@@ -70,19 +70,6 @@ func try(t testing.TB, s *Store, op func(*Tx, []pjson.Object) error, text string
 	defer cancel()
 	objects := doc(t, text).Objects
 	return s.Update(ctx, WriteOptions{Author: "test"}, func(tx *Tx) error { return op(tx, objects) })
-}
-
-func destroy(t testing.TB, s *Store, id string) bool {
-	t.Helper()
-	existed := false
-	_, err := s.Update(t.Context(), WriteOptions{}, func(tx *Tx) (err error) {
-		existed, err = tx.Delete(id)
-		return err
-	})
-	if err != nil {
-		t.Fatalf("deleting %s: %v", id, err)
-	}
-	return existed
 }
 
 // show returns an object in a short form for comparison: a line a statement.

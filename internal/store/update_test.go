@@ -80,17 +80,29 @@ func TestTransactionSeesItsOwnWrites(t *testing.T) {
 			return err
 		}
 		var objects, with, having, refs []string
-		for o := range tx.Objects("") {
+		for o, err := range tx.Objects("") {
+			if err != nil {
+				return err
+			}
 			objects = append(objects, o.ID)
 		}
 		one, _ := statement.FromNumber("1")
-		for id := range tx.SubjectsWith("v", one) {
+		for id, err := range tx.SubjectsWith("v", one) {
+			if err != nil {
+				return err
+			}
 			with = append(with, id)
 		}
-		for id := range tx.SubjectsHaving("v") {
+		for id, err := range tx.SubjectsHaving("v") {
+			if err != nil {
+				return err
+			}
 			having = append(having, id)
 		}
-		for r := range tx.References("c") {
+		for r, err := range tx.References("c") {
+			if err != nil {
+				return err
+			}
 			refs = append(refs, r.Subject)
 		}
 		got := fmt.Sprint(objects, with, having, refs)
@@ -285,7 +297,7 @@ func TestTooLargeTransactionIsRefusedWhole(t *testing.T) {
 
 func TestClockFollowsWhatWasSeen(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
-	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Branch: "0B", Logger: quiet(), Now: func() time.Time { return now }})
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Branch: "0B", Logger: quiet(), noSync: true, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
