@@ -141,9 +141,28 @@ func (p *parser) list(root *node, f frame) error {
 		if err != nil {
 			return err
 		}
+		p.forget()
 	}
 	return nil
 }
+
+// forget drops what is known of the properties and facts of the last item: no
+// other can have the same, unless ids may occur twice.
+func (p *parser) forget() {
+	if p.opts.AllowDuplicateIDs {
+		return
+	}
+	if len(p.facts) > maxKnown || len(p.props) > maxKnown {
+		p.facts, p.props = map[statement.Fact]place{}, map[Prop]bool{}
+		return
+	}
+	clear(p.facts)
+	clear(p.props)
+}
+
+// maxKnown bounds the maps that are cleared, which costs as much as they once
+// held, and not made anew.
+const maxKnown = 256
 
 // enter returns the frame inside an object: its namemap, then its context.
 func (p *parser) enter(n *node, f frame) (frame, error) {

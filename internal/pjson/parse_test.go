@@ -339,6 +339,33 @@ func TestDuplicatesAreMergedWhereAllowed(t *testing.T) {
 	}
 }
 
+func TestWhatOneObjectHasDoesNotHinderTheNext(t *testing.T) {
+	// Large and small ones, so that both ways to forget are taken.
+	var large []string
+	for i := range 2 * maxKnown {
+		large = append(large, fmt.Sprint(i))
+	}
+	for _, items := range []string{"1,1", strings.Join(large, ",") + ",0"} {
+		text := `[{"id":"a","p":[` + items + `]},{"id":"b","p":[` + items + `],"o":{"id":"c","p":1}},{"id":"d","p":"@a","q":{"id":"a"}}]`
+		doc, err := Parse([]byte(text), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(doc.Objects) != 4 {
+			t.Fatalf("%d objects, want 4", len(doc.Objects))
+		}
+		for i, o := range doc.Objects[:2] {
+			first := o.Statements[0]
+			if first.Subject != string(rune('a'+i)) || len(first.Positions) != 2 || first.Positions[1] != strings.Count(items, ",") {
+				t.Errorf("%s: the value that is there twice is at %v", o.ID, first.Positions)
+			}
+		}
+	}
+	if _, err := Parse([]byte(`[{"id":"a","p":1},{"id":"b"},{"id":"a","p":2}]`), Options{}); err == nil {
+		t.Error("two contents of one id were accepted")
+	}
+}
+
 func TestWholeObjectsAreNamedWhereAllowed(t *testing.T) {
 	doc, err := Parse([]byte(`["@a","b","::@c",{"id":"d","p":null}]`), Options{AllowReferences: true})
 	if err != nil {
