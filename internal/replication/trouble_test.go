@@ -199,3 +199,6 @@ func TestPeerBelowTheFloorIsToldSoAndAnotherHelps(t *testing.T) {
 		stopAll(x, y, z)
 	})
 }
+
+// failing is a disk that takes nothing.
+var failing = store.StorageError{Op: "committing", Path: "vesper.db", Err: errors.New("no space left")}
