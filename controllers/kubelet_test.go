@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -164,9 +165,7 @@ func (k *kubelet) run(ctx context.Context, set *appsv1.StatefulSet, pod *corev1.
 func (k *kubelet) start(ctx context.Context, set *appsv1.StatefulSet, revision string, claims map[string]bool) error {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: set.Name + "-0", Namespace: set.Namespace, Labels: map[string]string{}, Annotations: set.Spec.Template.Annotations},
 		Spec: *set.Spec.Template.Spec.DeepCopy()}
-	for key, value := range set.Spec.Template.Labels {
-		pod.Labels[key] = value
-	}
+	maps.Copy(pod.Labels, set.Spec.Template.Labels)
 	pod.Labels[appsv1.ControllerRevisionHashLabelKey] = revision
 	for _, volume := range pod.Spec.Volumes {
 		if source := volume.PersistentVolumeClaim; source != nil && !claims[source.ClaimName] {

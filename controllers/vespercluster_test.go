@@ -281,8 +281,11 @@ func TestTheLedgerIsRestoredFromNodesOrVolumes(t *testing.T) {
 		}
 		eventually(t, func() error {
 			sets := &appsv1.StatefulSetList{}
-			if err := c.List(t.Context(), sets); err != nil || len(sets.Items) > 0 {
-				return fmt.Errorf("%d StatefulSets are left, %v", len(sets.Items), err)
+			if err := c.List(t.Context(), sets); err != nil {
+				return err
+			}
+			if len(sets.Items) > 0 {
+				return fmt.Errorf("%d StatefulSets are left", len(sets.Items))
 			}
 			return nil
 		})
@@ -322,10 +325,10 @@ func TestAClusterThatDeletesVolumesGivesThemToItsNodes(t *testing.T) {
 	gone := func(name string) {
 		eventually(t, func() error {
 			err := c.Get(t.Context(), client.ObjectKey{Namespace: c.Namespace, Name: name}, &corev1.PersistentVolumeClaim{})
-			if client.IgnoreNotFound(err) != nil || err == nil {
-				return fmt.Errorf("claim %s is still there: %v", name, err)
+			if err == nil {
+				return fmt.Errorf("claim %s is still there", name)
 			}
-			return nil
+			return client.IgnoreNotFound(err)
 		})
 	}
 	gone("data-shop-core-0b")

@@ -164,11 +164,11 @@ type Member struct {
 type Reason string
 
 const (
-	// ChannelShared: a neighbor's range meets the cluster's, and it was there first.
+	// ChannelShared means that a neighbor's range meets the cluster's, and it was there first.
 	ChannelShared Reason = "ChannelShared"
-	// TrunkConflict: something that exists has another trunk id.
+	// TrunkConflict means that something that exists has another trunk id.
 	TrunkConflict Reason = "TrunkConflict"
-	// Exhausted: the range has too few ids left.
+	// Exhausted means that the range has too few ids left.
 	Exhausted Reason = "BranchIDsExhausted"
 )
 

@@ -10,25 +10,25 @@ import (
 type Decision int
 
 const (
-	// Hold: nothing may be made. What runs goes on as it is.
+	// Hold means that nothing may be made. What runs goes on as it is.
 	Hold Decision = iota
-	// Run: volume and process may be made, and kept as they should be.
+	// Run means that volume and process may be made, and kept as they should be.
 	Run
-	// Stop: the process must not run.
+	// Stop means that the process must not run.
 	Stop
 )
 
 // Reasons that a Verdict gives beside ChannelShared and TrunkConflict.
 const (
-	// Recording: the cluster has not recorded yet that the id is in use.
+	// Recording means that the cluster has not recorded yet that the id is in use.
 	Recording Reason = "Recording"
-	// VolumeLost: the volume that held the branch's data is gone or replaced.
+	// VolumeLost means that the volume that held the branch's data is gone or replaced.
 	VolumeLost Reason = "VolumeLost"
-	// BranchMismatch: the volume's data belongs to another branch or system.
+	// BranchMismatch means that the volume's data belongs to another branch or system.
 	BranchMismatch Reason = "BranchMismatch"
-	// VolumeRetired: the volume's branch id was retired.
+	// VolumeRetired means that the volume's branch id was retired.
 	VolumeRetired Reason = "VolumeRetired"
-	// VolumeTerminating: the volume is on its way out.
+	// VolumeTerminating means that the volume is on its way out.
 	VolumeTerminating Reason = "VolumeTerminating"
 )
 
