@@ -179,3 +179,64 @@ func TestSimulatedClustersConvergeAndLoseNothingWhateverFails(t *testing.T) {
 		simulate(t, seed)
 	}
 }
+
+// lostVolumes is a simulation in which volumes are lost or replaced by old
+// backups, each at a moment when the node's peers can be heard.
+func lostVolumes(t *testing.T, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &simulation{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 2)), broker: newFakeBroker(seed), acked: map[branch.Dot]bool{}}
+		for i, id := range []branch.ID{"0A", "0B", "0C"} {
+			s.nodes = append(s.nodes, newTestNode(t, s.broker, id, Options{Seed: seed + uint64(i) + 1}).start())
+		}
+		content := map[branch.Dot][32]byte{}
+		for range 6 {
+			time.Sleep(5 * time.Second)
+			victim := s.nodes[s.rng.IntN(3)]
+			for range 5 {
+				s.write(s.nodes[s.rng.IntN(3)], 1+s.rng.IntN(5))
+				time.Sleep(time.Duration(s.rng.Int64N(int64(200 * time.Millisecond))))
+			}
+			backup := victim.store.restoredCopy("backup")
+			s.write(victim, s.rng.IntN(4))
+			time.Sleep(time.Duration(s.rng.Int64N(int64(20 * time.Millisecond))))
+			s.issued(content)
+			victim.crash()
+			if s.rng.IntN(2) == 0 {
+				backup = newFakeStore(victim.store.me)
+			}
+			s.tell("replaced the volume of %s", victim.store.me)
+			victim.store = backup
+			victim.start()
+		}
+		time.Sleep(2 * time.Minute)
+		s.issued(content)
+		if !converged(s.nodes...) {
+			s.fail("the stores have not converged")
+		}
+		stopAll(s.nodes...)
+	})
+}
+
+// issued notes the content of every changeset that any store holds, and fails
+// when a dot has two.
+func (s *simulation) issued(content map[branch.Dot][32]byte) {
+	for _, n := range s.nodes {
+		n.store.mu.Lock()
+		for d, e := range n.store.log {
+			if have, known := content[d]; known && have != e.Hash {
+				s.fail("%s was issued twice", d)
+			}
+			content[d] = e.Hash
+		}
+		n.store.mu.Unlock()
+	}
+}
+
+func TestNoDotIsIssuedTwiceWhenVolumesAreLostOrRestored(t *testing.T) {
+	for seed := range uint64(seedCount(100)) {
+		lostVolumes(t, seed+1)
+		if t.Failed() {
+			return
+		}
+	}
+}
