@@ -196,3 +196,28 @@ func TestNothingIsAcknowledgedBeforeItIsApplied(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsNotStoredWhenTheNodeStopsIsNotAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mine, theirs := usedStore(t, 0), newFakeStoreWith(t, "0B", 1)
+		mine.setFail(func([]changeset.Envelope) error { return &failing })
+		transport := newScripted()
+		r, err := New(mine, []LinkConfig{{Name: "main", Channel: "CH", Transport: transport}}, Options{Logger: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		<-transport.running
+		acked := transport.deliver(ctx, Destination{Topic, "CH"}, packed(t, "0B", envelopesOf(t, theirs, 1, 1)...))
+		time.Sleep(time.Second)
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if len(acked) > 0 {
+			t.Error("acknowledged what was never stored")
+		}
+	})
+}
