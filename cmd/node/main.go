@@ -46,7 +46,8 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var usage usageError
 	var config *nodeconfig.Error
 	switch {
-	case err == nil:
+	case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled):
+		// The latter: told to stop before it was up, which is no failure.
 		return exitOK
 	case errors.As(err, &config):
 		_, _ = fmt.Fprintf(stderr, "vesper-node: %v\n", config)

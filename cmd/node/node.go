@@ -170,7 +170,7 @@ func (n *node) run(ctx context.Context) error {
 // drain refuses writes and publishes what is left within the grace period.
 // What cannot be published now is not lost: the next start sends it.
 func (n *node) drain(ctx context.Context) {
-	n.log.Info("Stopping the node", "grace", n.config.ShutdownGrace)
+	n.log.Info("Stopping the node", "grace", n.config.ShutdownGrace.String())
 	n.server.Drain()
 	n.store.RefuseWrites("the node is stopping")
 	ctx, cancel := context.WithTimeout(ctx, n.config.ShutdownGrace)

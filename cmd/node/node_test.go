@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -89,6 +90,29 @@ func TestCommandLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestANodeThatIsStoppedWhileItStartsEndsCleanly(t *testing.T) {
+	t.Parallel()
+	m := newMember(t, "0A", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr output
+	if code := execute(ctx, []string{"--config", m.file}, &stdout, &stderr); code != exitOK {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+}
+
+func TestCheckOfARunningNodesStoreSaysThatItIsInUse(t *testing.T) {
+	t.Parallel()
+	m := newMember(t, "0A", "").start()
+	m.ready()
+	check := start(t, "check", "--data", m.dir)
+	if code := check.wait(); code != exitFailed || !strings.Contains(check.stderr.String(), m.dir) {
+		t.Errorf("exit code %d: %s", code, check.stderr.String())
+	}
+	t.Log(check.stderr.String())
+	m.put("a", `{"x":1}`)
 }
 
 func TestTakenPortIsNamedBeforeTheStoreIsMade(t *testing.T) {

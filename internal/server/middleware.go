@@ -64,7 +64,7 @@ func (s *Server) observe(pattern string, rec *recorder, r *http.Request, took ti
 	s.metrics.requests.WithLabelValues(pattern, method, strconv.Itoa(status)).Inc()
 	s.metrics.duration.WithLabelValues(pattern, method).Observe(took.Seconds())
 	s.log.Debug("Answered", "method", r.Method, "path", r.URL.EscapedPath(), "status", status,
-		"bytes", rec.bytes, "took", took, "remote", r.RemoteAddr)
+		"bytes", rec.bytes, "took", took.String(), "remote", r.RemoteAddr)
 }
 
 var knownMethods = map[string]bool{

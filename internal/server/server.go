@@ -109,7 +109,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := server.Shutdown(end); err != nil {
-		s.log.Warn("Cut off requests that did not finish in time", "grace", grace)
+		s.log.Warn("Cut off requests that did not finish in time", "grace", grace.String())
 		_ = server.Close() // the grace is over: nothing more to wait for
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
