@@ -386,3 +386,8 @@ func wantSamePast(t testing.TB, a, b *Store) {
 		t.Errorf("histories differ:\n%s\n%s", x, y)
 	}
 }
+
+// branchFirst is the first changeset of a branch, which saw nothing.
+func branchFirst(id branch.ID) changeset.Changeset {
+	return changeset.Changeset{Branch: id, Seq: 1, Clock: 1, Objects: oneChange("of "+string(id), "1")}
+}
