@@ -18,13 +18,16 @@ type route struct {
 	methods map[string]handler
 }
 
+// An id is all that follows in the path. One that contains a slash may stand
+// there as it is or percent-encoded: proxies on the way, the API server of
+// Kubernetes among them, decode it.
 func (s *Server) routes() []route {
 	return []route{
 		{"/datarequest", map[string]handler{"POST": s.dataRequest}},
 		{"/{store}/datarequest", map[string]handler{"POST": s.storeDataRequest}},
 		{"/v1/objects", map[string]handler{"GET": s.listObjects, "POST": s.addObjects}},
-		{"/v1/objects/{id}", map[string]handler{"GET": s.getObject, "PUT": s.putObject, "PATCH": s.patchObject, "DELETE": s.deleteObject}},
-		{"/v1/history/{id}", map[string]handler{"GET": s.getHistory}},
+		{"/v1/objects/{id...}", map[string]handler{"GET": s.getObject, "PUT": s.putObject, "PATCH": s.patchObject, "DELETE": s.deleteObject}},
+		{"/v1/history/{id...}", map[string]handler{"GET": s.getHistory}},
 		{"/v1/changes", map[string]handler{"GET": s.getChanges}},
 		{"/v1/status", map[string]handler{"GET": s.getStatus}},
 		{"/healthz", map[string]handler{"GET": s.healthz}},
@@ -38,7 +41,7 @@ func (s *Server) routes() []route {
 func (s *Server) mux() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
-		mux.Handle(r.pattern, s.instrument(r.pattern, s.dispatch(r)))
+		mux.Handle(r.pattern, s.instrument(strings.Replace(r.pattern, "...", "", 1), s.dispatch(r)))
 	}
 	mux.Handle("/", s.instrument("other", func(_ http.ResponseWriter, r *http.Request) error {
 		return problem(kindNoRoute, "%s is no path of this node: %s", r.URL.EscapedPath(), hintFor(r))
@@ -61,7 +64,7 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 func hintFor(r *http.Request) string {
 	for _, prefix := range []string{"/v1/objects/", "/v1/history/"} {
 		if strings.HasPrefix(r.URL.Path, prefix) {
-			return "an id is one segment of the path, so percent-encode it (a slash is %2F)"
+			return "percent-encode the id (a slash is %2F)"
 		}
 	}
 	return "objects are at /v1/objects, JSON-RPC is POST /datarequest"

@@ -209,7 +209,7 @@ func TestPathsAndMethodsThatDoNotExist(t *testing.T) {
 	for _, path := range []string{"/", "/v2/objects", "/index.html", "/api/query", "/v1", "/favicon.ico", "/default/x/datarequest"} {
 		n.get(path).wantProblem(kindNoRoute, path, "/v1/objects")
 	}
-	for _, path := range []string{"/v1/objects/a/b", "/v1/objects/http://x/y", "/v1/objects/", "/v1//objects", "/v1/objects/../x", "/v1/history/a/./b"} {
+	for _, path := range []string{"/v1/objects/http://x/y", "/v1/objects/", "/v1//objects", "/v1/objects/../x", "/v1/history/a/./b"} {
 		r := n.get(path).wantProblem(kindNoRoute)
 		if strings.HasPrefix(path, "/v1/objects/") && !strings.Contains(r.body, "%2F") {
 			t.Errorf("%s: no hint to encode the id: %s", path, r.body)
@@ -222,6 +222,20 @@ func TestPathsAndMethodsThatDoNotExist(t *testing.T) {
 	if r := n.do("HEAD", "/v1/objects/a", "").want(200).wantHeader("ETag", `"0A00001"`); r.body != "" {
 		t.Errorf("HEAD has a body: %s", r.body)
 	}
+}
+
+// Proxies, the API server of Kubernetes among them, decode %2F on the way.
+func TestAnIDWithASlashIsFoundEncodedOrNot(t *testing.T) {
+	n := newNode(t)
+	n.put("country/IS", `{"name":"Iceland"}`)
+	for _, path := range []string{"/v1/objects/country/IS", "/v1/objects/country%2FIS", "/v1/history/country/IS"} {
+		if r := n.get(path).want(200); !strings.Contains(r.body, "Iceland") {
+			t.Errorf("%s answered %s", path, r.body)
+		}
+	}
+	n.do("PATCH", "/v1/objects/country/IS", `{"code":"IS"}`).want(200)
+	n.do("DELETE", "/v1/objects/country/IS", "").want(200)
+	n.get("/v1/objects/country%2FIS").wantProblem(kindNotFound)
 }
 
 func TestAPanicIsAnsweredLoggedAndCounted(t *testing.T) {
