@@ -88,6 +88,7 @@ type cluster struct {
 	client.Client
 	Namespace string
 	cfg       *rest.Config
+	second    *operator // of a test in which one operator takes over from another
 }
 
 // newCluster makes a namespace for the test.
@@ -107,6 +108,12 @@ func newCluster(t *testing.T) *cluster {
 
 // operator is a running manager whose requests are counted.
 type operator struct {
+	// dieAt is the number of the request that changes something at which the
+	// operator dies, 0 for never: that one and all after it fail. lostAnswer:
+	// that one is carried out, and only its answer is lost.
+	dieAt      int64
+	lostAnswer bool
+
 	writes atomic.Int64
 	mu     sync.Mutex
 	log    []string
@@ -120,13 +127,22 @@ type countingTransport struct {
 }
 
 func (c countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet {
-		c.op.writes.Add(1)
-		c.op.mu.Lock()
-		c.op.log = append(c.op.log, r.Method+" "+r.URL.Path)
-		c.op.mu.Unlock()
+	if r.Method == http.MethodGet {
+		return c.next.RoundTrip(r)
 	}
-	return c.next.RoundTrip(r)
+	n := c.op.writes.Add(1)
+	c.op.mu.Lock()
+	c.op.log = append(c.op.log, r.Method+" "+r.URL.Path)
+	c.op.mu.Unlock()
+	if c.op.dieAt == 0 || n < c.op.dieAt {
+		return c.next.RoundTrip(r)
+	}
+	if c.op.lostAnswer && n == c.op.dieAt {
+		if response, err := c.next.RoundTrip(r); err == nil {
+			_ = response.Body.Close()
+		}
+	}
+	return nil, errors.New("the operator is dead")
 }
 
 // Writes is the number of requests so far that were not reads.
@@ -147,6 +163,13 @@ func (o *operator) Stop() { o.stop() }
 func (c *cluster) run(t *testing.T, setup ...func(manager.Manager) error) *operator {
 	t.Helper()
 	op := &operator{}
+	c.runAs(t, op, setup...)
+	return op
+}
+
+// runAs is run for an operator that dies on the way.
+func (c *cluster) runAs(t *testing.T, op *operator, setup ...func(manager.Manager) error) {
+	t.Helper()
 	cfg := rest.CopyConfig(c.cfg)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return countingTransport{next, op} })
 	skip := true
@@ -176,7 +199,6 @@ func (c *cluster) run(t *testing.T, setup ...func(manager.Manager) error) *opera
 		}
 	})
 	t.Cleanup(op.Stop)
-	return op
 }
 
 // eventually polls check until it returns nil, and fails with its last error

@@ -24,7 +24,14 @@ import (
 // operate starts the operator's cluster and node controllers.
 func (c *cluster) operate(t *testing.T, nodes nodeclient.Reader) *operator {
 	t.Helper()
-	return c.run(t,
+	op := &operator{}
+	c.operateAs(t, op, nodes)
+	return op
+}
+
+func (c *cluster) operateAs(t *testing.T, op *operator, nodes nodeclient.Reader) {
+	t.Helper()
+	c.runAs(t, op,
 		func(mgr manager.Manager) error { return (&VesperClusterReconciler{}).SetupWithManager(mgr) },
 		func(mgr manager.Manager) error { return (&VesperNodeReconciler{Status: nodes}).SetupWithManager(mgr) })
 }
