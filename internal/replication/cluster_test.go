@@ -43,10 +43,11 @@ type testNode struct {
 	store  *fakeStore
 	broker *fakeBroker
 	o      Options
-	relay  bool
-	alias  string
-	repl   *Replicator
-	stop   func()
+	// more are the brokers of further links; with any, the node is a relay.
+	more  []*fakeBroker
+	alias string
+	repl  *Replicator
+	stop  func()
 }
 
 func newTestNode(t *testing.T, b *fakeBroker, id branch.ID, o Options) *testNode {
@@ -59,8 +60,18 @@ func newTestNode(t *testing.T, b *fakeBroker, id branch.ID, o Options) *testNode
 // start runs a new Replicator, as a new process does.
 func (n *testNode) start() *testNode {
 	n.t.Helper()
-	transport := &fakeTransport{b: n.broker, me: n.store.me, alias: n.alias}
-	repl, err := New(n.store, []LinkConfig{{Name: "main", Channel: "CH", Hosts: []string{"fake:1"}, Relay: n.relay, Transport: transport}}, n.o)
+	var links []LinkConfig
+	for i, b := range append([]*fakeBroker{n.broker}, n.more...) {
+		name := "main"
+		if i > 0 {
+			name = fmt.Sprintf("link-%d", i)
+		}
+		links = append(links, LinkConfig{
+			Name: name, Channel: "CH", Hosts: []string{"fake:1"}, Relay: len(n.more) > 0,
+			Transport: &fakeTransport{b: b, me: n.store.me, alias: n.alias},
+		})
+	}
+	repl, err := New(n.store, links, n.o)
 	if err != nil {
 		n.t.Fatal(err)
 	}
