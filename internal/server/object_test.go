@@ -75,6 +75,18 @@ func TestIDsTravelPercentEncodedInThePath(t *testing.T) {
 	}
 }
 
+// TestASlashInAnIDNeedsNoEncoding: proxies decode it on the way, among them the
+// API server of Kubernetes.
+func TestASlashInAnIDNeedsNoEncoding(t *testing.T) {
+	n := newNode(t)
+	n.do("PUT", "/v1/objects/shop/12/till", `{"x":1}`).want(201).wantHeader("Location", "/v1/objects/shop%2F12%2Ftill")
+	n.get("/v1/objects/shop%2F12%2Ftill").want(200).wantJSON(`{"id":"shop/12/till","x":1}`)
+	n.get("/v1/objects/shop/12%2Ftill").want(200)
+	n.get("/v1/history/shop/12/till").want(200)
+	n.get("/v1/objects/shop/12").wantProblem(kindNotFound, `"shop/12"`)
+	n.do("DELETE", "/v1/objects/shop/12/till", "").want(200)
+}
+
 // escapeAll percent-encodes an id, dots too, as no client's library would clean it.
 func escapeAll(id string) string {
 	return strings.ReplaceAll(url.PathEscape(id), ".", "%2E")
