@@ -29,6 +29,7 @@ type clusterScope struct {
 	nodes   map[string]*v1alpha1.VesperNode // the cluster's own, by name
 	claims  map[string]*corev1.PersistentVolumeClaim
 	planned topology.Plan
+	behind  []string      // nodes whose turn to get the current spec has not come
 	later   time.Duration // when what has just been seen may be written
 	refused error         // what the API server, or someone else having the name, said no to first
 }
@@ -181,13 +182,35 @@ func (s *clusterScope) make(ctx context.Context) error {
 	return firstTransient(failed)
 }
 
+// mayChange reports whether a node that exists may be given a new spec, which may
+// restart it: not while another one is away. One that is not ready itself has
+// nothing to lose, so a fix always gets through.
+func (s *clusterScope) mayChange(name string) bool {
+	if node := s.nodes[name]; node == nil || !conditions.NodeReady(node) {
+		return true
+	}
+	for _, member := range s.planned.Members {
+		if other := s.nodes[member.Name]; member.Name != name && other != nil && !conditions.NodeReady(other) {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *clusterScope) applier() apply.Applier {
 	return apply.Applier{Client: s.reconciler.client, Live: s.reconciler.live, For: s.cluster.UID}
 }
 
 func (s *clusterScope) makeNode(ctx context.Context, member topology.Member, image string) error {
-	node := &v1alpha1.VesperNode{}
-	outcome, err := s.applier().Apply(ctx, resources.ClusterNode(s.cluster, member, image), node)
+	node, desired := &v1alpha1.VesperNode{}, resources.ClusterNode(s.cluster, member, image)
+	if !s.mayChange(member.Name) {
+		differs, err := s.applier().Differs(ctx, desired, node)
+		if err != nil || differs {
+			s.behind = append(s.behind, member.Name)
+			return err // its turn comes when the others are ready
+		}
+	}
+	outcome, err := s.applier().Apply(ctx, desired, node)
 	if err != nil {
 		return err
 	}

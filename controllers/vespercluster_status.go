@@ -45,7 +45,7 @@ func (s *clusterScope) fillStatus() {
 
 // seen is the scope as the conditions see it.
 func (s *clusterScope) seen() conditions.Cluster {
-	seen := conditions.Cluster{Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused, Assigned: len(s.planned.Ledger.Assigned)}
+	seen := conditions.Cluster{Behind: s.behind, Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused, Assigned: len(s.planned.Ledger.Assigned)}
 	for _, group := range s.cluster.Spec.Groups {
 		seen.Wanted += replicasOf(group)
 	}

@@ -346,6 +346,42 @@ func TestANewerOperatorRestartsNoNode(t *testing.T) {
 	c.clusterReady(t, "shop", "pin", "shop-core-0a", "shop-core-0b")
 }
 
+func TestAChangeGoesThroughTheNodesOneByOneAndStopsAtOneThatStaysAway(t *testing.T) {
+	c := newCluster(t)
+	k := newKubelet(t, c)
+	c.operate(t, k)
+	c.readyBroker(t, "mq")
+	cl := c.makeCluster(t, "shop", 3)
+	c.clusterReady(t, "shop", "shop-core-0a", "shop-core-0b", "shop-core-0c")
+	k.answer("shop-core-0a", func() (nodestatus.Status, error) {
+		s := healthy("0A")
+		s.Ready, s.Reason = k.removals("shop-core-0a") == 0, nodestatus.ReasonCatchingUp
+		return s, nil
+	})
+	c.patch(t, cl, `{"spec":{"image":"vesper/node:bad"}}`)
+	rolling := c.clusterSays(t, "shop", v1alpha1.ConditionNodesReady, metav1.ConditionFalse, v1alpha1.ReasonRolling)
+	if !strings.Contains(rolling.Message, "still to come: shop-core-0b, shop-core-0c") {
+		t.Errorf("message is %q", rolling.Message)
+	}
+	c.nodeSays(t, "shop-core-0a", v1alpha1.ConditionReady, metav1.ConditionFalse, "CatchingUp")
+	time.Sleep(2 * time.Second)
+	if removed := k.removals("shop-core-0b") + k.removals("shop-core-0c"); removed != 0 {
+		t.Errorf("%d other nodes were restarted while the first was away", removed)
+	}
+	k.answer("shop-core-0a", func() (nodestatus.Status, error) {
+		s := healthy("0A")
+		s.Ready = k.removals("shop-core-0a") == 2 // on the fixed image
+		return s, nil
+	})
+	c.patch(t, cl, `{"spec":{"image":"vesper/node:fixed"}}`)
+	c.clusterReady(t, "shop", "shop-core-0a", "shop-core-0b", "shop-core-0c")
+	for _, node := range []string{"shop-core-0b", "shop-core-0c"} {
+		if n := k.removals(node); n != 1 {
+			t.Errorf("%s was restarted %d times, want once, straight to the fix", node, n)
+		}
+	}
+}
+
 func TestARefusedResizeKeepsNoFixFromThePod(t *testing.T) {
 	c := newCluster(t)
 	k := newKubelet(t, c)

@@ -146,6 +146,8 @@ const (
 	ReasonNodesNotReady = "NodesNotReady"
 	// ReasonNodesStalled: some need a person; the message names them and why.
 	ReasonNodesStalled = "NodesStalled"
+	// ReasonRolling: a change goes through the nodes one after another.
+	ReasonRolling = "Rolling"
 	// ReasonScaling: nodes are being made or removed.
 	ReasonScaling = "Scaling"
 )

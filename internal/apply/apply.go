@@ -28,11 +28,11 @@ const Owner = v1alpha1.ManagedBy
 type Outcome string
 
 const (
-	// Unchanged: the object was as it should be; nothing was written.
+	// Unchanged says that the object was as it should be; nothing was written.
 	Unchanged Outcome = "Unchanged"
-	// Created: there was no such object.
+	// Created says that there was no such object.
 	Created Outcome = "Created"
-	// Updated: a field differed, or one that is no longer wanted was given up.
+	// Updated says that a field differed, or one that is no longer wanted was given up.
 	Updated Outcome = "Updated"
 )
 
@@ -56,7 +56,7 @@ func (e *ForeignError) Error() string {
 var identity = []string{v1alpha1.LabelManagedBy, v1alpha1.LabelName, v1alpha1.LabelInstance}
 
 // Applier applies objects. Client reads from a cache that may hold only
-// labelled objects; Live reads from the API server, and is asked before an
+// labeled objects; Live reads from the API server, and is asked before an
 // object that the cache does not know is made.
 type Applier struct {
 	Client client.Client
@@ -88,6 +88,21 @@ func (a Applier) Apply(ctx context.Context, desired runtime.ApplyConfiguration, 
 		return Unchanged, err
 	}
 	return a.write(ctx, want, live, found)
+}
+
+// Differs reports whether Apply would write the object of desired, and fills
+// live with it as it is. Whose it is makes no difference here.
+func (a Applier) Differs(ctx context.Context, desired runtime.ApplyConfiguration, live client.Object) (bool, error) {
+	want, err := decode(desired)
+	if err != nil {
+		return false, err
+	}
+	found, err := a.read(ctx, want, live)
+	if err != nil || !found {
+		return !found, err
+	}
+	same, err := asDesired(want, live)
+	return !same, err
 }
 
 // read fills live from the cache or, when that does not know the object, from

@@ -158,9 +158,9 @@ func TestControlCanBeGivenUpByTheOneThatHasIt(t *testing.T) {
 }
 
 func TestAnUnlabelledObjectThatTheCacheHidesIsFoundBeforeCreation(t *testing.T) {
-	real := newAPI(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "mq-config", Namespace: "shop"}})
+	server := newAPI(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "mq-config", Namespace: "shop"}})
 	cached := newAPI(t) // a label-scoped cache knows nothing of it
-	_, err := Applier{Client: cached, Live: real}.Apply(t.Context(), configMap(nil), &corev1.ConfigMap{})
+	_, err := Applier{Client: cached, Live: server}.Apply(t.Context(), configMap(nil), &corev1.ConfigMap{})
 	var foreign *ForeignError
 	if !errors.As(err, &foreign) || cached.writes != 0 {
 		t.Fatalf("Apply = %v after %d writes, want a ForeignError and none", err, cached.writes)
@@ -274,5 +274,29 @@ func TestTheClientLearnsTheVersionItWrote(t *testing.T) {
 	}
 	if written.ResourceVersion == nil || *written.ResourceVersion == "" || *written.GetName() != "mq-config" || *written.GetNamespace() != "shop" {
 		t.Errorf("after the write the configuration is %+v, want the server's version in it", written)
+	}
+}
+
+func TestDiffersTellsWhatApplyWouldWriteAndWritesNothing(t *testing.T) {
+	a := newAPI(t)
+	desired := configMap(map[string]string{"a": "1"})
+	differs := func() bool {
+		t.Helper()
+		got, err := a.applier().Differs(t.Context(), desired, &corev1.ConfigMap{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if !differs() {
+		t.Error("an object that does not exist does not differ")
+	}
+	mustApply(t, a.applier(), desired, &corev1.ConfigMap{}, Created)
+	if writes := a.writes; differs() || a.writes != writes {
+		t.Errorf("an object as it should be differs, or %d writes became %d", writes, a.writes)
+	}
+	desired = configMap(map[string]string{"a": "2"})
+	if !differs() {
+		t.Error("an object with another value does not differ")
 	}
 }

@@ -28,6 +28,9 @@ type Broker struct {
 	MissingKey   string
 	// Pod is the managed broker's pod, nil when there is none.
 	Pod *corev1.Pod
+	// Settling is true for the first seconds after the pod became ready, in
+	// which its Service may not lead to it yet.
+	Settling bool
 	// Claim is the managed broker's volume claim, nil when there is none.
 	Claim *corev1.PersistentVolumeClaim
 	// Answers are those of the hosts; nil when they were not asked.
@@ -92,8 +95,10 @@ func brokerReady(b Broker, credentials, pod, reachable judgement) judgement {
 		return no(v1alpha1.ReasonScaledToZero, "spec.activemq.replicas is 0: nodes take writes and replicate them when it is 1 again")
 	case b.Managed && pod.status != metav1.ConditionTrue:
 		return brokerStarting(pod)
+	case b.Settling && reachable.reason == v1alpha1.ReasonBrokerUnreachable:
+		return no(v1alpha1.ReasonBrokerStarting, "pod %s runs, its Service does not lead to it yet: %s", b.Pod.Name, reachable.message)
 	default:
-		return judgement{reachable.status, reachable.reason, reachable.message}
+		return reachable
 	}
 }
 

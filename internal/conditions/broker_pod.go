@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -93,9 +94,27 @@ func lastExit(status corev1.ContainerStatus) string {
 }
 
 func podReady(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
+	ready, _ := podReadySince(pod)
+	return ready
+}
+
+func podReadySince(pod *corev1.Pod) (ready bool, since time.Time) {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			return true, c.LastTransitionTime.Time
+		}
+	}
+	return false, time.Time{}
+}
+
+// BrokerSettling reports whether a managed broker's pod became ready in the
+// time d before now.
+func BrokerSettling(pod *corev1.Pod, now time.Time, d time.Duration) bool {
+	if pod == nil {
+		return false
+	}
+	ready, since := podReadySince(pod)
+	return ready && now.Sub(since) < d
 }
 
 // BrokerPodReady reports whether a managed broker's pod passes its probe.

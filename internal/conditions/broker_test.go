@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -85,6 +86,8 @@ func TestTheStateOfABroker(t *testing.T) {
 		"cannot start":               {managed(waiting("CreateContainerConfigError", "secret not found")), false, "CrashLooping", "secret not found", waits},
 		"scaled to zero":             {managed(func(b *Broker) { b.Replicas, b.Pod, b.Answers = 0, nil, nil }), false, "ScaledToZero", "replicas is 0", well},
 		"pod runs, service does not": {managed(answers(brokerprobe.Answer{Host: "mq:61613", Failed: "no answer within 3s"})), false, "BrokerUnreachable", "mq:61613 did not answer: no answer within 3s", waits},
+		"service not there yet":      {managed(answers(brokerprobe.Answer{Host: "mq:61613", Failed: "connection refused"}), func(b *Broker) { b.Settling = true }), false, "BrokerStarting", "its Service does not lead to it yet: mq:61613", waits},
+		"service there already":      {managed(func(b *Broker) { b.Settling = true }), true, "BrokerReady", "", well},
 		"own login refused":          {managed(answers(brokerprobe.Answer{Host: "mq:61613", Refused: "password is invalid."})), false, "BrokerRefused", "refused the login", waits},
 		"children forbidden":         {managed(failing(forbidden)), false, "ApplyFailed", "exceeded quota", waits},
 		"children invalid":           {managed(failing(fmt.Errorf("applying: %w", invalid))), false, "ApplyFailed", "mq-broker", stalled},
@@ -198,5 +201,17 @@ func TestABrokerPodIsReadyWhenItIsAndDoesNotEnd(t *testing.T) {
 		if got := BrokerPodReady(c.pod); got != c.want {
 			t.Errorf("ready %v of %+v, want %v", got, c.pod, c.want)
 		}
+	}
+}
+
+func TestABrokerSettlesForAWhileAfterItsPodBecameReady(t *testing.T) {
+	now := metav1.Now()
+	pod := readyBrokerPod()
+	pod.Status.Conditions[0].LastTransitionTime = now
+	if !BrokerSettling(pod, now.Add(9*time.Second), 10*time.Second) || BrokerSettling(pod, now.Add(10*time.Second), 10*time.Second) {
+		t.Error("it does not settle for exactly the ten seconds")
+	}
+	if BrokerSettling(nil, now.Time, time.Hour) || BrokerSettling(&corev1.Pod{}, now.Time, time.Hour) {
+		t.Error("a pod that is not ready settles")
 	}
 }

@@ -23,6 +23,9 @@ type Cluster struct {
 	Wanted, Assigned int
 	// Members are the nodes that should exist, nil for one that does not yet.
 	Members []*v1alpha1.VesperNode
+	// Behind names nodes that have not got the current spec yet: they are
+	// changed one after another.
+	Behind []string
 	// Leaving names nodes that are being removed.
 	Leaving []string
 	// ApplyError is why a node could not be written, nil when all are as they should be.
@@ -116,6 +119,8 @@ func clusterNodes(c Cluster) judgement {
 		return no(v1alpha1.ReasonNodesStalled, "%s; %s", count, list(stalled))
 	case c.ReadyNodes() == c.Wanted && len(c.Leaving) > 0:
 		return no(v1alpha1.ReasonScaling, "%s; removing %s", count, list(c.Leaving))
+	case len(c.Behind) > 0:
+		return no(v1alpha1.ReasonRolling, "%s", strings.Join(append([]string{count, "changed one after another, still to come: " + list(c.Behind)}, waiting...), "; "))
 	case len(waiting) > 0:
 		return no(v1alpha1.ReasonNodesNotReady, "%s; %s", count, list(waiting))
 	case c.ReadyNodes() < c.Wanted:
@@ -123,6 +128,9 @@ func clusterNodes(c Cluster) judgement {
 	}
 	return yes(v1alpha1.ReasonNodesReady, "%s", count)
 }
+
+// NodeReady reports whether a node says that it is Ready as its spec now is.
+func NodeReady(node *v1alpha1.VesperNode) bool { return memberReady(node).passed() }
 
 // memberReady is the node's own Ready condition, as far as it is about its current spec.
 func memberReady(node *v1alpha1.VesperNode) judgement {

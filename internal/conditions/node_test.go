@@ -203,6 +203,8 @@ func TestReadyOfACluster(t *testing.T) {
 		{"one is stalled", func(c *Cluster) { c.Members[1] = member("b", metav1.ConditionFalse, "VolumeLost", true) },
 			metav1.ConditionFalse, v1alpha1.ReasonNodesStalled, true, "b: VolumeLost (words of b)"},
 		{"one is being removed", func(c *Cluster) { c.Leaving = []string{"c"} }, metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "removing c"},
+		{"a change goes through the nodes", func(c *Cluster) { c.Members[0], c.Behind = bad("a"), []string{"b"} },
+			metav1.ConditionFalse, v1alpha1.ReasonRolling, false, "still to come: b; a: CatchingUp"},
 		{"too many to name", func(c *Cluster) {
 			c.Members = []*v1alpha1.VesperNode{bad("a"), bad("b"), bad("c"), bad("d"), bad("e"), bad("f"), bad("g")}
 			c.Wanted, c.Assigned = 7, 7
