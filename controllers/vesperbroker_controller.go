@@ -29,9 +29,12 @@ const DefaultBrokerImage = "apache/activemq-classic:6.1.7"
 // while the answer stays the same. What happens to pods is watched.
 const (
 	brokerAskReady     = time.Minute
+	brokerAskSettling  = time.Second
 	brokerAskSoon      = 5 * time.Second
 	brokerAskPatient   = 30 * time.Second
 	brokerImpatientFor = 5 * time.Minute
+	// brokerSettlesFor is how long a Service may take to lead to a pod that became ready.
+	brokerSettlesFor = 15 * time.Second
 )
 
 // BrokerProber asks hosts for a STOMP CONNECT, in bounded time, and returns one
@@ -103,7 +106,7 @@ func brokerOf(_ context.Context, child client.Object) []reconcile.Request {
 // Reconcile reads the broker and its children, makes the children what they
 // should be, asks the broker for a CONNECT, and writes the status if it changed.
 func (r *VesperBrokerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	s := &brokerScope{reconciler: r, broker: &v1alpha1.VesperBroker{}}
+	s := &brokerScope{reconciler: r, broker: &v1alpha1.VesperBroker{}, now: time.Now()}
 	if err := r.client.Get(ctx, req.NamespacedName, s.broker); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -120,5 +123,5 @@ func (r *VesperBrokerReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if err := s.writeStatus(ctx); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	return ctrl.Result{RequeueAfter: s.askAgain(time.Now())}, nil
+	return ctrl.Result{RequeueAfter: s.askAgain()}, nil
 }

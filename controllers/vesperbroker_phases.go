@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +27,7 @@ import (
 type brokerScope struct {
 	reconciler *VesperBrokerReconciler
 	broker     *v1alpha1.VesperBroker
+	now        time.Time // of the pass; only compared with what the API server recorded
 
 	// Of a managed broker; nil when there is none.
 	claim       *corev1.PersistentVolumeClaim

@@ -59,8 +59,12 @@ func (s *brokerScope) seen() conditions.Broker {
 	return conditions.Broker{
 		Managed: s.managed(), Replicas: s.replicas(), ApplyError: s.refused,
 		Secret: s.credentialsSecret(), SecretExists: s.secretExists, MissingKey: s.missingKey(),
-		Pod: s.pod, Claim: s.claim, Answers: s.answers,
+		Pod: s.pod, Settling: s.settling(), Claim: s.claim, Answers: s.answers,
 	}
+}
+
+func (s *brokerScope) settling() bool {
+	return s.managed() && conditions.BrokerSettling(s.pod, s.now, brokerSettlesFor)
 }
 
 // setBrokerConditions makes have be want, and keeps the time of the last transition
@@ -97,8 +101,8 @@ func (s *brokerScope) event(reason, action, format string, args ...any) {
 }
 
 // askAgain says when to look again without being told of a change; zero is not
-// at all. now is only compared with the last transition of Ready.
-func (s *brokerScope) askAgain(now time.Time) time.Duration {
+// at all.
+func (s *brokerScope) askAgain() time.Duration {
 	ready := meta.FindStatusCondition(s.broker.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case s.refused != nil:
@@ -107,7 +111,9 @@ func (s *brokerScope) askAgain(now time.Time) time.Duration {
 		return 0 // its pod is watched
 	case ready != nil && ready.Status == metav1.ConditionTrue:
 		return brokerAskReady
-	case ready != nil && now.Sub(ready.LastTransitionTime.Time) > brokerImpatientFor:
+	case s.settling():
+		return brokerAskSettling
+	case ready != nil && s.now.Sub(ready.LastTransitionTime.Time) > brokerImpatientFor:
 		return brokerAskPatient
 	default:
 		return brokerAskSoon

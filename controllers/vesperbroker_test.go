@@ -200,6 +200,21 @@ func TestAManagedBrokerBecomesReadyWhenItAnswersItsOwnLogin(t *testing.T) {
 	}
 }
 
+func TestABrokerWhoseServiceLagsBehindItsPodIsStarting(t *testing.T) {
+	c, prober := newCluster(t), &fakeProber{}
+	prober.say(brokerprobe.Answer{Failed: "connection refused"})
+	c.runBrokers(t, &VesperBrokerReconciler{Prober: prober})
+	c.mustCreate(t, managedBroker())
+	pod := c.makePod(t, corev1.ConditionFalse)
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
+	if err := c.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBrokerStarting, "its Service does not lead to it yet")
+	prober.say(brokerprobe.Answer{})
+	c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonBrokerReady, "")
+}
+
 func TestAManagedBrokersChildren(t *testing.T) {
 	c := newCluster(t)
 	c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}, Image: "example.org/mq:1"})
@@ -505,14 +520,14 @@ func TestAnExternalBrokerThatRefusesTheLoginStalls(t *testing.T) {
 }
 
 func TestAnExternalBrokerIsAskedOverTheNetwork(t *testing.T) {
-	real, err := broker.Start(broker.Options{})
+	server, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(real.Close)
+	t.Cleanup(server.Close)
 	c := newCluster(t)
 	c.runBrokers(t, &VesperBrokerReconciler{})
-	c.mustCreate(t, externalBroker("", "127.0.0.1:1", real.Addr()))
+	c.mustCreate(t, externalBroker("", "127.0.0.1:1", server.Addr()))
 	b := c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonBrokerReady, "127.0.0.1:1 did not answer: connection refused")
 	if !strings.HasPrefix(b.Status.Server, "Vesper/") {
 		t.Errorf("server %q, want what the broker calls itself", b.Status.Server)

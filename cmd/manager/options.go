@@ -102,17 +102,23 @@ func (o *options) check() error {
 			complain(name, "%q is not host:port, such as :8080", address)
 		}
 	}
-	if o.retryPeriod <= 0 || o.retryPeriod >= o.renewDeadline || o.renewDeadline >= o.leaseDuration {
-		complain("leader-election-lease-duration", "%v must be more than the renew deadline %v, and that more than the retry period %v",
-			o.leaseDuration, o.renewDeadline, o.retryPeriod)
-	}
-	if o.shutdownTimeout <= 0 {
-		complain("shutdown-timeout", "%v is not a time to wait", o.shutdownTimeout)
-	}
+	wrong = append(wrong, o.checkTimes())
 	if _, err := newLogger(io.Discard, o.logLevel, o.logFormat); err != nil {
 		wrong = append(wrong, err)
 	}
 	return errors.Join(wrong...)
+}
+
+// checkTimes finds durations that cannot work together.
+func (o *options) checkTimes() error {
+	if o.retryPeriod <= 0 || o.retryPeriod >= o.renewDeadline || o.renewDeadline >= o.leaseDuration {
+		return fmt.Errorf("--leader-election-lease-duration: %v must be more than the renew deadline %v, and that more than the retry period %v",
+			o.leaseDuration, o.renewDeadline, o.retryPeriod)
+	}
+	if o.shutdownTimeout <= 0 {
+		return fmt.Errorf("--shutdown-timeout: %v is not a time to wait", o.shutdownTimeout)
+	}
+	return nil
 }
 
 // namespaceList is nil for all namespaces.

@@ -21,7 +21,7 @@ type configuration struct {
 // IsApplyConfiguration marks the type for the client.
 func (*configuration) IsApplyConfiguration() {}
 
-// GetName, GetNamespace, GetKind and GetAPIVersion tell the client where to write.
+// GetName tells the client where to write, as the next three do.
 func (c *configuration) GetName() *string { name := c.object.GetName(); return &name }
 
 // GetNamespace see GetName.

@@ -150,7 +150,7 @@ func TestSecureMetricsMayAskWhoAsks(t *testing.T) {
 func TestWrongValuesAreRefusedByName(t *testing.T) {
 	cases := map[string]struct{ value, says string }{
 		"a mistyped name":             {"imagePullSecret={a}", "imagePullSecret"},
-		"a mistyped name inside":      {"crds.instal=true", "instal"},
+		"a mistyped name inside":      {"crds.add=true", "add"},
 		"text for a number":           {"replicas=two", "replicas"},
 		"too many workers":            {"concurrency=1000", "concurrency"},
 		"a word that is no level":     {"log.level=verbose", "log"},

@@ -1,7 +1,7 @@
 package resources
 
 import (
-	"bytes"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -56,7 +56,7 @@ func claimClass(storage v1alpha1.Storage, existing *corev1.PersistentVolumeClaim
 	}
 	for _, entry := range existing.ManagedFields {
 		ours := entry.Manager == v1alpha1.ManagedBy && entry.Operation == metav1.ManagedFieldsOperationApply
-		if ours && entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.Raw, []byte(`"f:storageClassName"`)) {
+		if ours && entry.FieldsV1 != nil && strings.Contains(entry.FieldsV1.GetRawString(), `"f:storageClassName"`) {
 			return existing.Spec.StorageClassName
 		}
 	}

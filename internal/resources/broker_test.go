@@ -190,7 +190,7 @@ func claimOf(size string, class *string, owner string) *corev1.PersistentVolumeC
 	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
 	if owner != "" {
 		claim.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: owner, Operation: metav1.ManagedFieldsOperationApply,
-			FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:storageClassName":{}}}`)}}}
+			FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:storageClassName":{}}}`)}}
 	}
 	return claim
 }
