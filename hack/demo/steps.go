@@ -213,19 +213,30 @@ func (d *demo) tour(ctx context.Context) error {
 		d.show("kubectl "+strings.Join(args, " ")+" -n "+namespace, out)
 	}
 	fmt.Fprintf(d.out, `
+(READY and REASON change at once; REVISION, OBJECTS and LAG, which always move, are written at most once a minute.)
+
 It works: a write on any node is on all of them. How to go on:
 
-  export KUBECONFIG=%[1]s
-  kubectl get vesper -n %[2]s                            # all of it, at any time
-  kubectl describe vn -n %[2]s                           # why a node is or is not Ready
+  export KUBECONFIG=%[1]s PATH=%[4]s:$PATH
+
+  # all of it, at any time; and why a node is or is not Ready
+  kubectl get vesper -n %[2]s -o wide
+  kubectl describe vn -n %[2]s
+
+  # ask a node: one object, all that happened to it, and a query
   kubectl port-forward -n %[2]s pod/%[3]s 8000:8000 &
-  curl -s localhost:8000/v1/objects/country%%2FIS          # one object
-  curl -s localhost:8000/v1/history/country%%2FIS          # all that happened to it
+  curl -s localhost:8000/v1/objects/country/IS
+  curl -s localhost:8000/v1/history/country/IS
   curl -s localhost:8000/datarequest -H 'Content-Type: application/json' \
     -d '{"jsonrpc":"2.0","id":1,"method":"query","params":"{name, capital where continent = @continent/EU}"}'
-  kubectl delete pod -n %[2]s %[3]s                      # it comes back with its branch id and its data
-  make demo-down                                           # remove everything
-`, d.cluster.Kubeconfig, namespace, d.nodes[0])
+
+  # kill a node: it comes back with its branch id and its data; ask for a fourth: it learns everything
+  kubectl delete pod -n %[2]s %[3]s
+  kubectl patch vc shop -n %[2]s --type=json -p '[{"op":"replace","path":"/spec/groups/0/replicas","value":4}]'
+
+  # remove everything
+  make demo-down
+`, d.cluster.Kubeconfig, namespace, d.nodes[0], d.cluster.ToolsDir())
 	return nil
 }
 

@@ -189,6 +189,9 @@ func (c *Cluster) localkube(ctx context.Context, args ...string) (string, error)
 	return c.run(ctx, nil, "go", append([]string{"run", "./hack/localkube"}, args...)...)
 }
 
+// ToolsDir is the folder of the kubectl that fits the cluster.
+func (c *Cluster) ToolsDir() string { return filepath.Dir(c.kubectl) }
+
 // Helm runs helm against the cluster and returns what it prints.
 func (c *Cluster) Helm(ctx context.Context, args ...string) (string, error) {
 	return c.run(ctx, nil, c.helm, args...)
