@@ -122,7 +122,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(s.opts.Dir); err != nil {
+	if err := s.syncDir(); err != nil {
 		return err
 	}
 	if unclean {
@@ -157,8 +157,11 @@ func openFile(path string, opts Options) (*bolt.DB, error) {
 
 // syncDir makes the directory entry of a new file safe: without it, a power cut
 // could take the whole file away.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+func (s *Store) syncDir() error {
+	if s.opts.noSync {
+		return nil
+	}
+	d, err := os.Open(s.opts.Dir)
 	if err != nil {
 		return err
 	}

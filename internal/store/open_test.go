@@ -190,7 +190,7 @@ func TestBitFlipsAreFoundOrHarmless(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
-		cmd.Env = append(os.Environ(), flippedVariable+"="+target)
+		cmd.Env = append(os.Environ(), flippedVariable+"="+target, "GORACE=atexit_sleep_ms=0")
 		out, err := cmd.CombinedOutput()
 		outcome, _, _ := strings.Cut(string(out), "\n")
 		if err != nil {

@@ -126,7 +126,8 @@ type Stats struct {
 // fn undoes its own writes only; the error is returned as it is, a panic as an
 // error. A transaction with no net change takes no dot. fn must have no effect
 // outside the Tx that a second run could spoil: it runs again when the batch it
-// was in has to be repeated.
+// was in has to be repeated. It must not call Update itself: it would wait for
+// its own end.
 //
 // The context is honored while the transaction waits for its turn; once it has
 // run, its outcome is awaited. Other errors: *RefusedError, *PreconditionError,

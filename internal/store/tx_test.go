@@ -229,8 +229,8 @@ func TestWritingTheVisibleValueAgainEndsAConflict(t *testing.T) {
 		t.Errorf("%d conflicts are left", n)
 	}
 	read(t, y, func(r *Reader) error {
-		for o := range r.Conflicted("") {
-			t.Errorf("%s is still listed", o.ID)
+		for o, err := range r.Conflicted("") {
+			t.Errorf("%s is still listed (%v)", o.ID, err)
 		}
 		return nil
 	})
