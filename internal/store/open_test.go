@@ -240,3 +240,23 @@ func runFlipped(dir string) {
 		fmt.Println(got, len(entries))
 	}
 }
+
+func TestDamagedPendingChangesetIsForgottenAndCanComeAgain(t *testing.T) {
+	a := open(t, t.TempDir(), "0B")
+	do(t, a, (*Tx).Add, `{"id":"x","v":1}`)
+	do(t, a, (*Tx).Add, `{"id":"x","v":2}`)
+	all := feed(t, a)
+	dir := t.TempDir()
+	s := open(t, dir, "0A")
+	apply(t, s, all[1])
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketPending).Put(dotKey(all[1].Dot), []byte("junk")) })
+	s = open(t, dir, "0A")
+	if n, _ := s.Pending(); n != 0 {
+		t.Errorf("%d are pending", n)
+	}
+	apply(t, s, all[1], all[0])
+	wantSame(t, a, s)
+}
