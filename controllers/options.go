@@ -38,8 +38,9 @@ func CacheOptions(namespaces []string) cache.Options {
 }
 
 // ClientOptions makes reads wait until the caches have seen the operator's own
-// earlier writes.
-func ClientOptions() client.Options {
-	readYourWrites := true
+// earlier writes. It spares writes that would change nothing; nothing relies on
+// it. controller-runtime cannot do it for caches of several namespaces.
+func ClientOptions(namespaces []string) client.Options {
+	readYourWrites := len(namespaces) <= 1
 	return client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &readYourWrites}}
 }

@@ -88,6 +88,7 @@ type cluster struct {
 	client.Client
 	Namespace string
 	cfg       *rest.Config
+	also      []string  // more namespaces that operators run for
 	second    *operator // of a test in which one operator takes over from another
 }
 
@@ -172,11 +173,11 @@ func (c *cluster) runAs(t *testing.T, op *operator, setup ...func(manager.Manage
 	t.Helper()
 	cfg := rest.CopyConfig(c.cfg)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return countingTransport{next, op} })
-	skip := true
+	skip, namespaces := true, append([]string{c.Namespace}, c.also...)
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:     testScheme(),
-		Cache:      CacheOptions([]string{c.Namespace}),
-		Client:     ClientOptions(),
+		Cache:      CacheOptions(namespaces),
+		Client:     ClientOptions(namespaces),
 		Metrics:    server.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
 		Logger:     logr.Discard(),

@@ -195,6 +195,20 @@ func TestARestartedOperatorWritesNothingOverAHealthyCluster(t *testing.T) {
 	}
 }
 
+func TestAnOperatorOfSeveralNamespacesNeedsNoOthers(t *testing.T) {
+	c, other := newCluster(t), newCluster(t)
+	c.also = []string{other.Namespace}
+	op := c.operate(t, newKubelet(t, other))
+	other.readyBroker(t, "mq")
+	other.makeCluster(t, "shop", 2)
+	other.clusterReady(t, "shop", "shop-core-0a", "shop-core-0b")
+	other.scale(t, "shop", 1)
+	other.clusterReady(t, "shop", "shop-core-0a")
+	if writes := op.quietFor(2 * time.Second); len(writes) > 0 {
+		t.Errorf("at rest the operator wrote %v", writes)
+	}
+}
+
 func TestScalingUpAndDownNeverUsesAnIDTwice(t *testing.T) {
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))

@@ -62,7 +62,7 @@ func newManager(cfg *rest.Config, o *options, logger *slog.Logger) (manager.Mana
 		Scheme:                        scheme,
 		Logger:                        logr.FromSlogHandler(logger.Handler()),
 		Cache:                         controllers.CacheOptions(o.namespaceList()),
-		Client:                        controllers.ClientOptions(),
+		Client:                        controllers.ClientOptions(o.namespaceList()),
 		Controller:                    ctrlconfig.Controller{MaxConcurrentReconciles: o.concurrency, SkipNameValidation: &o.several},
 		Metrics:                       metricsOptions(o),
 		HealthProbeBindAddress:        o.probeAddress,
