@@ -25,7 +25,6 @@ import (
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/brokerprobe"
 	"vesperdb.io/vesper/internal/stomp"
-	"vesperdb.io/vesper/internal/stomp/broker"
 )
 
 // fakeProber answers as told and remembers what it was asked.
@@ -422,47 +421,6 @@ func TestScaledToZeroSaysSoAndKeepsTheVolume(t *testing.T) {
 	c.mustGet(t, "mq-broker-data", &corev1.PersistentVolumeClaim{})
 }
 
-func TestTheVolumeGoesWithTheBrokerOnlyWhenAskedTo(t *testing.T) {
-	c := newCluster(t)
-	op := c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
-	c.mustCreate(t, managedBroker())
-	b := c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBrokerStarting, "")
-	for _, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionDelete, v1alpha1.DeletionRetain} {
-		c.editBroker(t, func(spec *v1alpha1.VesperBrokerSpec) { spec.ActiveMQ.DeletionPolicy = policy })
-		eventually(t, func() error {
-			var claim corev1.PersistentVolumeClaim
-			if err := c.get("mq-broker-data", &claim); err != nil {
-				return err
-			}
-			if owned := metav1.IsControlledBy(&claim, b); owned != (policy == v1alpha1.DeletionDelete) {
-				return fmt.Errorf("under %s the claim is owned: %v", policy, owned)
-			}
-			return nil
-		})
-	}
-	if writes := op.quietFor(500 * time.Millisecond); len(writes) > 0 {
-		t.Errorf("writes at rest: %v", writes)
-	}
-}
-
-func TestASmallerSizeLeavesTheVolumeAsItIs(t *testing.T) {
-	c := newCluster(t)
-	c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
-	c.mustCreate(t, managedBroker())
-	c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBrokerStarting, "")
-	smaller := resource.MustParse("256Mi")
-	c.editBroker(t, func(spec *v1alpha1.VesperBrokerSpec) { spec.ActiveMQ.Storage.Size = &smaller })
-	b := c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBrokerStarting, "")
-	var claim corev1.PersistentVolumeClaim
-	c.mustGet(t, "mq-broker-data", &claim)
-	if got := claim.Spec.Resources.Requests.Storage(); got.String() != "1Gi" {
-		t.Errorf("the claim asks for %s, want 1Gi as before", got)
-	}
-	if stalled := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionStalled); stalled != nil {
-		t.Errorf("a smaller size stalls the broker: %s", stalled.Message)
-	}
-}
-
 func TestANameInUseIsRefusedAndLeftAlone(t *testing.T) {
 	c := newCluster(t)
 	theirs := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "mq-broker"},
@@ -478,59 +436,6 @@ func TestANameInUseIsRefusedAndLeftAlone(t *testing.T) {
 	}
 	if writes := op.quietFor(time.Second); len(writes) > 0 {
 		t.Errorf("writes while stalled: %v", writes)
-	}
-}
-
-func TestAnExternalBrokersMissingSecretIsNamedAndWaitedFor(t *testing.T) {
-	c, prober := newCluster(t), &fakeProber{}
-	op := c.runBrokers(t, &VesperBrokerReconciler{Prober: prober})
-	c.mustCreate(t, externalBroker("mq-login", "mq.example.org:61613"))
-	b := c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCredentialsMissing, "Secret mq-login does not exist")
-	if b.Status.CredentialsSecret != "mq-login" || b.Status.Type != v1alpha1.BrokerTypeExternal || !slices.Equal(b.Status.Hosts, []string{"mq.example.org:61613"}) {
-		t.Errorf("status %+v, want what nodes need to know of the spec", b.Status)
-	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "mq-login"}, StringData: map[string]string{"username": "u"}}
-	c.mustCreate(t, secret)
-	c.wantBroker(t, v1alpha1.ConditionCredentialsReady, metav1.ConditionFalse, v1alpha1.ReasonCredentialsMissing, "no key password")
-	if asked, _, _, _ := prober.lastAsked(); asked != 0 {
-		t.Errorf("the broker was asked %d times without credentials", asked)
-	}
-	secret.StringData = map[string]string{"password": "p"}
-	if err := c.Update(t.Context(), secret); err != nil {
-		t.Fatal(err)
-	}
-	c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonBrokerReady, "mq.example.org:61613 answered")
-	if _, _, login, _ := prober.lastAsked(); login != (stomp.Credentials{Login: "u", Passcode: "p"}) {
-		t.Error("the broker was not asked with the Secret's credentials")
-	}
-	if writes := op.quietFor(time.Second); len(writes) > 0 {
-		t.Errorf("writes at rest: %v", writes)
-	}
-}
-
-func TestAnExternalBrokerThatRefusesTheLoginStalls(t *testing.T) {
-	c, prober := newCluster(t), &fakeProber{}
-	prober.say(brokerprobe.Answer{Refused: "User name [] or password is invalid."})
-	c.runBrokers(t, &VesperBrokerReconciler{Prober: prober})
-	c.mustCreate(t, externalBroker("", "a:1", "b:2"))
-	c.wantBroker(t, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonBrokerRefused, "b:2 refused the login: User name")
-	if _, hosts, _, noLogin := prober.lastAsked(); !slices.Equal(hosts, []string{"a:1", "b:2"}) || !noLogin {
-		t.Errorf("asked %v, without login: %v; want both without", hosts, noLogin)
-	}
-}
-
-func TestAnExternalBrokerIsAskedOverTheNetwork(t *testing.T) {
-	server, err := broker.Start(broker.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	c := newCluster(t)
-	c.runBrokers(t, &VesperBrokerReconciler{})
-	c.mustCreate(t, externalBroker("", "127.0.0.1:1", server.Addr()))
-	b := c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonBrokerReady, "127.0.0.1:1 did not answer: connection refused")
-	if !strings.HasPrefix(b.Status.Server, "Vesper/") {
-		t.Errorf("server %q, want what the broker calls itself", b.Status.Server)
 	}
 }
 
