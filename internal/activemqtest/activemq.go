@@ -34,6 +34,9 @@ type Options struct {
 	FailWhenFull time.Duration
 	// MaxFrame is the largest frame the broker takes, in octets; 0 is 16 MiB.
 	MaxFrame int
+	// LinkStealing lets a client take the id of a connected one, which is cut off, instead of
+	// being refused.
+	LinkStealing bool
 }
 
 // Broker is a running, or stopped, ActiveMQ.

@@ -90,11 +90,11 @@ func (b *Broker) xml() string {
     </systemUsage></systemUsage>
     %[5]s
     <transportConnectors>
-      <transportConnector name="stomp" uri="stomp://%[6]s?transport.hbGracePeriodMultiplier=1.5&amp;wireFormat.maxFrameSize=%[7]d"/>
+      <transportConnector name="stomp" uri="stomp://%[6]s?allowLinkStealing=%[8]t&amp;transport.hbGracePeriodMultiplier=1.5&amp;wireFormat.maxFrameSize=%[7]d"/>
     </transportConnectors>
   </broker>
 </beans>
-`, b.dir, kaha, usage, limit, b.plugins(), b.Addr(), maxFrame)
+`, b.dir, kaha, usage, limit, b.plugins(), b.Addr(), maxFrame, b.o.LinkStealing)
 }
 
 // plugins is the authentication plugin, when there are users.

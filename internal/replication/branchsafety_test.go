@@ -183,15 +183,19 @@ func TestSafetyJudgesWhatIsKnownOfTheOwnBranch(t *testing.T) {
 		s    safety
 		want nodestatus.Reason
 	}{
-		"a store in use":                      {safety{bootstrapped: true, head: 4, claimed: 4}, ""},
+		"a store in use":                      {safety{bootstrapped: true, proven: true, head: 4, claimed: 4}, ""},
+		"a store in use after the start":      {safety{bootstrapped: true, head: 4, claimed: 4}, nodestatus.ReasonCatchingUp},
+		"its id is taken after the start":     {safety{bootstrapped: true, taken: true}, nodestatus.ReasonCatchingUp},
+		"its id is taken for a moment":        {safety{bootstrapped: true, proven: true, taken: true}, ""},
+		"its id is taken for long":            {safety{bootstrapped: true, proven: true, taken: true, inUse: true}, nodestatus.ReasonBranchInUse},
 		"a new store":                         {safety{}, nodestatus.ReasonCatchingUp},
-		"a new store whose branch is unused":  {safety{opened: true}, ""},
+		"a new store whose branch is unused":  {safety{opened: true, proven: true}, ""},
 		"peers are ahead":                     {safety{bootstrapped: true, head: 4, claimed: 5}, nodestatus.ReasonBranchAhead},
 		"peers were ahead":                    {safety{bootstrapped: true, head: 5, claimed: 5, mark: 5}, nodestatus.ReasonBranchAhead},
 		"a fork":                              {safety{bootstrapped: true, forked: "0A00001"}, nodestatus.ReasonBranchInUse},
-		"a twin heard once":                   {safety{bootstrapped: true, twin: twin{session: "t", seen: now}}, ""},
+		"a twin heard once":                   {safety{bootstrapped: true, proven: true, twin: twin{session: "t", seen: now}}, ""},
 		"a twin for sure":                     {safety{bootstrapped: true, twin: twin{session: "t", seen: now, sure: true}}, nodestatus.ReasonBranchInUse},
-		"a twin that has long been silent":    {safety{bootstrapped: true, twin: twin{session: "t", seen: now.Add(-time.Hour), sure: true}}, ""},
+		"a twin that has long been silent":    {safety{bootstrapped: true, proven: true, twin: twin{session: "t", seen: now.Add(-time.Hour), sure: true}}, ""},
 		"a new store that learned its branch": {safety{head: 3, mark: 3}, nodestatus.ReasonBranchAhead},
 	} {
 		tc.s.own, tc.s.every = "0A", 10*time.Second

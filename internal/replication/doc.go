@@ -25,5 +25,9 @@
 //     on could issue a dot a second time. Either the node gets a new branch id,
 //     or someone who knows that nothing else was written calls
 //     [Replicator.AcceptBranch];
-//   - another process that is alive uses the same branch id.
+//   - another process that is alive uses the same branch id, or the broker goes
+//     on saying that one is connected;
+//   - the node has just started and has not listened to its peers for the
+//     discovery window: its store may be an old backup. A broker that cannot be
+//     reached is waited for no longer than the start patience.
 package replication

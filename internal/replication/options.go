@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,10 @@ type Options struct {
 	// DiscoveryWindow is how long beacons are collected after subscribing
 	// before the node judges what it lacks. Default 3 s.
 	DiscoveryWindow time.Duration
+	// StartPatience is how long after the start a store that was in use before
+	// waits for a broker that cannot be reached before it takes writes without
+	// having asked its peers. Default 10 s.
+	StartPatience time.Duration
 	// Grace is how long a gap must stand still before a peer is asked, once
 	// caught up. Before, nothing is waited for. Default 2 s.
 	Grace time.Duration
@@ -73,6 +78,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	setDefault(&o.BeaconInterval, 10*time.Second)
 	setDefault(&o.DiscoveryWindow, 3*time.Second)
+	setDefault(&o.StartPatience, 10*time.Second)
 	setDefault(&o.Grace, 2*time.Second)
 	setDefault(&o.LagPatience, 30*time.Second)
 	setDefault(&o.RequestTimeout, 10*time.Second)
@@ -107,7 +113,7 @@ func checkLinks(links []LinkConfig) error {
 	seen := map[string]bool{}
 	for _, l := range links {
 		switch {
-		case l.Name == "" || l.Name == markCursor || l.Name == openCursor:
+		case l.Name == "" || strings.HasPrefix(l.Name, "!"): // the store's names for marks
 			return fmt.Errorf("link of channel %q: the name %q cannot be used", l.Channel, l.Name)
 		case seen[l.Name]:
 			return fmt.Errorf("two links are named %q: the durable cursor is kept by name", l.Name)

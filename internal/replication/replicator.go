@@ -23,6 +23,7 @@ type Replicator struct {
 	quarantine *quarantine
 	// session is random, new in each process.
 	session string
+	started time.Time
 
 	mu       sync.Mutex
 	safety   safety
@@ -50,7 +51,7 @@ func New(s Store, links []LinkConfig, o Options) (*Replicator, error) {
 		return nil, fmt.Errorf("preparing replication: reading whether the branch was used: %w", err)
 	}
 	r := &Replicator{
-		store: s, o: o, metrics: newMetrics(), session: strconv.FormatUint(rand.Uint64(), 36),
+		store: s, o: o, metrics: newMetrics(), session: strconv.FormatUint(rand.Uint64(), 36), started: time.Now(),
 		quarantine: &quarantine{log: o.Logger, size: o.QuarantineSize},
 	}
 	r.safety = safety{own: s.Branch(), session: r.session, every: o.BeaconInterval, mark: mark, opened: opened > 0}
@@ -145,12 +146,13 @@ func (r *Replicator) wake() {
 // settle makes durable what was learned of the branch, marks the store as
 // bootstrapped when it is, and opens or closes the write gate.
 func (r *Replicator) settle(ctx context.Context) {
-	discovered, caughtUp := r.progress()
+	p := r.progress(time.Now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.safety.discovered = discovered
+	r.safety.discovered, r.safety.taken, r.safety.inUse = p.discovered, p.taken, p.inUse
+	r.safety.proven = r.safety.proven || p.proven
 	r.gateLocked(time.Now())
-	if r.saveMark(ctx) != nil || r.open(ctx) != nil || !caughtUp || r.safety.bootstrapped {
+	if r.saveMark(ctx) != nil || r.open(ctx) != nil || !p.caughtUp || r.safety.bootstrapped {
 		return
 	}
 	if err := r.store.SetBootstrapped(ctx); err != nil {
@@ -175,17 +177,27 @@ func (r *Replicator) open(ctx context.Context) error {
 	return nil
 }
 
-// progress says whether every link has discovered its peers, and has been
-// caught up, since the start.
-func (r *Replicator) progress() (discovered, caughtUp bool) {
-	discovered, caughtUp = true, true
+// progress is what the links have come to since the start, all together.
+type progress struct {
+	// discovered, caughtUp and proven hold for every link, taken and inUse for any.
+	discovered, caughtUp, proven, taken, inUse bool
+}
+
+func (r *Replicator) progress(now time.Time) progress {
+	p := progress{discovered: true, caughtUp: true, proven: true}
 	for _, l := range r.links {
 		l.mu.Lock()
-		discovered = discovered && l.catchup.discovered
-		caughtUp = caughtUp && l.once
+		p.discovered = p.discovered && l.catchup.discovered
+		p.caughtUp = p.caughtUp && l.once
+		// Who is refused for a client of the same id is not cut off from the
+		// broker: the other may be writing right now.
+		cutOff := !l.state.Up() && !l.state.Taken && !now.Before(r.started.Add(r.o.StartPatience))
+		p.proven = p.proven && (l.catchup.discovered || cutOff)
+		p.taken = p.taken || l.state.Taken
+		p.inUse = p.inUse || l.state.InUse
 		l.mu.Unlock()
 	}
-	return discovered, caughtUp
+	return p
 }
 
 // claim records that a peer has own changesets up to seq.

@@ -32,6 +32,14 @@ type safety struct {
 	// own sequence.
 	bootstrapped, opened, discovered bool
 	head                             uint64
+	// proven says that since the start every link has either listened to the
+	// peers for the discovery window, or could not for the start patience. A
+	// store that is an old backup looks like any other until a peer is heard.
+	proven bool
+	// taken says that the broker refuses us, as a client with our id is
+	// connected; inUse that this has lasted longer than what is left of a former
+	// process could.
+	taken, inUse bool
 	// claimed is the highest own sequence a peer says it has, mark the highest
 	// one that was ever beyond the head: durable until accepted.
 	claimed, mark uint64
@@ -129,6 +137,18 @@ func (s *safety) judge(now time.Time) refusal {
 		return refusal{nodestatus.ReasonCatchingUp, fmt.Sprintf(
 			"this store is new and has not yet asked its peers whether branch %s was in use before: it takes writes once it has "+
 				"been subscribed to its channel for the discovery window", s.own)}
+	case s.inUse:
+		return refusal{nodestatus.ReasonBranchInUse, fmt.Sprintf(
+			"the broker goes on saying that a client with branch id %s is connected already: a second copy of this node seems to run. "+
+				"Writes are refused while it does: stop one of the two, and give it a branch id of its own", s.own)}
+	case s.taken && !s.proven:
+		return refusal{nodestatus.ReasonCatchingUp, fmt.Sprintf(
+			"the broker says that a client with branch id %s is connected already: writes are refused until it lets go of what "+
+				"is left of this node's former process, or a second copy is stopped", s.own)}
+	case !s.proven:
+		return refusal{nodestatus.ReasonCatchingUp, fmt.Sprintf(
+			"this node has just started and asks its peers whether they hold changesets of branch %s that its store lacks: "+
+				"it takes writes after the discovery window, or a little later if it cannot reach the broker", s.own)}
 	}
 	return refusal{}
 }

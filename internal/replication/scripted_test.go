@@ -137,3 +137,9 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	eventually(t, time.Minute, what, ok)
 }
+
+// waitWritable waits until a store that was in use takes writes again.
+func waitWritable(t *testing.T, r *Replicator) {
+	t.Helper()
+	waitFor(t, "writable", func() bool { return r.Status().Writable })
+}

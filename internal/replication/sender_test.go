@@ -51,7 +51,8 @@ func TestDataMessagesAskForPersistenceAndConfirmationAndCarryTheBranch(t *testin
 func TestCursorWaitsForTheOldestConfirmation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := usedStore(t, 0)
-		_, tr := soloNode(t, s, Options{})
+		r, tr := soloNode(t, s, Options{})
+		waitWritable(t, r)
 		for i := 1; i <= 3; i++ {
 			if _, err := s.write("x"); err != nil {
 				t.Fatal(err)
@@ -77,6 +78,7 @@ func TestRefusedMessageIsSentAgainFromTheCursor(t *testing.T) {
 		waitFor(t, "published", func() bool { return len(tr.on("CH")) == 1 })
 		tr.on("CH")[0].verdict <- nil
 		waitFor(t, "cursor moved", func() bool { return cursorOf(t, s) == 2 })
+		waitWritable(t, r)
 		if _, err := s.write("x"); err != nil {
 			t.Fatal(err)
 		}
@@ -194,6 +196,7 @@ func TestManyConfirmationsCostFewCommitsOfTheCursor(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
+		waitWritable(t, r)
 		for range 500 {
 			if _, err := s.write("x"); err != nil {
 				t.Fatal(err)
@@ -283,6 +286,7 @@ func TestDrainDoesNotBelieveAReadThatBeganBeforeTheLastWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := usedStore(t, 0)
 		r, tr := soloNode(t, s, Options{})
+		waitWritable(t, r)
 		time.Sleep(time.Second)
 		sender := r.links[0].sender
 		drained := make(chan error)

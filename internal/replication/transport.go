@@ -82,6 +82,9 @@ type State struct {
 	Address, Server string
 	// Err is why the connection is not up.
 	Err error
+	// Taken is set while the broker refuses us because a client with our branch
+	// id is connected, which may be what is left of our former process.
+	Taken bool
 	// InUse is set when the broker goes on refusing us because a client with
 	// our branch id is connected already.
 	InUse bool

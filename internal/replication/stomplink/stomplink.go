@@ -160,6 +160,7 @@ func combine(sending, receiving stomp.Event) replication.State {
 	s := replication.State{
 		Connected:  sending.State == stomp.StateSubscribed && linked(receiving),
 		Subscribed: receiving.State == stomp.StateSubscribed,
+		Taken:      stomp.IsClientIDInUse(sending.Err) || stomp.IsClientIDInUse(receiving.Err),
 		InUse:      sending.PossibleSecondCopy || receiving.PossibleSecondCopy,
 	}
 	if linked(receiving) {
