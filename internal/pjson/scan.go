@@ -27,6 +27,7 @@ const (
 
 var kindNames = [...]string{"an object", "a list", "a string", "a number", "true or false", "null"}
 
+// String returns the word for the kind that messages use.
 func (k kind) String() string { return kindNames[k] }
 
 // node is one JSON value with its place in the text. A tree is needed, and not
@@ -80,6 +81,7 @@ type fault struct {
 	message, remedy string
 }
 
+// Error says what is wrong, without the place.
 func (f *fault) Error() string { return f.message }
 
 func faultf(at int, remedy, format string, args ...any) error {

@@ -130,9 +130,14 @@ type source struct {
 
 type sourceHeap []*source
 
-func (h sourceHeap) Len() int           { return len(h) }
+// Len implements heap.Interface.
+func (h sourceHeap) Len() int { return len(h) }
+
+// Less implements heap.Interface: the earliest changeset comes first.
 func (h sourceHeap) Less(i, j int) bool { return h[i].clock < h[j].clock }
-func (h sourceHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Swap implements heap.Interface.
+func (h sourceHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
 // Push implements heap.Interface.
 func (h *sourceHeap) Push(x any) {
