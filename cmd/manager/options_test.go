@@ -6,6 +6,7 @@ import (
 	"flag"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +73,19 @@ func TestWrongFlagsAreRefusedByName(t *testing.T) {
 	}
 }
 
+// asProgram makes the test binary be the program itself.
+const asProgram = "VESPER_MANAGER_TEST_RUN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Each case is a process of its own: the program sets the loggers of the
+// libraries, which other tests' goroutines use.
 func TestExitCodes(t *testing.T) {
 	cases := map[string]struct {
 		args           []string
@@ -86,7 +100,13 @@ func TestExitCodes(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := run(t.Context(), c.args, &stdout, &stderr); code != c.code {
+			program := exec.CommandContext(t.Context(), os.Args[0], c.args...)
+			program.Env = append(os.Environ(), asProgram+"=1")
+			program.Stdout, program.Stderr = &stdout, &stderr
+			if err := program.Run(); program.ProcessState == nil {
+				t.Fatalf("running the program: %v", err)
+			}
+			if code := program.ProcessState.ExitCode(); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
 			if c.stdout != stdout.String() || !strings.Contains(stderr.String(), c.stderr) {
