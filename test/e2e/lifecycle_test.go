@@ -8,13 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"vesperdb.io/vesper/hack/devcluster"
 )
 
 func TestSamplesBecomeReady(t *testing.T) {
 	w := newWorld(t)
-	w.in("apply", "-k", "../../config/samples")
+	w.in("apply", "-k", "config/samples")
 	w.in("wait", "--for=condition=Ready", "vesperbroker", "--all", "--timeout=5m")
 	w.in("wait", "--for=condition=Ready", "vespercluster", "--all", "--timeout=5m")
 	w.in("wait", "--for=condition=Ready", "vespernode", "--all", "--timeout=1m")
@@ -236,4 +237,24 @@ spec:
 		t.Fatalf("nodes %v were made for a cluster that shares a channel without ids of its own", nodes)
 	}
 	w.waitReady(1) // the first is untouched
+}
+
+// A new operator must not restart what runs, and one that has nothing to do
+// must not write: both are told by the resource versions staying as they are.
+func TestARestartedOperatorChangesNothing(t *testing.T) {
+	w := newCluster(t, 2)
+	w.converged()
+	pods := w.in("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}")
+	w.kubectl("rollout", "restart", "deployment", "-n", devcluster.OperatorNamespace)
+	w.kubectl("rollout", "status", "deployment", "-n", devcluster.OperatorNamespace, "--timeout=2m")
+	w.waitReady(2)
+	time.Sleep(70 * time.Second) // the figures of a status may be written once a minute
+	before := w.versions()
+	time.Sleep(30 * time.Second)
+	if after := w.versions(); after != before {
+		t.Errorf("at rest, objects were written:\nbefore %s\nafter  %s", before, after)
+	}
+	if after := w.in("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}"); after != pods {
+		t.Errorf("pods were %s, are %s", pods, after)
+	}
 }

@@ -232,3 +232,11 @@ func (w *world) pvcs() map[string]string {
 	}
 	return claims
 }
+
+// versions returns the resource version of everything in the namespace that
+// belongs to the project.
+func (w *world) versions() string {
+	w.t.Helper()
+	return w.in("get", "vesper,statefulsets,services,configmaps,secrets,pvc", "-o",
+		`jsonpath={range .items[*]}{.kind}/{.metadata.name}={.metadata.resourceVersion} {end}`)
+}
