@@ -38,6 +38,24 @@ func TestDrainReturnsWhenEverythingIsConfirmedAndSaysWhatIsLeftWhenNot(t *testin
 	})
 }
 
+func TestDrainWithNothingToSendDoesNotWaitForABrokerThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker(1)
+		x, y := pair(t, b)
+		y.write(3)
+		eventually(t, time.Minute, "the peer's writes", func() bool { return converged(x, y) })
+		b.crash(false)
+		began := time.Now()
+		if err := x.repl.Drain(t.Context()); err != nil {
+			t.Errorf("drain of a node that wrote nothing: %v", err)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("waited %v for a broker that is away, with nothing to send", took)
+		}
+		stopAll(x, y)
+	})
+}
+
 func TestDrainedNodeKeepsTheCallersRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x, y := pair(t, newFakeBroker(1))

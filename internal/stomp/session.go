@@ -144,8 +144,12 @@ func (s *Session) supervise() {
 			return
 		}
 		e := s.find.lost(addr, ready, err)
-		s.o.Conn.Logger.Warn("Lost the broker", slog.String("addr", addr), slog.Any("error", err),
-			slog.Int("attempt", e.Attempt), slog.Duration("retryIn", e.RetryIn),
+		happened := "Lost the broker"
+		if ready == 0 {
+			happened = "Could not connect to the broker"
+		}
+		s.o.Conn.Logger.Warn(happened, slog.String("addr", addr), slog.Any("error", err),
+			slog.Int("attempt", e.Attempt), slog.String("retryIn", e.RetryIn.Round(time.Millisecond).String()),
 			slog.Bool("possibleSecondCopy", e.PossibleSecondCopy))
 		s.tell(e)
 		sleep(s.soft, e.RetryIn)

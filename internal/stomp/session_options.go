@@ -39,7 +39,7 @@ type SessionSubscription struct {
 type Backoff struct {
 	// Min is the wait after the first failed round over all hosts. Default 250 ms.
 	Min time.Duration
-	// Max bounds the wait. Default 30 s. A connection that was ready for as long as this ends
+	// Max bounds the wait. Default 10 s. A connection that was ready for as long as this ends
 	// the growth.
 	Max time.Duration
 }
@@ -100,7 +100,7 @@ func (o SessionOptions) withDefaults() (SessionOptions, error) {
 		o.Backoff.Min = 250 * time.Millisecond
 	}
 	if o.Backoff.Max <= 0 {
-		o.Backoff.Max = 30 * time.Second
+		o.Backoff.Max = 10 * time.Second
 	}
 	o.Backoff.Max = max(o.Backoff.Max, o.Backoff.Min)
 	if o.ConflictPatience <= 0 {

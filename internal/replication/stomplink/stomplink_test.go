@@ -140,6 +140,7 @@ func TestNodeKilledBetweenPublicationAndCursorLosesNothingAndRepeatsHarmlessly(t
 		nodes[0].stop()
 		nodes[0].wrap = func(s *store.Store) replication.Store { return forgetful{s} }
 		nodes[0].start()
+		eventually(t, 30*time.Second, "writable", func() bool { return nodes[0].repl.Status().Writable }, nodes...)
 		nodes[0].write(20)
 		eventually(t, 30*time.Second, "published", func() bool { return level(nodes...) }, nodes...)
 		nodes[0].stop()
