@@ -261,6 +261,20 @@ func TestTheTableOfMethodsIsWhatJSONRPCHas(t *testing.T) {
 	}
 }
 
+func TestEveryMakeTargetNamedInTheDocumentsExists(t *testing.T) {
+	makefile, seen := read(t, "Makefile"), 0
+	for _, doc := range documents(t) {
+		for _, m := range regexp.MustCompile("(?m)(?:`|^)make ([a-z][a-z0-9-]*)").FindAllStringSubmatch(read(t, doc), -1) {
+			if seen++; !strings.Contains(makefile, "\n"+m[1]+":") {
+				t.Errorf("%s: make %s: there is no such target", doc, m[1])
+			}
+		}
+	}
+	if seen < 5 {
+		t.Errorf("found %d targets in the documents, expected at least 5", seen)
+	}
+}
+
 func TestTheTableOfFlagsIsThatOfDev(t *testing.T) {
 	bin, err := binary()
 	if err != nil {
