@@ -13,8 +13,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"vesperdb.io/vesper/api/v1alpha1"
+	"vesperdb.io/vesper/internal/nodeclient"
 )
 
 const (
@@ -23,6 +25,10 @@ const (
 	clusterLookAgain = 30 * time.Second
 	// clusterConflict is when a pass is repeated that met a newer object.
 	clusterConflict = 100 * time.Millisecond
+	// clusterAskLeaver is how often a node that is to be removed is asked what it
+	// has to send; clusterAnswerStands is how old an answer may be to count.
+	clusterAskLeaver    = 2 * time.Second
+	clusterAnswerStands = 2 * clusterAskLeaver
 )
 
 // VesperClusterReconciler gives the nodes of clusters their branch ids, makes
@@ -31,11 +37,14 @@ type VesperClusterReconciler struct {
 	// NodeImage is what the nodes of a new cluster get that names none: "" is
 	// DefaultNodeImage. A cluster that has nodes keeps the image that they have.
 	NodeImage string
+	// Status asks nodes that are to be removed; nil does it over HTTP.
+	Status nodeclient.Reader
 
 	client   client.Client
 	live     client.Reader
 	recorder events.EventRecorder
 	pace     pacer
+	poller   *nodeclient.Poller // of nodes that are to be removed
 }
 
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vesperbrokers,verbs=get;list;watch
@@ -45,6 +54,8 @@ type VesperClusterReconciler struct {
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vespernodes,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // SetupWithManager adds the controller to mgr, whose cache should be made with CacheOptions.
@@ -54,7 +65,15 @@ func (r *VesperClusterReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	r.client, r.live = mgr.GetClient(), mgr.GetAPIReader()
 	r.recorder = mgr.GetEventRecorder("vespercluster")
-	err := ctrl.NewControllerManagedBy(mgr).
+	if r.Status == nil {
+		r.Status = nodeclient.New()
+	}
+	poller, answers, err := newPoller(mgr, r.Status)
+	if err != nil {
+		return err
+	}
+	r.poller = poller
+	err = ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.VesperCluster{}).
 		Owns(&v1alpha1.VesperNode{}).
 		Owns(&corev1.Service{}).
@@ -62,6 +81,7 @@ func (r *VesperClusterReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.VesperBroker{}, handler.EnqueueRequestsFromMapFunc(r.clustersOfBroker)).
 		Watches(&v1alpha1.VesperCluster{}, handler.EnqueueRequestsFromMapFunc(r.clustersOnChannel), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.VesperNode{}, handler.EnqueueRequestsFromMapFunc(r.clustersOnChannel), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Channel(answers, handler.EnqueueRequestsFromMapFunc(r.clusterOfNode))).
 		Named("vespercluster").
 		Complete(r)
 	if err != nil {

@@ -29,6 +29,7 @@ type clusterScope struct {
 	nodes   map[string]*v1alpha1.VesperNode // the cluster's own, by name
 	claims  map[string]*corev1.PersistentVolumeClaim
 	planned topology.Plan
+	staying []string      // why nodes that should be removed cannot be yet
 	behind  []string      // nodes whose turn to get the current spec has not come
 	later   time.Duration // when what has just been seen may be written
 	refused error         // what the API server, or someone else having the name, said no to first
@@ -148,20 +149,6 @@ func (s *clusterScope) retire(ctx context.Context) error {
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("marking volume claim %s/%s as retired: %w", s.cluster.Namespace, name, err)
 		}
-	}
-	return nil
-}
-
-// remove deletes nodes whose ids are retired. What they own goes with them; a
-// kept volume stays.
-func (s *clusterScope) remove(ctx context.Context) error {
-	for _, name := range s.planned.Remove {
-		node := s.nodes[name]
-		err := s.reconciler.client.Delete(ctx, node, client.Preconditions{UID: &node.UID})
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("deleting VesperNode %s/%s: %w", s.cluster.Namespace, name, err)
-		}
-		s.event("NodeRemoved", "Remove", "Removed VesperNode %s: branch id %s is retired for ever", name, node.Spec.BranchID)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (s *clusterScope) fillStatus() {
 
 // seen is the scope as the conditions see it.
 func (s *clusterScope) seen() conditions.Cluster {
-	seen := conditions.Cluster{Behind: s.behind, Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused, Assigned: len(s.planned.Ledger.Assigned)}
+	seen := conditions.Cluster{Behind: s.behind, Staying: s.staying, Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused, Assigned: len(s.planned.Ledger.Assigned)}
 	for _, group := range s.cluster.Spec.Groups {
 		seen.Wanted += replicasOf(group)
 	}
@@ -66,6 +66,8 @@ func (s *clusterScope) seen() conditions.Cluster {
 // lookAgain says when to look again without being told of a change; zero is not at all.
 func (s *clusterScope) lookAgain() time.Duration {
 	switch {
+	case len(s.staying) > 0:
+		return clusterAskLeaver
 	case s.later > 0:
 		return s.later
 	case s.refused != nil:

@@ -32,7 +32,9 @@ func (c *cluster) operate(t *testing.T, nodes nodeclient.Reader) *operator {
 func (c *cluster) operateAs(t *testing.T, op *operator, nodes nodeclient.Reader) {
 	t.Helper()
 	c.runAs(t, op,
-		func(mgr manager.Manager) error { return (&VesperClusterReconciler{}).SetupWithManager(mgr) },
+		func(mgr manager.Manager) error {
+			return (&VesperClusterReconciler{Status: nodes}).SetupWithManager(mgr)
+		},
 		func(mgr manager.Manager) error { return (&VesperNodeReconciler{Status: nodes}).SetupWithManager(mgr) })
 }
 

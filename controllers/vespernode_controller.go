@@ -80,19 +80,12 @@ func (r *VesperNodeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	r.client, r.live = mgr.GetClient(), mgr.GetAPIReader()
 	r.recorder = mgr.GetEventRecorder("vespernode")
-	answers := make(chan event.GenericEvent, 1024)
-	r.poller = nodeclient.NewPoller(r.Status, func(ctx context.Context, node types.NamespacedName) {
-		object := &v1alpha1.VesperNode{}
-		object.Namespace, object.Name = node.Namespace, node.Name
-		select {
-		case answers <- event.GenericEvent{Object: object}:
-		case <-ctx.Done():
-		}
-	})
-	if err := mgr.Add(r.poller); err != nil {
-		return fmt.Errorf("adding the poller of VesperNodes: %w", err)
+	poller, answers, err := newPoller(mgr, r.Status)
+	if err != nil {
+		return err
 	}
-	err := ctrl.NewControllerManagedBy(mgr).
+	r.poller = poller
+	err = ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.VesperNode{}).
 		Owns(&appsv1.StatefulSet{}).
 		Owns(&corev1.ConfigMap{}).
@@ -109,6 +102,24 @@ func (r *VesperNodeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		return fmt.Errorf("setting up the controller of VesperNodes: %w", err)
 	}
 	return nil
+}
+
+// newPoller adds a poller of nodes to mgr, and returns with it what it sends when
+// a node's answer is news: a VesperNode with nothing but its name.
+func newPoller(mgr ctrl.Manager, reader nodeclient.Reader) (*nodeclient.Poller, <-chan event.GenericEvent, error) {
+	answers := make(chan event.GenericEvent, 1024)
+	poller := nodeclient.NewPoller(reader, func(ctx context.Context, node types.NamespacedName) {
+		object := &v1alpha1.VesperNode{}
+		object.Namespace, object.Name = node.Namespace, node.Name
+		select {
+		case answers <- event.GenericEvent{Object: object}:
+		case <-ctx.Done():
+		}
+	})
+	if err := mgr.Add(poller); err != nil {
+		return nil, nil, fmt.Errorf("adding a poller of VesperNodes: %w", err)
+	}
+	return poller, answers, nil
 }
 
 // Reconcile reads the node and its children, decides whether it may run, makes

@@ -28,6 +28,9 @@ type Cluster struct {
 	Behind []string
 	// Leaving names nodes that are being removed.
 	Leaving []string
+	// Staying says of nodes that should be removed why they cannot be yet, and
+	// what a person can do.
+	Staying []string
 	// ApplyError is why a node could not be written, nil when all are as they should be.
 	ApplyError error
 }
@@ -114,9 +117,14 @@ func clusterNodes(c Cluster) judgement {
 		}
 	}
 	count := fmt.Sprintf("%d of %d nodes are ready", c.ReadyNodes(), c.Wanted)
+	if len(c.Staying) > 0 {
+		count += "; not removed yet: " + list(c.Staying)
+	}
 	switch {
 	case len(stalled) > 0:
 		return no(v1alpha1.ReasonNodesStalled, "%s; %s", count, list(stalled))
+	case len(c.Staying) > 0:
+		return no(v1alpha1.ReasonScaling, "%s", strings.Join(append([]string{count}, waiting...), "; "))
 	case c.ReadyNodes() == c.Wanted && len(c.Leaving) > 0:
 		return no(v1alpha1.ReasonScaling, "%s; removing %s", count, list(c.Leaving))
 	case len(c.Behind) > 0:

@@ -203,6 +203,10 @@ func TestReadyOfACluster(t *testing.T) {
 		{"one is stalled", func(c *Cluster) { c.Members[1] = member("b", metav1.ConditionFalse, "VolumeLost", true) },
 			metav1.ConditionFalse, v1alpha1.ReasonNodesStalled, true, "b: VolumeLost (words of b)"},
 		{"one is being removed", func(c *Cluster) { c.Leaving = []string{"c"} }, metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "removing c"},
+		{"one has something to send first", func(c *Cluster) { c.Leaving, c.Staying = []string{"c"}, []string{"c has 2 changesets to send"} },
+			metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "not removed yet: c has 2 changesets to send"},
+		{"one has something to send while another is not ready", func(c *Cluster) { c.Members[0], c.Staying = bad("a"), []string{"c has 2 changesets to send"} },
+			metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "c has 2 changesets to send; a: "},
 		{"a change goes through the nodes", func(c *Cluster) { c.Members[0], c.Behind = bad("a"), []string{"b"} },
 			metav1.ConditionFalse, v1alpha1.ReasonRolling, false, "still to come: b; a: CatchingUp"},
 		{"too many to name", func(c *Cluster) {

@@ -29,6 +29,8 @@ type Answer struct {
 	Status nodestatus.Status
 	// Err says why there was no answer.
 	Err error
+	// Asked is when the question was put: what is older may have changed.
+	Asked time.Time
 }
 
 // Poller asks nodes in the background, many at a time, so that one which does
@@ -104,12 +106,13 @@ func (p *Poller) ask(ctx context.Context, node types.NamespacedName, entry *poll
 	case <-ctx.Done():
 		return
 	}
+	asked := time.Now()
 	status, err := p.reader.Status(ctx, entry.target.Address)
 	<-p.slots
 	if ctx.Err() != nil {
 		return
 	}
-	if p.remember(node, entry, Answer{Status: status, Err: err}) {
+	if p.remember(node, entry, Answer{Status: status, Err: err, Asked: asked}) {
 		p.changed(ctx, node)
 	}
 }
