@@ -128,6 +128,15 @@ func (n *node) end(s syscall.Signal) bool {
 	return true
 }
 
+// signal sends a signal that does not end the process.
+func (n *node) signal(s syscall.Signal) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cmd != nil {
+		_ = n.cmd.Process.Signal(s)
+	}
+}
+
 func (n *node) kill() { n.end(syscall.SIGKILL) }
 
 // client talks to nodes. Its connections are not kept: those to a process that

@@ -1,0 +1,150 @@
+package soak
+
+import (
+	"net/http"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"vesperdb.io/vesper/internal/activemqtest"
+	"vesperdb.io/vesper/internal/nodestatus"
+)
+
+// trio starts three nodes on a broker and waits until they are at rest.
+func trio(t *testing.T, broker *activemqtest.Broker) []*node {
+	t.Helper()
+	var nodes []*node
+	for _, id := range []string{"0A", "0B", "0C"} {
+		n := newNode(t, id, broker.Addr())
+		n.start()
+		nodes = append(nodes, n)
+	}
+	converged(t, nodes)
+	return nodes
+}
+
+// put writes an object; it returns the changeset, "" when there was none.
+func put(n *node, id, body string) string {
+	a, err := n.do(http.MethodPut, "/v1/objects/"+id, body)
+	if err != nil || a.status >= http.StatusMultipleChoices {
+		return ""
+	}
+	return a.changeset
+}
+
+func mustPut(t *testing.T, n *node, id, body string) {
+	t.Helper()
+	if put(n, id, body) == "" {
+		t.Fatalf("node %s did not take %s", n.id, id)
+	}
+}
+
+// within polls until what holds.
+func within(t *testing.T, limit time.Duration, what string, holds func() bool) time.Duration {
+	t.Helper()
+	for started := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		took := time.Since(started)
+		if holds() {
+			return took.Round(time.Millisecond)
+		}
+		if took > limit {
+			t.Fatalf("after %v still not: %s", limit, what)
+		}
+	}
+}
+
+// copyStore puts a copy of a stopped node's store into another directory.
+func copyStore(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOldBackupNeverIssuesADotAgain: the clients of a node whose volume was
+// restored do not wait until it has found out.
+func TestOldBackupNeverIssuesADotAgain(t *testing.T) {
+	nodes := trio(t, activemqtest.Start(t, activemqtest.Options{}))
+	a, backup := nodes[0], t.TempDir()
+	mustPut(t, a, "before", `{"x":1}`)
+	converged(t, nodes)
+	a.kill()
+	copyStore(t, a.dir, backup)
+	a.start()
+	within(t, patience, "a new write", func() bool { return put(a, "after", `{"x":1}`) != "" })
+	converged(t, nodes)
+	a.kill()
+	copyStore(t, backup, a.dir)
+	a.start()
+	within(t, patience, "the lost write is back and writes are refused", func() bool {
+		if dot := put(a, "again", `{"x":2}`); dot != "" {
+			t.Fatalf("the old backup issued %s", dot)
+		}
+		s, err := a.status()
+		return err == nil && s.Reason == nodestatus.ReasonBranchAhead && s.Objects == 2
+	})
+}
+
+// TestSecondCopyOfANodeNeverWritesAtTheSameTime: a copied store is no new one,
+// so it is the broker that tells the two apart. It must not let the second take
+// the first one's place.
+func TestSecondCopyOfANodeNeverWritesAtTheSameTime(t *testing.T) {
+	broker := activemqtest.Start(t, activemqtest.Options{LinkStealing: os.Getenv("SOAK_LINK_STEALING") != ""})
+	nodes := trio(t, broker)
+	a, twin := nodes[0], newNode(t, "0A", broker.Addr())
+	mustPut(t, a, "first", `{"x":1}`)
+	converged(t, nodes)
+	a.kill()
+	copyStore(t, a.dir, twin.dir)
+	a.start()
+	converged(t, nodes)
+	twin.start()
+	// The first is idle until the copy had time to look around: nothing that
+	// peers hold tells the copy that it is one.
+	within(t, patience, "the copy answers", func() bool { _, err := twin.status(); return err == nil })
+	time.Sleep(12 * time.Second)
+	first, second := map[string]bool{}, map[string]bool{}
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		first[put(a, "first", `{"t":"`+time.Now().String()+`"}`)] = true
+		second[put(twin, "second", `{"t":"`+time.Now().String()+`"}`)] = true
+	}
+	delete(first, "")
+	delete(second, "")
+	t.Logf("in 30 s the first took %d writes, the copy %d", len(first), len(second))
+	for dot := range second {
+		if first[dot] {
+			t.Errorf("both issued %s", dot)
+		}
+	}
+	for _, n := range []*node{a, twin} {
+		s, err := n.status()
+		t.Logf("writable %v, %s: %s; refused: %s; reconnects %d; %v", s.Writable, s.Reason, s.Message, s.WritesRefused, s.Links[0].Reconnects, err)
+	}
+}
+
+// TestReplacementOfANodeThatHangsGetsItsPlaceAtTheBroker: without a good-bye the
+// broker keeps the client id until the heart-beats are missing; no longer.
+func TestReplacementOfANodeThatHangsGetsItsPlaceAtTheBroker(t *testing.T) {
+	broker := activemqtest.Start(t, activemqtest.Options{})
+	nodes := trio(t, broker)
+	a, next := nodes[0], newNode(t, "0A", broker.Addr())
+	mustPut(t, a, "first", `{"x":1}`)
+	converged(t, nodes)
+	a.kill()
+	copyStore(t, a.dir, next.dir)
+	a.start()
+	converged(t, nodes)
+	a.signal(syscall.SIGSTOP)
+	next.start()
+	took := within(t, patience, "the replacement is ready and writes", func() bool {
+		s, err := next.status()
+		return err == nil && s.Ready && put(next, "second", `{"x":1}`) != ""
+	})
+	t.Logf("the replacement was ready after %v", took)
+	nodes[0] = next
+	converged(t, nodes)
+}
