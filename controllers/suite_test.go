@@ -65,7 +65,7 @@ func testScheme() *runtime.Scheme {
 func startAPIServer(t *testing.T) *rest.Config {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Skip("needs a kube-apiserver: run `make envtest`, which sets KUBEBUILDER_ASSETS")
+		t.Skip("needs a kube-apiserver: run `make integration`, which sets KUBEBUILDER_ASSETS")
 	}
 	apiServer.once.Do(func() {
 		apiServer.env = &envtest.Environment{

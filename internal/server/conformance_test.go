@@ -84,7 +84,9 @@ func (n *node) replay(t *testing.T, e exchange, excuse string) {
 	}
 	switch {
 	case diff != "" && excuse != "":
-		t.Skip(excuse)
+		if !strings.Contains(got.body, "not supported yet") {
+			t.Errorf("%s (%s): a wrong answer instead of a refusal: %s", *e.Request.Body, excuse, got.body)
+		}
 	case diff != "":
 		t.Errorf("%s\nunexpected answer (-want +got):\n%s", *e.Request.Body, diff)
 	case excuse != "":
