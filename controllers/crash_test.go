@@ -6,6 +6,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"vesperdb.io/vesper/api/v1alpha1"
 )
@@ -74,4 +76,36 @@ func (c *cluster) wantOwnVolumes(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestAStaleCacheBringsBackNoRetiredID plans from a cache that still has an id
+// assigned which another operator has retired since.
+func TestAStaleCacheBringsBackNoRetiredID(t *testing.T) {
+	c := newCluster(t)
+	stale := c.makeCluster(t, "shop", 2)
+	claim := &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Name: "data-shop-core-0b", Namespace: c.Namespace, Annotations: map[string]string{v1alpha1.AnnotationBranchID: "0B"},
+			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelCluster: "shop", v1alpha1.LabelGroup: "core"}},
+		Spec: corev1.PersistentVolumeClaimSpec{AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}}}}
+	mustCreate(t, c, claim)
+	stale.Status.Ledger = v1alpha1.BranchLedger{TrunkID: "0A", LastBranchID: "0B", Assigned: []v1alpha1.BranchAssignment{
+		{ID: "0A", Group: "core"}, {ID: "0B", Group: "core", Started: true, VolumeUID: string(claim.UID)}}}
+	if err := c.Status().Update(t.Context(), stale); err != nil {
+		t.Fatal(err)
+	}
+	fresh := stale.DeepCopy()
+	fresh.Status.Ledger.Assigned, fresh.Status.Ledger.Retired = fresh.Status.Ledger.Assigned[:1], 1
+	if err := c.Status().Update(t.Context(), fresh); err != nil {
+		t.Fatal(err)
+	}
+	c.scale(t, "shop", 1)
+
+	s := &clusterScope{reconciler: &VesperClusterReconciler{client: c.Client, live: c.Client}, cluster: stale}
+	if err := s.plan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.planned.Members) != 1 || s.planned.Members[0].ID != "0A" {
+		t.Errorf("the plan has members %+v, want 0A alone: 0B is retired", s.planned.Members)
+	}
 }

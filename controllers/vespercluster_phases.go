@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -41,17 +43,36 @@ func (s *clusterScope) readBroker(ctx context.Context) (err error) {
 	return err
 }
 
-// plan reads all that bears branch ids and plans. Before ids are given out, all
-// is read again from the API server itself: a cache may lack the neighbor who
-// was there first.
+// plan reads all that bears branch ids and plans. Before ids are given out or
+// retired, or nodes made, all is read again from the API server itself: a cache
+// may lack the neighbor who was there first, or what another operator recorded.
 func (s *clusterScope) plan(ctx context.Context) error {
 	if err := s.planFrom(ctx, s.reconciler.client); err != nil {
 		return err
 	}
-	if s.planned.Ledger.Last == ledgerOf(s.cluster).Last {
+	recorded := ledgerOf(s.cluster)
+	isNew := func(m topology.Member) bool { return m.New }
+	if s.planned.Ledger.Last == recorded.Last && s.planned.Ledger.Retired == recorded.Retired && !slices.ContainsFunc(s.planned.Members, isNew) {
 		return nil
 	}
+	if err := s.readAgain(ctx); err != nil {
+		return err
+	}
 	return s.planFrom(ctx, s.reconciler.live)
+}
+
+// readAgain reads the cluster from the API server itself. One that is not there
+// any more as it was is a conflict: the cache will say so soon.
+func (s *clusterScope) readAgain(ctx context.Context) error {
+	key, now := client.ObjectKeyFromObject(s.cluster), &v1alpha1.VesperCluster{}
+	if err := s.reconciler.live.Get(ctx, key, now); err != nil {
+		return fmt.Errorf("reading VesperCluster %s again: %w", key, err)
+	}
+	if now.UID != s.cluster.UID || now.DeletionTimestamp != nil {
+		return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("vesperclusters").GroupResource(), key.Name, errors.New("it is being deleted"))
+	}
+	s.cluster = now
+	return nil
 }
 
 func (s *clusterScope) planFrom(ctx context.Context, reader client.Reader) error {

@@ -94,7 +94,7 @@ func (s *nodeScope) fillFigures(status *v1alpha1.VesperNodeStatus) {
 func (s *nodeScope) seen() conditions.Node {
 	return conditions.Node{
 		Branch: s.id(), Verdict: s.verdict, Broker: s.broker, ApplyError: s.refused,
-		Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
+		Size: s.node.Spec.Storage.Size, Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
 	}
 }
 

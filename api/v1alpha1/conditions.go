@@ -96,6 +96,9 @@ const (
 const (
 	// ReasonVolumeBound: the claim is bound.
 	ReasonVolumeBound = "VolumeBound"
+	// ReasonVolumeLarger: the claim is bound and larger than the spec now asks
+	// for. It is kept as it is: volumes never shrink.
+	ReasonVolumeLarger = "VolumeLarger"
 	// ReasonVolumePending: the claim is not bound yet.
 	ReasonVolumePending = "VolumePending"
 	// ReasonVolumeLost: the claim that held this branch's data is gone or was

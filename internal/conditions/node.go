@@ -3,6 +3,7 @@ package conditions
 import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"vesperdb.io/vesper/api/v1alpha1"
@@ -21,6 +22,8 @@ type Node struct {
 	Broker  BrokerRef
 	// ApplyError is why a child could not be written, nil when all are as they should be.
 	ApplyError error
+	// Size is what the spec asks the volume to have; nil is the default.
+	Size *resource.Quantity
 	// Claim, and Pod, are nil when there is none.
 	Claim *corev1.PersistentVolumeClaim
 	Pod   *corev1.Pod

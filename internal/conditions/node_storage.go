@@ -23,9 +23,22 @@ func nodeStorage(n Node) judgement {
 			claim.Name, n.Branch)
 	case claim.Status.Phase != corev1.ClaimBound:
 		return no(v1alpha1.ReasonVolumePending, "volume claim %s has no volume yet: %s", claim.Name, classOf(claim))
+	case n.larger() != "":
+		return yes(v1alpha1.ReasonVolumeLarger,
+			"volume claim %[1]s has %[2]s, more than spec.storage.size, and is kept as it is: volumes never shrink. For a smaller one make new nodes (a further group of the cluster, or another VesperNode) and remove this one when they are ready; else set the size to %[2]s",
+			claim.Name, n.larger())
 	default:
 		return yes(v1alpha1.ReasonVolumeBound, "volume claim %s is bound to %s", claim.Name, claim.Spec.VolumeName)
 	}
+}
+
+// larger is the size of a claim that is larger than the spec asks for, else "".
+func (n Node) larger() string {
+	has := n.Claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	if n.Size == nil || has.Cmp(*n.Size) <= 0 {
+		return ""
+	}
+	return has.String()
 }
 
 func classOf(claim *corev1.PersistentVolumeClaim) string {

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -55,6 +56,22 @@ func TestANodeWithWhichAllIsWellIsReadyAndNothingElse(t *testing.T) {
 	}
 	if all[0].Type != v1alpha1.ConditionReady || len(all) != 7 {
 		t.Errorf("conditions are %+v, want Ready first and six others", all)
+	}
+}
+
+func TestAVolumeLargerThanTheSpecIsToldAndHarmsNothing(t *testing.T) {
+	for size, want := range map[string]string{"5Gi": v1alpha1.ReasonVolumeLarger, "10Gi": v1alpha1.ReasonVolumeBound, "20Gi": v1alpha1.ReasonVolumeBound} {
+		n, asked := wellNode(), resource.MustParse(size)
+		n.Size = &asked
+		n.Claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("10Gi")}
+		all := ForNode(n)
+		storage := meta.FindStatusCondition(all, v1alpha1.ConditionStorageReady)
+		if all[0].Status != metav1.ConditionTrue || storage.Status != metav1.ConditionTrue || storage.Reason != want {
+			t.Errorf("a claim of 10Gi for %s: Ready is %s, StorageReady %+v, want %s", size, all[0].Status, storage, want)
+		}
+		if want == v1alpha1.ReasonVolumeLarger && !strings.Contains(storage.Message, "data-pin has 10Gi") {
+			t.Errorf("message is %q", storage.Message)
+		}
 	}
 }
 
