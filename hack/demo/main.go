@@ -6,7 +6,11 @@
 //	demo down   removes what up made
 //
 // DEMO_CLUSTER chooses the Kubernetes: current (that of KUBECONFIG), kind, or
-// localkube. Unset, it is kind if that is installed, else localkube.
+// localkube. Unset, it is kind if that is installed, else localkube. With
+// current, images are not loaded: push them to a registry of yours and say
+// where in DEMO_HELM_ARGS, such as
+//
+//	DEMO_HELM_ARGS="--set image.repository=r.example.org/vesper/manager --set nodeImage=r.example.org/vesper/node:dev"
 package main
 
 import (

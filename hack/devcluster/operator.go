@@ -3,6 +3,7 @@ package devcluster
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -53,6 +54,10 @@ func (c *Cluster) LoadImages(ctx context.Context) error {
 	return err
 }
 
+// helmArgs is the environment variable with further arguments of helm for a
+// cluster of the user's own, such as where its images are.
+const helmArgs = "DEMO_HELM_ARGS"
+
 // InstallOperator installs the operator, or upgrades it, from this tree's
 // chart, and waits until it is ready.
 func (c *Cluster) InstallOperator(ctx context.Context) error {
@@ -60,7 +65,9 @@ func (c *Cluster) InstallOperator(ctx context.Context) error {
 		"upgrade", "--install", release, filepath.Join(c.root, "charts", "vesper-operator"),
 		"--namespace", OperatorNamespace, "--create-namespace", "--wait", "--timeout", "3m",
 	}
-	if c.Choice != Current {
+	if c.Choice == Current {
+		args = append(args, strings.Fields(os.Getenv(helmArgs))...)
+	} else {
 		args = append(args, imageValues()...)
 	}
 	if c.Choice == Localkube {
