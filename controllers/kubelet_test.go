@@ -33,7 +33,8 @@ type kubelet struct {
 	mu      sync.Mutex
 	ips     map[string]string // pod by address
 	say     map[string]func() (nodestatus.Status, error)
-	removed map[string]int // pods removed, by name
+	removed map[string]int  // pods removed, by name
+	starts  <-chan struct{} // while it is open no pod is started; nil is closed
 }
 
 // newKubelet starts a kubelet that ends with the test.
@@ -162,7 +163,32 @@ func (k *kubelet) run(ctx context.Context, set *appsv1.StatefulSet, pod *corev1.
 	return nil
 }
 
+// holdStarts lets no pod start until release is closed.
+func (k *kubelet) holdStarts(release <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.starts = release
+}
+
+// held reports whether pods must not be started now.
+func (k *kubelet) held() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.starts == nil {
+		return false
+	}
+	select {
+	case <-k.starts:
+		return false
+	default:
+		return true
+	}
+}
+
 func (k *kubelet) start(ctx context.Context, set *appsv1.StatefulSet, revision string, claims map[string]bool) error {
+	if k.held() {
+		return nil
+	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: set.Name + "-0", Namespace: set.Namespace, Labels: map[string]string{}, Annotations: set.Spec.Template.Annotations},
 		Spec: *set.Spec.Template.Spec.DeepCopy()}
 	maps.Copy(pod.Labels, set.Spec.Template.Labels)

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -115,6 +116,9 @@ func (r *VesperBrokerReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	for _, phase := range []func(context.Context) error{s.read, s.makeChildren, s.readCredentials, s.ask} {
 		err := phase(ctx)
+		if apierrors.IsConflict(err) {
+			return ctrl.Result{RequeueAfter: brokerAskSettling}, nil // what was read is old
+		}
 		if err != nil && !isRefusal(err) {
 			return ctrl.Result{}, err // says nothing about the broker: the status stays
 		}

@@ -179,7 +179,9 @@ func (s *brokerScope) makeSecret(ctx context.Context, b resources.Broker) error 
 	}
 	made := err != nil
 	secret := &corev1.Secret{}
-	outcome, err := s.applier().Apply(ctx, resources.BrokerSecret(b, resources.BrokerCredentials(existing.Data)), secret)
+	applier := s.applier()
+	applier.Seen = existing.ResourceVersion // a password that a person sets meanwhile must not be undone
+	outcome, err := applier.Apply(ctx, resources.BrokerSecret(b, resources.BrokerCredentials(existing.Data)), secret)
 	if err != nil {
 		return err
 	}

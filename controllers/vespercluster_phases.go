@@ -191,18 +191,27 @@ func (s *clusterScope) make(ctx context.Context) error {
 }
 
 // mayChange reports whether a node that exists may be given a new spec, which may
-// restart it: not while another one is away. One that is not ready itself has
-// nothing to lose, so a fix always gets through.
+// restart it, beside the others as they are now.
 func (s *clusterScope) mayChange(name string) bool {
-	if node := s.nodes[name]; node == nil || !conditions.NodeReady(node) {
-		return true
-	}
+	var others []*v1alpha1.VesperNode
 	for _, member := range s.planned.Members {
-		if other := s.nodes[member.Name]; member.Name != name && other != nil && !conditions.NodeReady(other) {
-			return false
+		if other := s.nodes[member.Name]; member.Name != name && other != nil {
+			others = append(others, other)
 		}
 	}
-	return true
+	return s.nodes[name] == nil || conditions.NodeMayRestart(s.nodes[name], others)
+}
+
+// brokerHash is that of the broker which a node may be configured for. While
+// nobody can tell where the broker is, a node keeps the one that it has.
+func (s *clusterScope) brokerHash(node string) string {
+	switch existing := s.nodes[node]; {
+	case s.broker.Usable():
+		return resources.BrokerHash(s.broker.Object.Status)
+	case existing != nil:
+		return existing.Spec.BrokerHash
+	}
+	return ""
 }
 
 func (s *clusterScope) applier() apply.Applier {
@@ -210,7 +219,7 @@ func (s *clusterScope) applier() apply.Applier {
 }
 
 func (s *clusterScope) makeNode(ctx context.Context, member topology.Member, image string) error {
-	node, desired := &v1alpha1.VesperNode{}, resources.ClusterNode(s.cluster, member, image)
+	node, desired := &v1alpha1.VesperNode{}, resources.ClusterNode(s.cluster, member, image, s.brokerHash(member.Name))
 	if !s.mayChange(member.Name) {
 		differs, err := s.applier().Differs(ctx, desired, node)
 		if err != nil || differs {

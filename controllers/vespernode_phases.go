@@ -156,12 +156,13 @@ func (s *nodeScope) act(ctx context.Context) error {
 
 // makeChildren makes the children what they should be, those first that others
 // mount. Nothing is made for a node that is held back, or that nobody can tell
-// where its broker is; one that must not run loses its pod.
+// where its broker is, or while the nodes before it get the broker's new
+// settings; one that must not run loses its pod.
 func (s *nodeScope) makeChildren(ctx context.Context) error {
 	switch {
 	case s.verdict.Decision == topology.Stop && s.statefulSet != nil:
 		return s.makeStatefulSet(ctx, true)
-	case s.verdict.Decision != topology.Run || !s.broker.Usable():
+	case s.verdict.Decision != topology.Run || !s.broker.Usable() || s.waitsForTurn():
 		return nil
 	}
 	config, err := resources.NodeConfigMap(s.desired(false))
@@ -181,6 +182,13 @@ func (s *nodeScope) makeChildren(ctx context.Context) error {
 		}
 	}
 	return cmp.Or(s.makeStatefulSet(ctx, false), resize)
+}
+
+// waitsForTurn reports whether the broker has settings that the node's cluster
+// has not let it have yet. One that has no StatefulSet has nothing to restart.
+func (s *nodeScope) waitsForTurn() bool {
+	hash := s.node.Spec.BrokerHash
+	return s.statefulSet != nil && hash != "" && s.broker.Usable() && hash != resources.BrokerHash(s.broker.Object.Status)
 }
 
 // refusedResize reports whether the API server refused a change of the node's

@@ -93,7 +93,7 @@ func (s *nodeScope) fillFigures(status *v1alpha1.VesperNodeStatus) {
 // seen is the scope as the conditions see it.
 func (s *nodeScope) seen() conditions.Node {
 	return conditions.Node{
-		Branch: s.id(), Verdict: s.verdict, Broker: s.broker, ApplyError: s.refused,
+		Branch: s.id(), Verdict: s.verdict, Broker: s.broker, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
 		Size: s.node.Spec.Storage.Size, Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
 	}
 }

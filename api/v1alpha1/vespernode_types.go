@@ -34,6 +34,15 @@ type VesperNodeSpec struct {
 	// +required
 	BrokerRef LocalReference `json:"brokerRef"`
 
+	// brokerHash is the hash of the hosts, make and credentials of the broker
+	// that the node may be configured with. Its cluster sets it, so that a change
+	// of the broker restarts the nodes of the cluster one after another. Default:
+	// none, and the node follows its broker at once.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]*$`
+	BrokerHash string `json:"brokerHash,omitempty"`
+
 	// channel is the topic that changesets are broadcast on. Default:
 	// VESPER_DATA. Cannot change.
 	// +optional

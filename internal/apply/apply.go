@@ -64,6 +64,10 @@ type Applier struct {
 	// For is the UID of the object whose children are written. A child that it
 	// controls is its own, also where desired gives up the control.
 	For types.UID
+	// Seen, when not empty, is the resource version of the object that desired
+	// was made from. A write then fails with a conflict if the object changed
+	// since, instead of undoing that change with what was read before it.
+	Seen string
 }
 
 // Apply makes the object of desired be as desired says, and fills live (an
@@ -123,6 +127,9 @@ func (a Applier) read(ctx context.Context, want *unstructured.Unstructured, live
 }
 
 func (a Applier) write(ctx context.Context, want *unstructured.Unstructured, live client.Object, found bool) (Outcome, error) {
+	if a.Seen != "" {
+		want.SetResourceVersion(a.Seen)
+	}
 	written := &configuration{object: want}
 	if err := a.Client.Apply(ctx, written, client.FieldOwner(Owner), client.ForceOwnership); err != nil {
 		return Unchanged, fmt.Errorf("applying %s %s/%s: %w", want.GetKind(), want.GetNamespace(), want.GetName(), err)

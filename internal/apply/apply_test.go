@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -298,5 +299,24 @@ func TestDiffersTellsWhatApplyWouldWriteAndWritesNothing(t *testing.T) {
 	desired = configMap(map[string]string{"a": "2"})
 	if !differs() {
 		t.Error("an object with another value does not differ")
+	}
+}
+
+func TestWhatWasMadeFromAnOldVersionIsRefused(t *testing.T) {
+	a := newAPI(t)
+	var live corev1.ConfigMap
+	mustApply(t, a.applier(), configMap(map[string]string{"a": "1"}), &live, Created)
+	seen := live.ResourceVersion
+	live.Data["a"] = "chosen by a person"
+	if err := a.Update(t.Context(), &live); err != nil {
+		t.Fatal(err)
+	}
+	stale := a.applier()
+	stale.Seen = seen
+	if _, err := stale.Apply(t.Context(), configMap(map[string]string{"a": "1"}), &live); !apierrors.IsConflict(err) {
+		t.Errorf("a write made from an old version gave %v, want a conflict", err)
+	}
+	if err := a.Get(t.Context(), client.ObjectKeyFromObject(&live), &live); err != nil || live.Data["a"] != "chosen by a person" {
+		t.Errorf("a = %q, %v: the person's change was undone", live.Data["a"], err)
 	}
 }

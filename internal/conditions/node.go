@@ -22,6 +22,9 @@ type Node struct {
 	Broker  BrokerRef
 	// ApplyError is why a child could not be written, nil when all are as they should be.
 	ApplyError error
+	// WaitsForTurn is true while other nodes of the cluster get the broker's new
+	// settings first.
+	WaitsForTurn bool
 	// Size is what the spec asks the volume to have; nil is the default.
 	Size *resource.Quantity
 	// Claim, and Pod, are nil when there is none.
@@ -109,6 +112,8 @@ func nodeConfig(n Node) judgement {
 		return brokerApply(n.ApplyError)
 	case !n.Broker.Usable():
 		return n.Broker.ready()
+	case n.WaitsForTurn:
+		return no(v1alpha1.ReasonRolling, "VesperBroker %s has new settings: this node gets them when its turn comes, as its cluster restarts one node after another", n.Broker.Name)
 	}
 	return yes(v1alpha1.ReasonApplied, "configuration, volume claim, services and StatefulSet are as they should be")
 }

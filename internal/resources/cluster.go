@@ -44,8 +44,9 @@ func ClusterService(cluster *v1alpha1.VesperCluster) *corev1ac.ServiceApplyConfi
 			WithSelector(clusterPods(cluster.Name)).WithPorts(httpPort()))
 }
 
-// ClusterNode is the VesperNode of a member. image is what it should run.
-func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image string) *v1alpha1ac.VesperNodeApplyConfiguration {
+// ClusterNode is the VesperNode of a member. image is what it should run,
+// brokerHash that of the broker which it may be configured for, "" for any.
+func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brokerHash string) *v1alpha1ac.VesperNodeApplyConfiguration {
 	labels := ClusterLabels(cluster.Name)
 	labels[v1alpha1.LabelGroup] = m.Group
 	spec := v1alpha1ac.VesperNodeSpec().
@@ -57,6 +58,9 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image strin
 		WithImage(image).
 		WithStorage(applyStorage(cluster.Spec.Storage)).
 		WithDeletionPolicy(cluster.Spec.DeletionPolicy)
+	if brokerHash != "" {
+		spec.WithBrokerHash(brokerHash)
+	}
 	if cluster.Spec.ImagePullPolicy != "" {
 		spec.WithImagePullPolicy(cluster.Spec.ImagePullPolicy)
 	}

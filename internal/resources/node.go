@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,6 +34,11 @@ type Node struct {
 	Stopped bool
 	// VolumeUID is that of the volume claim; empty in everything but the StatefulSet.
 	VolumeUID string
+}
+
+// BrokerHash is the same for brokers that nodes are configured alike for.
+func BrokerHash(broker v1alpha1.VesperBrokerStatus) string {
+	return hashOf(map[string]string{"hosts": strings.Join(broker.Hosts, ","), "flavor": string(broker.Flavor), "secret": broker.CredentialsSecret})
 }
 
 // NodePodName is the name of a node's only pod.

@@ -164,6 +164,26 @@ func TestAClaimNeverShrinks(t *testing.T) {
 	}
 }
 
+func TestBrokersThatNodesAreConfiguredAlikeForHaveOneHash(t *testing.T) {
+	broker := v1alpha1.VesperBrokerStatus{Hosts: []string{"a:1", "b:2"}, Flavor: v1alpha1.FlavorAuto, CredentialsSecret: "login", Server: "ActiveMQ/5"}
+	hash, same := BrokerHash(broker), broker
+	same.Server, same.Image, same.ObservedGeneration = "ActiveMQ/6", "mq:v2", 7
+	if BrokerHash(same) != hash {
+		t.Error("another hash for a broker that only was upgraded: its nodes would restart")
+	}
+	for name, change := range map[string]func(*v1alpha1.VesperBrokerStatus){
+		"hosts":       func(b *v1alpha1.VesperBrokerStatus) { b.Hosts = []string{"a:1"} },
+		"make":        func(b *v1alpha1.VesperBrokerStatus) { b.Flavor = v1alpha1.FlavorActiveMQ },
+		"credentials": func(b *v1alpha1.VesperBrokerStatus) { b.CredentialsSecret = "" },
+	} {
+		other := broker
+		change(&other)
+		if BrokerHash(other) == hash {
+			t.Errorf("the same hash with other %s: nodes would keep the old ones", name)
+		}
+	}
+}
+
 func TestClusterChildren(t *testing.T) {
 	size := resource.MustParse("256Mi")
 	cluster := &v1alpha1.VesperCluster{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "prod", UID: "cluster-uid"},
@@ -172,7 +192,7 @@ func TestClusterChildren(t *testing.T) {
 			ImagePullSecrets: []v1alpha1.LocalReference{{Name: "registry"}},
 			Resources:        &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}}}}
 	member := topology.Member{Name: "shop-core-0b", ID: "0B", Trunk: "0A", Group: "core"}
-	golden(t, "cluster", ClusterService(cluster), ClusterNode(cluster, member, "vesper/node:v1"))
+	golden(t, "cluster", ClusterService(cluster), ClusterNode(cluster, member, "vesper/node:v1", "abc123"))
 }
 
 func TestNoNameIsTooLongForKubernetes(t *testing.T) {

@@ -528,6 +528,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: branchID
       type:
         scalar: string
+    - name: brokerHash
+      type:
+        scalar: string
     - name: brokerRef
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference

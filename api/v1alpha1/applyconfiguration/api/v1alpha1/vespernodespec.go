@@ -22,6 +22,11 @@ type VesperNodeSpecApplyConfiguration struct {
 	// brokerRef names the VesperBroker, in this namespace, over which the node
 	// replicates. A change restarts the node.
 	BrokerRef *LocalReferenceApplyConfiguration `json:"brokerRef,omitempty"`
+	// brokerHash is the hash of the hosts, make and credentials of the broker
+	// that the node may be configured with. Its cluster sets it, so that a change
+	// of the broker restarts the nodes of the cluster one after another. Default:
+	// none, and the node follows its broker at once.
+	BrokerHash *string `json:"brokerHash,omitempty"`
 	// channel is the topic that changesets are broadcast on. Default:
 	// VESPER_DATA. Cannot change.
 	Channel *string `json:"channel,omitempty"`
@@ -73,6 +78,14 @@ func (b *VesperNodeSpecApplyConfiguration) WithTrunkID(value string) *VesperNode
 // If called multiple times, the BrokerRef field is set to the value of the last call.
 func (b *VesperNodeSpecApplyConfiguration) WithBrokerRef(value *LocalReferenceApplyConfiguration) *VesperNodeSpecApplyConfiguration {
 	b.BrokerRef = value
+	return b
+}
+
+// WithBrokerHash sets the BrokerHash field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BrokerHash field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithBrokerHash(value string) *VesperNodeSpecApplyConfiguration {
+	b.BrokerHash = &value
 	return b
 }
 
