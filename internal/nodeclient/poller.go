@@ -14,6 +14,9 @@ import (
 // maxQuestions is how many nodes are asked at the same time.
 const maxQuestions = 64
 
+// secondTry is how long after a question that was not answered it is put again.
+const secondTry = time.Second
+
 // Target is one process of one node: a new pod, or one with a new address, is
 // another target, and answers of the old one do not count for it.
 type Target struct {
@@ -100,21 +103,40 @@ func (p *Poller) Forget(node types.NamespacedName) {
 	delete(p.nodes, node)
 }
 
+// ask asks, and asks a node that answered before once more before it says that
+// it does not: one lost packet is no news.
 func (p *Poller) ask(ctx context.Context, node types.NamespacedName, entry *polled) {
+	answer := p.question(ctx, entry.target.Address)
+	if answer.Err != nil && p.answered(entry) {
+		select {
+		case <-time.After(secondTry):
+			answer = p.question(ctx, entry.target.Address)
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() == nil && p.remember(node, entry, answer) {
+		p.changed(ctx, node)
+	}
+}
+
+// question asks once, when there is a slot.
+func (p *Poller) question(ctx context.Context, address string) Answer {
 	select {
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():
-		return
+		return Answer{Err: ctx.Err()}
 	}
+	defer func() { <-p.slots }()
 	asked := time.Now()
-	status, err := p.reader.Status(ctx, entry.target.Address)
-	<-p.slots
-	if ctx.Err() != nil {
-		return
-	}
-	if p.remember(node, entry, Answer{Status: status, Err: err, Asked: asked}) {
-		p.changed(ctx, node)
-	}
+	status, err := p.reader.Status(ctx, address)
+	return Answer{Status: status, Err: err, Asked: asked}
+}
+
+// answered reports whether the last question to a target was answered.
+func (p *Poller) answered(entry *polled) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return entry.known && entry.answer.Err == nil
 }
 
 // remember stores an answer and reports whether it is news about the current target.

@@ -3,6 +3,7 @@ package nodeclient
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -137,6 +138,42 @@ func TestOnlyNewsIsAnnounced(t *testing.T) {
 	wait(t, c)
 	if len(c) != 0 {
 		t.Errorf("%d more announcements of answers that did not change", len(c))
+	}
+}
+
+// faulty fails the questions of the given numbers, from 1.
+type faulty struct {
+	*fakeNodes
+	fails []int
+}
+
+func (f *faulty) Status(ctx context.Context, address string) (nodestatus.Status, error) {
+	status, err := f.fakeNodes.Status(ctx, address)
+	if slices.Contains(f.fails, f.times(address)) {
+		return nodestatus.Status{}, errors.New("no answer within 2s")
+	}
+	return status, err
+}
+
+func TestOneLostAnswerIsNoNewsAndTwoInARowAre(t *testing.T) {
+	nodes := &faulty{fakeNodes: &fakeNodes{}, fails: []int{2, 4, 5}}
+	nodes.set("a:1", ready("0A00001"))
+	c, changed := news()
+	p := start(t, nodes, changed)
+	p.Ask(key("a"), Target{"u", "a:1"}, 0)
+	wait(t, c)
+	for nodes.times("a:1") < 4 { // the second fails, the third is its repetition
+		if answer, _ := p.Ask(key("a"), Target{"u", "a:1"}, 10*time.Millisecond); answer.Err != nil {
+			t.Fatalf("one lost answer is told: %v", answer.Err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if len(c) > 0 {
+		t.Error("one lost answer was announced")
+	}
+	wait(t, c)
+	if answer, _ := p.Ask(key("a"), Target{"u", "a:1"}, time.Hour); answer.Err == nil {
+		t.Error("two answers were lost in a row, and it is not told")
 	}
 }
 
