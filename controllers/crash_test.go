@@ -81,6 +81,7 @@ func (c *cluster) wantOwnVolumes(t *testing.T) {
 // TestAStaleCacheBringsBackNoRetiredID plans from a cache that still has an id
 // assigned which another operator has retired since.
 func TestAStaleCacheBringsBackNoRetiredID(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	stale := c.makeCluster(t, "shop", 2)
 	claim := &corev1.PersistentVolumeClaim{

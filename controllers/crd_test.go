@@ -28,6 +28,7 @@ func parse(t *testing.T, text string) *unstructured.Unstructured {
 // TestBadSpecsAreRefusedWithTheRemedy is the table of what a tired person would
 // type and what the API server answers.
 func TestBadSpecsAreRefusedWithTheRemedy(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	for _, test := range []struct{ name, object, message string }{
 		{"broker of no kind", `{kind: VesperBroker, metadata: {name: b}, spec: {}}`,
@@ -80,6 +81,7 @@ func TestBadSpecsAreRefusedWithTheRemedy(t *testing.T) {
 // TestWhatMustNotChangeCannotChange edits healthy objects in ways that would
 // break promises, and wants each edit refused with the remedy.
 func TestWhatMustNotChangeCannotChange(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	for _, text := range []string{
 		`{kind: VesperBroker, metadata: {name: b}, spec: {activemq: {}}}`,
@@ -113,6 +115,7 @@ func TestWhatMustNotChangeCannotChange(t *testing.T) {
 // TestDefaultsOfANewObject shows what an object is right after it was made,
 // before any operator saw it: observedGeneration says that nobody has.
 func TestDefaultsOfANewObject(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cl := &v1alpha1.VesperCluster{}
 	mustCreate(t, c, parse(t, `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: [{name: g}]}}`))

@@ -215,6 +215,7 @@ func TestABrokerWhoseServiceLagsBehindItsPodIsStarting(t *testing.T) {
 }
 
 func TestAManagedBrokersChildren(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}, Image: "example.org/mq:1"})
 	c.mustCreate(t, managedBroker())
@@ -249,6 +250,7 @@ func TestAManagedBrokersChildren(t *testing.T) {
 }
 
 func TestThePodPassesTheRestrictedSecurityStandard(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.Namespace, Labels: map[string]string{
 		"kubernetes.io/metadata.name": c.Namespace, "pod-security.kubernetes.io/enforce": "restricted"}}}
@@ -261,6 +263,7 @@ func TestThePodPassesTheRestrictedSecurityStandard(t *testing.T) {
 }
 
 func TestCredentialsAreMadeOnceAndNeverChangeByThemselves(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	op := c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
 	c.mustCreate(t, managedBroker())
@@ -319,6 +322,7 @@ func TestCredentialsAreMadeOnceAndNeverChangeByThemselves(t *testing.T) {
 }
 
 func TestANewerOperatorRestartsNoBroker(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	op := c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}, Image: "mq:old"})
 	c.mustCreate(t, managedBroker())
@@ -355,6 +359,7 @@ func TestANewerOperatorRestartsNoBroker(t *testing.T) {
 }
 
 func TestChildrenThatPeopleChangeOrDeleteComeBack(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
 	c.mustCreate(t, managedBroker())
@@ -408,6 +413,7 @@ func TestARefusedEditIsToldAndTheFixGoesThrough(t *testing.T) {
 }
 
 func TestScaledToZeroSaysSoAndKeepsTheVolume(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
 	b := managedBroker()
@@ -422,6 +428,7 @@ func TestScaledToZeroSaysSoAndKeepsTheVolume(t *testing.T) {
 }
 
 func TestANameInUseIsRefusedAndLeftAlone(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	theirs := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "mq-broker"},
 		Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}
@@ -440,6 +447,7 @@ func TestANameInUseIsRefusedAndLeftAlone(t *testing.T) {
 }
 
 func TestAChangeOfReadyIsToldInOneEvent(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	op := c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
 	c.mustCreate(t, externalBroker("", "a:1"))
@@ -461,6 +469,7 @@ func TestAChangeOfReadyIsToldInOneEvent(t *testing.T) {
 }
 
 func TestABrokerHasNothingThatHoldsUpItsDeletion(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
 	c.mustCreate(t, managedBroker())
@@ -478,6 +487,7 @@ func TestABrokerHasNothingThatHoldsUpItsDeletion(t *testing.T) {
 }
 
 func TestABrokerBeingDeletedInTheForegroundIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	b := managedBroker()
 	b.Finalizers = []string{"example.org/hold"}

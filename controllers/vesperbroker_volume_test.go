@@ -14,6 +14,7 @@ import (
 )
 
 func TestTheVolumeGoesWithTheBrokerOnlyWhenAskedTo(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	op := c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
 	c.mustCreate(t, managedBroker())
@@ -37,6 +38,7 @@ func TestTheVolumeGoesWithTheBrokerOnlyWhenAskedTo(t *testing.T) {
 }
 
 func TestASmallerSizeLeavesTheVolumeAsItIs(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
 	c.mustCreate(t, managedBroker())

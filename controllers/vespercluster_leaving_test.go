@@ -36,6 +36,7 @@ func (c *cluster) scalingSays(t *testing.T, part string) {
 }
 
 func TestScalingDownWaitsUntilTheNodeHasSentAllThatItWrote(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	op := c.operate(t, k)
@@ -60,6 +61,7 @@ func TestScalingDownWaitsUntilTheNodeHasSentAllThatItWrote(t *testing.T) {
 }
 
 func TestALeavingNodeThatCannotBeAskedGoesByHandOnlyAndItsVolumeIsKept(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	c.operate(t, k)
@@ -82,6 +84,7 @@ func TestALeavingNodeThatCannotBeAskedGoesByHandOnlyAndItsVolumeIsKept(t *testin
 }
 
 func TestALeavingNodeWhosePodDoesNotRunIsWaitedForIfItEverAnswered(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	c.operate(t, k)
@@ -99,6 +102,7 @@ func TestALeavingNodeWhosePodDoesNotRunIsWaitedForIfItEverAnswered(t *testing.T)
 }
 
 func TestALeavingNodeThatNeverRanGoesAtOnce(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, nil) // no kubelet: no volume is bound, no pod made
 	c.readyBroker(t, "mq")

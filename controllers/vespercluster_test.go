@@ -146,6 +146,7 @@ func (c *cluster) ledger(t *testing.T, name string) v1alpha1.BranchLedger {
 }
 
 func TestAClusterBecomesReadyAndThenNothingIsWritten(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	op := c.operate(t, k)
@@ -182,6 +183,7 @@ func TestAClusterBecomesReadyAndThenNothingIsWritten(t *testing.T) {
 }
 
 func TestARestartedOperatorWritesNothingOverAHealthyCluster(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	op := c.operate(t, k)
@@ -198,6 +200,7 @@ func TestARestartedOperatorWritesNothingOverAHealthyCluster(t *testing.T) {
 }
 
 func TestAnOperatorOfSeveralNamespacesNeedsNoOthers(t *testing.T) {
+	t.Parallel()
 	c, other := newCluster(t), newCluster(t)
 	c.also = []string{other.Namespace}
 	op := c.operate(t, newKubelet(t, other))
@@ -212,6 +215,7 @@ func TestAnOperatorOfSeveralNamespacesNeedsNoOthers(t *testing.T) {
 }
 
 func TestScalingUpAndDownNeverUsesAnIDTwice(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -232,6 +236,7 @@ func TestScalingUpAndDownNeverUsesAnIDTwice(t *testing.T) {
 }
 
 func TestASecondClusterOnTheChannelIsRefusedUntilItHasItsOwnIDs(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -255,6 +260,7 @@ func TestASecondClusterOnTheChannelIsRefusedUntilItHasItsOwnIDs(t *testing.T) {
 }
 
 func TestMovingAClusterOntoAnotherOnesChannelMovesNoNode(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -275,6 +281,7 @@ func TestMovingAClusterOntoAnotherOnesChannelMovesNoNode(t *testing.T) {
 }
 
 func TestTheLedgerIsRestoredFromNodesOrVolumes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	op := c.operate(t, k)
@@ -318,6 +325,7 @@ func TestTheLedgerIsRestoredFromNodesOrVolumes(t *testing.T) {
 }
 
 func TestADeletedClusterKeepsItsVolumesAndANewOneOfItsNameTakesThemUp(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -339,6 +347,7 @@ func TestADeletedClusterKeepsItsVolumesAndANewOneOfItsNameTakesThemUp(t *testing
 }
 
 func TestAClusterThatDeletesVolumesGivesThemToItsNodes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -367,6 +376,7 @@ func TestAClusterThatDeletesVolumesGivesThemToItsNodes(t *testing.T) {
 }
 
 func TestAnUnknownBrokerIsNamedAndMadeLaterItIsUsed(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.makeCluster(t, "shop", 1)
@@ -380,6 +390,7 @@ func TestAnUnknownBrokerIsNamedAndMadeLaterItIsUsed(t *testing.T) {
 }
 
 func TestABrokerThatFailsShowsInTheClusterAndItsNodesRunOn(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	c.operate(t, k)
@@ -403,6 +414,7 @@ func TestABrokerThatFailsShowsInTheClusterAndItsNodesRunOn(t *testing.T) {
 }
 
 func TestExhaustionIsToldAndWhatRunsGoesOn(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -417,6 +429,7 @@ func TestExhaustionIsToldAndWhatRunsGoesOn(t *testing.T) {
 }
 
 func TestTwoGroupsHaveTheirOwnNodes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -430,6 +443,7 @@ func TestTwoGroupsHaveTheirOwnNodes(t *testing.T) {
 }
 
 func TestANameThatSomeoneElseHasIsTold(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")

@@ -48,6 +48,7 @@ func olderThanNow(object client.Object) {
 }
 
 func TestANodeMadeByHandRunsUnderItsPinnedID(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	op := c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -64,6 +65,7 @@ func TestANodeMadeByHandRunsUnderItsPinnedID(t *testing.T) {
 }
 
 func TestAPinnedIDWithinAClustersRangeIsRefusedUntilTheRangeIsNarrowed(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -86,6 +88,7 @@ func TestAPinnedIDWithinAClustersRangeIsRefusedUntilTheRangeIsNarrowed(t *testin
 }
 
 func TestAClusterBesideAnOlderPinnedIDInItsRangeIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -117,6 +120,7 @@ func (c *cluster) loseVolume(t *testing.T, node string) {
 }
 
 func TestANodeThatLostItsVolumeNeverStartsAgainUnderItsID(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -162,6 +166,7 @@ func TestANodeThatLostItsVolumeNeverStartsAgainUnderItsID(t *testing.T) {
 }
 
 func TestAVolumeOfAnotherBranchIsNotTakenUp(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -182,6 +187,7 @@ func TestAVolumeOfAnotherBranchIsNotTakenUp(t *testing.T) {
 }
 
 func TestReadyIsTheNodesOwnWord(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	said := func(change func(*nodestatus.Status)) func() (nodestatus.Status, error) {
@@ -208,6 +214,7 @@ func TestReadyIsTheNodesOwnWord(t *testing.T) {
 }
 
 func TestANodeThatHangsHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	release := make(chan struct{})
@@ -231,6 +238,7 @@ func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now
 func (c *clock) forward(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
 
 func TestFiguresThatAlwaysMoveAreWrittenOnceAMinute(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	now := &clock{now: time.Now()}
@@ -274,6 +282,7 @@ func TestFiguresThatAlwaysMoveAreWrittenOnceAMinute(t *testing.T) {
 }
 
 func TestChildrenThatPeopleChangeOrDeleteAreRepaired(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -307,6 +316,7 @@ func TestChildrenThatPeopleChangeOrDeleteAreRepaired(t *testing.T) {
 }
 
 func TestANewerOperatorRestartsNoNode(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	start := func(image string) *operator {
@@ -347,6 +357,7 @@ func TestANewerOperatorRestartsNoNode(t *testing.T) {
 }
 
 func TestAChangeGoesThroughTheNodesOneByOneAndStopsAtOneThatStaysAway(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	c.operate(t, k)
@@ -383,6 +394,7 @@ func TestAChangeGoesThroughTheNodesOneByOneAndStopsAtOneThatStaysAway(t *testing
 }
 
 func TestARefusedResizeKeepsNoFixFromThePod(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	c.operate(t, k)
@@ -407,6 +419,7 @@ func TestARefusedResizeKeepsNoFixFromThePod(t *testing.T) {
 }
 
 func TestNodesPassTheRestrictedPodSecurityStandard(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	all, err := client.New(c.cfg, client.Options{Scheme: testScheme()})
 	if err != nil {
@@ -426,6 +439,7 @@ func TestNodesPassTheRestrictedPodSecurityStandard(t *testing.T) {
 }
 
 func TestNothingHoldsUpDeletion(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
@@ -448,6 +462,7 @@ func TestNothingHoldsUpDeletion(t *testing.T) {
 }
 
 func TestWhatAPersonWantsToKnowIsToldOnce(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	op := c.operate(t, newKubelet(t, c))
 	c.readyBroker(t, "mq")
