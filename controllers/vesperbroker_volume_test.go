@@ -55,3 +55,18 @@ func TestASmallerSizeLeavesTheVolumeAsItIs(t *testing.T) {
 		t.Errorf("a smaller size stalls the broker: %s", stalled.Message)
 	}
 }
+
+func TestScaledToZeroSaysSoAndKeepsTheVolume(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.runBrokers(t, &VesperBrokerReconciler{Prober: &fakeProber{}})
+	b := managedBroker()
+	zero := int32(0)
+	b.Spec.ActiveMQ.Replicas = &zero
+	c.mustCreate(t, b)
+	b = c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonScaledToZero, "replicas is 0")
+	if meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionReconciling) != nil {
+		t.Error("a broker scaled to zero says that it is reconciling")
+	}
+	c.mustGet(t, "mq-broker-data", &corev1.PersistentVolumeClaim{})
+}
