@@ -135,7 +135,14 @@ func (b *beaconer) compose(hello bool) Beacon {
 }
 
 // deliver takes a beacon from the broker.
-func (b *beaconer) deliver(_ context.Context, d Delivery) {
+func (b *beaconer) deliver(ctx context.Context, d Delivery) {
+	if d.Ack != nil {
+		defer func() {
+			if err := d.Ack(ctx); err != nil {
+				b.l.log.Debug("Could not acknowledge a beacon", slog.Any("error", err))
+			}
+		}()
+	}
 	if d.ContentType != BeaconContentType {
 		b.l.quarantined(Evidence{From: d.From, Error: fmt.Sprintf("content type %.100q is not %q", d.ContentType, BeaconContentType)}, d.Body)
 		return

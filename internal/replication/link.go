@@ -95,7 +95,10 @@ func (l *link) run(ctx context.Context) error {
 }
 
 // subscriptions are what the link listens to. Beacons come unfiltered: one with
-// our own branch id from another process is what must not be missed.
+// our own branch id from another process is what must not be missed. They are
+// acknowledged though nobody needs that: ActiveMQ takes its own automatic
+// acknowledgements for signs of life, and a node that died without a good-bye
+// would keep its client id as long as its peers send beacons.
 func (l *link) subscriptions(ctx context.Context) []Subscription {
 	me := l.store.Branch()
 	during := func(deliver func(context.Context, Delivery)) func(context.Context, Delivery) {
@@ -111,7 +114,7 @@ func (l *link) subscriptions(ctx context.Context) []Subscription {
 			Destination: l.dataTopic(), Durable: string(me) + "-" + l.cfg.Channel, Except: me,
 			Deliver: during(l.receiver.deliver),
 		},
-		{Destination: l.beaconTopic(), AutoAck: true, Deliver: during(l.beaconer.deliver)},
+		{Destination: l.beaconTopic(), Deliver: during(l.beaconer.deliver)},
 		{Destination: l.syncQueue(id(me)), Deliver: during(l.repairer.deliver)},
 	}
 }

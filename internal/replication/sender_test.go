@@ -289,12 +289,12 @@ func TestDrainDoesNotBelieveAReadThatBeganBeforeTheLastWrite(t *testing.T) {
 		waitWritable(t, r)
 		time.Sleep(time.Second)
 		sender := r.links[0].sender
-		drained := make(chan error)
-		go func() { drained <- sender.drain(t.Context()) }()
-		sender.set(func() { sender.empty++ }) // a stale read ends after drain began
 		if _, err := s.write("last"); err != nil {
 			t.Fatal(err)
 		}
+		drained := make(chan error)
+		go func() { drained <- sender.drain(t.Context()) }()
+		sender.set(func() { sender.empty++ }) // a stale read ends after drain began
 		waitFor(t, "published", func() bool { return len(tr.on("CH")) == 1 })
 		select {
 		case err := <-drained:

@@ -43,7 +43,7 @@ func newNode(t *testing.T, id, broker string) *node {
 		file: filepath.Join(dir, "node.yaml"), log: filepath.Join(dir, "log"),
 	}
 	text := fmt.Sprintf("branchId: %s\ntrunkId: 0A\nstorage_path: %s\nlisten: %s\nreplication_hosts: %s\n"+
-		"replication_channel: SOAK\nbeacon: {interval: 500ms, window: 2s}\nshutdownGrace: 30s\n", id, n.dir, address, broker)
+		"replication_channel: SOAK\nbeacon: {interval: 500ms, window: 2s}\nbroker: {heartBeat: 3s}\nshutdownGrace: 30s\n", id, n.dir, address, broker)
 	if err := os.WriteFile(n.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

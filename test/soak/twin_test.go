@@ -127,7 +127,8 @@ func TestSecondCopyOfANodeNeverWritesAtTheSameTime(t *testing.T) {
 }
 
 // TestReplacementOfANodeThatHangsGetsItsPlaceAtTheBroker: without a good-bye the
-// broker keeps the client id until the heart-beats are missing; no longer.
+// broker keeps the client id until it misses heart-beats, which must not be
+// covered up by what it goes on sending to the dead one.
 func TestReplacementOfANodeThatHangsGetsItsPlaceAtTheBroker(t *testing.T) {
 	broker := activemqtest.Start(t, activemqtest.Options{})
 	nodes := trio(t, broker)
@@ -144,7 +145,7 @@ func TestReplacementOfANodeThatHangsGetsItsPlaceAtTheBroker(t *testing.T) {
 		s, err := next.status()
 		return err == nil && s.Ready && put(next, "second", `{"x":1}`) != ""
 	})
-	t.Logf("the replacement was ready after %v", took)
+	t.Logf("The replacement was ready after %v", took)
 	nodes[0] = next
 	converged(t, nodes)
 }
