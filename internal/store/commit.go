@@ -163,6 +163,12 @@ func (r *request) finish(f *failure) {
 // commitSome runs as many of the requests as one batch holds, at least one, and
 // commits. On a failure nothing of them was written.
 func (s *Store) commitSome(group []*request) (int, *failure) {
+	if s.stale {
+		if _, err := s.reload(); err != nil {
+			return len(group), &failure{err: s.storageError("reading the state again", err), atCommit: true}
+		}
+		s.stale = false
+	}
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return len(group), &failure{err: s.storageError("beginning a transaction", err), atCommit: true}
@@ -218,6 +224,9 @@ func (s *Store) giveUp(b *batch, txid int, atCommit bool) *failure {
 	}
 	now, reload := s.reload()
 	if reload != nil {
+		// What is in memory is of a transaction that is not in the file: nothing
+		// may be written on top of it.
+		s.stale = true
 		err = errors.Join(err, reload)
 	}
 	s.unsure.Store(s.unsure.Load() || now == txid)

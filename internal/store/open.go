@@ -41,6 +41,7 @@ type Store struct {
 	incarnation string
 	db          *bolt.DB
 	st          *state // the committer's
+	stale       bool   // the committer's: st is not what the file says
 
 	queue             chan *request
 	stopping, stopped chan struct{}
