@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -210,6 +211,12 @@ const flippedVariable = "VESPER_STORE_FLIPPED_DIR"
 // runFlipped says in one word what becomes of a damaged store.
 func runFlipped(dir string) {
 	ctx := context.Background()
+	// A damaged page can claim any length: the file must not fill the machine's disk.
+	const mostBytes = 256 << 20
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: mostBytes, Max: mostBytes}); err != nil {
+		fmt.Println("could not bound the file:", err)
+		return
+	}
 	s, err := Open(ctx, Options{Dir: dir, Branch: "0A", Logger: quiet(), noSync: true})
 	if err != nil {
 		fmt.Println("refused")
