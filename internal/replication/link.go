@@ -52,6 +52,9 @@ type link struct {
 }
 
 func newLink(r *Replicator, cfg LinkConfig) *link {
+	if cfg.Wire == nil {
+		cfg.Wire = PackedWire{}
+	}
 	l := &link{
 		r: r, cfg: cfg, o: r.o, store: r.store, metrics: r.metrics,
 		log:    r.o.Logger.With(slog.String("link", cfg.Name), slog.String("channel", cfg.Channel)),

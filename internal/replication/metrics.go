@@ -15,7 +15,7 @@ type metrics struct {
 	dropped                           *prometheus.CounterVec
 	reconnects, beacons, requests     *prometheus.CounterVec
 	answered, quarantined, diverged   *prometheus.CounterVec
-	storageErrors                     *prometheus.CounterVec
+	storageErrors, unsendable         *prometheus.CounterVec
 	lag                               *prometheus.GaugeVec
 }
 
@@ -42,6 +42,7 @@ func newMetrics() *metrics {
 		quarantined:    counter("quarantined_total", "Messages and changesets put into quarantine."),
 		diverged:       counter("diverged_total", "Times a peer with the same revision had another digest."),
 		storageErrors:  counter("storage_errors_total", "Attempts to apply changesets that failed in the store."),
+		unsendable:     counter("unsendable_changesets_total", "Changesets passed over because the link can never carry them."),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "vesper", Subsystem: "replication", Name: "lag_changesets",
 			Help: "Changesets that living peers have and this node lacks.",
@@ -52,7 +53,7 @@ func newMetrics() *metrics {
 func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.published, m.publishedBytes, m.received, m.receivedBytes, m.applied, m.duplicate, m.held, m.dropped, m.refused,
-		m.reconnects, m.beacons, m.requests, m.answered, m.quarantined, m.diverged, m.storageErrors, m.lag,
+		m.reconnects, m.beacons, m.requests, m.answered, m.quarantined, m.diverged, m.storageErrors, m.unsendable, m.lag,
 	}
 }
 

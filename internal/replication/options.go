@@ -25,6 +25,11 @@ type LinkConfig struct {
 	Relay bool
 	// Transport carries the link.
 	Transport Transport
+	// Wire is the form of changesets on the data topic. Default PackedWire.
+	Wire Wire
+	// MaxMessage bounds the body of a message that the broker takes, in bytes; 0
+	// means that only the changesets' own limits count.
+	MaxMessage int
 }
 
 // Options tune a Replicator. Zero fields are defaults.

@@ -3,7 +3,6 @@ package replication
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -73,7 +72,10 @@ func (r *receiver) process(ctx context.Context, batch []Delivery) {
 	for _, d := range batch {
 		r.l.metrics.received.WithLabelValues(r.l.cfg.Name).Inc()
 		r.l.metrics.receivedBytes.WithLabelValues(r.l.cfg.Name).Add(float64(len(d.Body)))
-		list, err := unpack(d.Message)
+		list, err := r.unpack(ctx, d.Message)
+		if ctx.Err() != nil {
+			return
+		}
 		if err != nil {
 			r.l.quarantined(Evidence{From: d.From, Error: err.Error()}, d.Body)
 			continue
@@ -93,11 +95,23 @@ func (r *receiver) process(ctx context.Context, batch []Delivery) {
 	}
 }
 
-func unpack(m Message) ([]changeset.Envelope, error) {
-	if m.ContentType != changeset.ContentType {
-		return nil, fmt.Errorf("content type %.100q is not %q", m.ContentType, changeset.ContentType)
+// unpack takes a message apart. A wire may need the store for that: while the
+// disk fails, it waits.
+func (r *receiver) unpack(ctx context.Context, m Message) ([]changeset.Envelope, error) {
+	wait := newBackoff(r.l.o)
+	for failed := false; ; failed = true {
+		list, err := r.l.cfg.Wire.Unpack(m)
+		if !isStorage(err) {
+			if failed {
+				r.l.storageFailed(nil)
+			}
+			return list, err
+		}
+		r.l.storageFailed(err)
+		if !wait.sleep(ctx) {
+			return nil, context.Cause(ctx)
+		}
 	}
-	return changeset.Unpack(m.Body, changeset.DefaultLimits())
 }
 
 // apply hands changesets to the store and returns when all are durable or

@@ -105,9 +105,16 @@ func (s *scripted) deliver(ctx context.Context, to Destination, m Message) (acke
 // soloNode runs a Replicator over a scripted transport; it ends with the test.
 func soloNode(t *testing.T, s *fakeStore, o Options) (*Replicator, *scripted) {
 	t.Helper()
+	return soloLink(t, s, LinkConfig{}, o)
+}
+
+// soloLink does the same with a link of the test's own making.
+func soloLink(t *testing.T, s *fakeStore, cfg LinkConfig, o Options) (*Replicator, *scripted) {
+	t.Helper()
 	transport := newScripted()
 	o.Logger, o.Seed = quiet(), 1
-	r, err := New(s, []LinkConfig{{Name: "main", Channel: "CH", Hosts: []string{"scripted:1"}, Transport: transport}}, o)
+	cfg.Name, cfg.Channel, cfg.Hosts, cfg.Transport = "main", "CH", []string{"scripted:1"}, transport
+	r, err := New(s, []LinkConfig{cfg}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,13 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/store"
 )
-
-// maxSkipAge is how late the cursor is made durable when it only passed over
-// what is not ours to publish: sending that again costs nothing but a read.
-const maxSkipAge = 30 * time.Second
 
 // sender publishes what the store's feed holds beyond the durable cursor.
 type sender struct {
@@ -37,11 +32,11 @@ func newSender(l *link) *sender {
 	return &sender{l: l, moved: make(chan struct{}), look: make(chan struct{}, 1)}
 }
 
-// flight is a message that the broker has not confirmed, or, without a
-// confirmation, a stretch of the feed that is not ours to publish.
+// flight is a stretch of the feed and the messages of it that the broker has
+// not confirmed: mostly one, none where nothing is ours to publish.
 type flight struct {
 	upTo              uint64
-	confirmation      Confirmation
+	confirmations     []Confirmation
 	changesets, bytes int
 }
 
@@ -206,32 +201,6 @@ func size(entries []store.FeedEntry) (n int) {
 	return n
 }
 
-// publish packs the entries that are ours to publish into one message.
-func (s *sender) publish(ctx context.Context, entries []store.FeedEntry) (flight, error) {
-	f := flight{upTo: entries[len(entries)-1].Pos}
-	var ours []changeset.Envelope
-	for _, e := range entries {
-		if s.l.cfg.Relay || e.Dot.Branch == s.l.store.Branch() {
-			ours = append(ours, e.Envelope)
-		}
-	}
-	if len(ours) == 0 {
-		return f, nil
-	}
-	body, err := changeset.Pack(ours)
-	if err != nil {
-		return f, err
-	}
-	f.changesets, f.bytes = len(ours), len(body)
-	f.confirmation, err = s.l.cfg.Transport.Publish(ctx, s.l.dataTopic(), Message{
-		From: s.l.store.Branch(), ContentType: changeset.ContentType, Persistent: true, Confirm: true, Body: body,
-	})
-	if err != nil {
-		return f, fmt.Errorf("publishing %d changesets from %s: %w", len(ours), ours[0].Dot, err)
-	}
-	return f, nil
-}
-
 // confirm waits for the confirmations in order and moves the cursor over what
 // is confirmed. When it ends, it leaves the cursor durable.
 func (s *sender) confirm(ctx context.Context, durable uint64, flights <-chan flight) error {
@@ -244,7 +213,7 @@ func (s *sender) confirm(ctx context.Context, durable uint64, flights <-chan fli
 				return err
 			}
 			<-s.slots
-			c.at, c.published = f.upTo, c.published || f.confirmation != nil
+			c.at, c.published = f.upTo, c.published || len(f.confirmations) > 0
 			s.set(func() { s.confirmed = f.upTo })
 		case <-c.due():
 			if err := c.save(ctx); err != nil {
@@ -257,80 +226,24 @@ func (s *sender) confirm(ctx context.Context, durable uint64, flights <-chan fli
 }
 
 func (s *sender) await(ctx context.Context, f flight) error {
-	if f.confirmation == nil {
+	if len(f.confirmations) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.l.o.ConfirmTimeout,
 		fmt.Errorf("the broker did not confirm a message within %v", s.l.o.ConfirmTimeout))
 	defer cancel()
-	if err := f.confirmation.Wait(ctx); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+	for _, c := range f.confirmations {
+		if err := c.Wait(ctx); err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return fmt.Errorf("waiting for the broker to confirm %d changesets: %w", f.changesets, err)
 		}
-		return fmt.Errorf("waiting for the broker to confirm %d changesets: %w", f.changesets, err)
 	}
 	s.l.metrics.published.WithLabelValues(s.l.cfg.Name).Add(float64(f.changesets))
 	s.l.metrics.publishedBytes.WithLabelValues(s.l.cfg.Name).Add(float64(f.bytes))
 	return nil
 }
-
-// cursorKeeper makes the cursor durable now and then: each time costs a commit,
-// and what a crash makes us send again costs little.
-type cursorKeeper struct {
-	s *sender
-	// durable is the cursor in the store, at the one that is confirmed.
-	durable, at uint64
-	// published is true when a message was confirmed since.
-	published bool
-	timer     *time.Timer
-	soon      bool
-}
-
-// due is a channel that fires when the cursor is to be saved; nil when it is saved.
-func (c *cursorKeeper) due() <-chan time.Time {
-	if c.at == c.durable {
-		return nil
-	}
-	if c.timer == nil || c.published && !c.soon {
-		c.stop()
-		wait := maxSkipAge
-		if c.published {
-			wait = c.s.l.o.CursorInterval
-		}
-		c.timer, c.soon = time.NewTimer(wait), c.published
-	}
-	return c.timer.C
-}
-
-func (c *cursorKeeper) stop() {
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	c.timer = nil
-}
-
-func (c *cursorKeeper) save(ctx context.Context) error {
-	c.stop()
-	if c.at == c.durable {
-		return nil
-	}
-	if err := c.s.l.store.SetCursor(ctx, c.s.l.cfg.Name, c.at); err != nil {
-		return fmt.Errorf("saving the cursor %d: %w", c.at, err)
-	}
-	c.durable, c.published = c.at, false
-	return nil
-}
-
-// flush saves the cursor at the end, also when ctx has ended.
-func (c *cursorKeeper) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-	defer cancel()
-	if err := c.save(ctx); err != nil {
-		c.s.l.log.Warn("Could not save the cursor; some changesets will be sent again", slog.Any("error", err))
-	}
-}
-
-const flushTimeout = 5 * time.Second
 
 // drain waits until everything the feed had when it was called is confirmed.
 // The feed must be found empty twice: the first time may have begun before.

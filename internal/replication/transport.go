@@ -28,8 +28,13 @@ type Destination struct {
 type Message struct {
 	// From is the publisher's branch; subscriptions filter by it.
 	From branch.ID
-	// ContentType says how to read Body.
+	// ContentType says how to read Body; "" for none.
 	ContentType string
+	// Header holds further lines for the broker and the subscribers, by name.
+	Header map[string]string
+	// Text marks a body without NUL bytes that is sent without its length, which
+	// some brokers tell their subscribers apart by.
+	Text bool
 	// Persistent messages survive a broker's restart, and are confirmed only
 	// when they do.
 	Persistent bool
