@@ -137,7 +137,7 @@ func TestPendingIsBoundedAndWhatFindsNoRoomIsMissing(t *testing.T) {
 		do(t, a, (*Tx).Add, fmt.Sprintf(`{"id":"x%d","v":1}`, i))
 	}
 	all := feed(t, a)
-	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Branch: "0B", Logger: quiet(), noSync: true, PendingLimit: 2})
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Branch: "0B", Logger: quiet(), NoSync: true, PendingLimit: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestStoresConvergeWhateverTheOrder(t *testing.T) {
 		for i := range rapid.IntRange(2, 3).Draw(rt, "stores") {
 			skew := time.Duration(rapid.IntRange(-2, 2).Draw(rt, "skew")) * time.Hour
 			s, err := Open(t.Context(), Options{
-				Dir: t.TempDir(), Branch: branch.ID(fmt.Sprintf("0%c", 'A'+i)), Logger: quiet(), noSync: true,
+				Dir: t.TempDir(), Branch: branch.ID(fmt.Sprintf("0%c", 'A'+i)), Logger: quiet(), NoSync: true,
 				Now: func() time.Time { return time.Now().Add(skew) },
 			})
 			if err != nil {

@@ -137,9 +137,9 @@ func (b *batch) change(c *changeset.ObjectChange, w write, pos uint64) {
 		b.fail(&CorruptError{What: "object " + c.Root, Err: err})
 		return
 	}
-	before := rec.see(c.Root)
+	before := rec.see(c.Root, b.st.policy)
 	rec.apply(*c, w)
-	after := rec.see(c.Root)
+	after := rec.see(c.Root, b.st.policy)
 	encoded := rec.encode()
 
 	sum := &b.st.digest[bucketOf(c.Root)]
@@ -150,6 +150,7 @@ func (b *batch) change(c *changeset.ObjectChange, w write, pos uint64) {
 	b.put(bucketObjects, key, encoded)
 	b.put(bucketHistory, historyKey(c.Root, pos), nil)
 	b.reindex(before, after)
+	b.tellConflicts(before, after, w.stamp.Dot)
 }
 
 // finish writes what is written once a batch.

@@ -69,7 +69,7 @@ func BenchmarkApply(b *testing.B) {
 
 // BenchmarkRecord decodes, changes and encodes the record of one object.
 func BenchmarkRecord(b *testing.B) {
-	work := newWorking("x", &record{})
+	work := newWorking("x", &record{}, PolicyLatest)
 	w := &writing{objects: map[string]*working{"x": work}}
 	if err := w.add(object1K(b, "x")); err != nil {
 		b.Fatal(err)

@@ -169,9 +169,9 @@ func (c *checker) objects() {
 		}
 		root := string(k)
 		have.digest[bucketOf(root)] += recordHash(root, v)
-		seen := rec.see(root)
+		seen := rec.see(root, want.policy)
 		have.objects += exists(seen)
-		have.conflicts += int64(seen.conflicts)
+		have.conflicts += int64(len(seen.conflicts))
 		entries += c.indexed(seen)
 		return c.ctx.Err()
 	})

@@ -169,7 +169,7 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 		}
 		s.stale = false
 	}
-	tx, err := s.db.Begin(true)
+	tx, err := s.file.db.Begin(true)
 	if err != nil {
 		return len(group), &failure{err: s.storageError("beginning a transaction", err), atCommit: true}
 	}
@@ -189,7 +189,7 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 	if b.err != nil {
 		return n, s.giveUp(b, txid, false)
 	}
-	if b.fail(b.commit()); b.err != nil {
+	if b.fail(b.commit(s.opts.Hooks)); b.err != nil {
 		return n, s.giveUp(b, txid, true)
 	}
 	s.unsure.Store(false)
@@ -212,7 +212,9 @@ func (b *batch) protect(do func()) {
 	}))
 }
 
-func (b *batch) commit() error { return shield(b.tx.Commit) }
+func (b *batch) commit(hooks *Hooks) error {
+	return shield(func() error { return hooks.commit(b.tx) })
+}
 
 // giveUp undoes a failed batch and reads what is kept in memory from the file
 // again. Should the disk have taken the commit and only failed to say that it is
@@ -249,7 +251,7 @@ func (s *Store) settle(ctx context.Context) error {
 // reload reads the state from the file, publishes it, and returns the number of
 // the file transaction it is of.
 func (s *Store) reload() (txid int, err error) {
-	err = s.db.View(func(tx *bolt.Tx) error {
+	err = s.file.db.View(func(tx *bolt.Tx) error {
 		txid = tx.ID()
 		st, err := loadState(tx)
 		if err != nil {

@@ -50,10 +50,13 @@ var (
 	bucketConflicts = []byte("conflicts")
 	// bucketCursors: link → position.
 	bucketCursors = []byte("cursors")
+	// bucketConflictLog: number → what began or settled; see conflictfeed.go.
+	bucketConflictLog = []byte("conflictlog")
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketHeads, bucketBases, bucketLog, bucketDots, bucketPending, bucketObjects,
 		bucketHistory, bucketValues, bucketRefs, bucketConflicts, bucketCursors,
+		bucketConflictLog,
 	}
 )
 
@@ -66,6 +69,8 @@ var (
 	metaOpen         = []byte("open")         // there while a process writes
 	metaDigest       = []byte("digest")       // DigestBuckets numbers of 8 bytes
 	metaCounts       = []byte("counts")       // uvarint objects, conflicts
+	metaPolicy       = []byte("policy")       // text: the conflict policy of the indexes; none: latest
+	metaPolicyChange = []byte("policychange") // there while the indexes change: policy NUL last root done
 )
 
 func positionKey(pos uint64) []byte {

@@ -79,7 +79,7 @@ func (r *Reader) History(id string) ([]HistoryEntry, error) {
 	var before []statement.Statement
 	for _, ev := range events {
 		rec.apply(ev.change, ev.write)
-		o, _ := rec.object(root, id)
+		o, _ := rec.object(root, id, r.policy)
 		entry := HistoryEntry{Stamp: ev.write.stamp, Author: ev.author, Comment: ev.comment, Deleted: ev.change.Delete}
 		entry.Added, entry.Removed = difference(before, o.Statements)
 		before = o.Statements
@@ -124,6 +124,6 @@ func (r *Reader) ObjectAt(id string, at branch.Revision) (Object, bool, error) {
 	for _, ev := range events {
 		rec.apply(ev.change, ev.write)
 	}
-	o, ok := rec.object(root, id)
+	o, ok := rec.object(root, id, r.policy)
 	return o, ok, nil
 }

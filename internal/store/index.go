@@ -22,13 +22,14 @@ func (b *batch) reindex(before, after view) {
 		b.reindexRefs(before, after)
 	}
 	b.st.objects += exists(after) - exists(before)
-	b.st.conflicts += int64(after.conflicts - before.conflicts)
-	switch after.conflicts {
-	case before.conflicts:
+	was, is := len(before.conflicts), len(after.conflicts)
+	b.st.conflicts += int64(is - was)
+	switch is {
+	case was:
 	case 0:
 		b.remove(bucketConflicts, []byte(after.root))
 	default:
-		b.put(bucketConflicts, []byte(after.root), binary.AppendUvarint(nil, uint64(after.conflicts)))
+		b.put(bucketConflicts, []byte(after.root), binary.AppendUvarint(nil, uint64(is)))
 	}
 }
 

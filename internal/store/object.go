@@ -28,20 +28,27 @@ type Object struct {
 type Conflict struct {
 	// Subject and Predicate name the property.
 	Subject, Predicate string
-	// Values are what each of the transactions assigned, the latest (which is
-	// visible) first. At most MaxConflictValues.
+	// Values are what each of the transactions assigned, in the order of the
+	// policy: the one that is read first. At most MaxConflictValues.
 	Values []ConflictValue
 }
 
 // ConflictValue is what one of several concurrent transactions assigned.
 type ConflictValue struct {
 	Stamp changeset.Stamp
-	// Statements may be empty, when single values were removed afterwards.
+	// Statements are those of the property, and those of the objects and lists
+	// that it embeds, in canonical order.
 	Statements []statement.Statement
+	// Visible says that the value is among the object's statements. Of a list
+	// that is not read, what it has besides the list may be.
+	Visible bool
 }
 
 // MaxConflictValues bounds how many concurrent assignments of one property are
-// listed. It does not bound how many are kept: one for each branch at most.
+// read and listed: those that the policy puts first. It does not bound how many
+// are kept, which is one for each branch at most: which of them live depends on
+// writes still to come, so none can be dropped without making the state depend
+// on the order of arrival.
 const MaxConflictValues = 32
 
 // HistoryEntry is what one changeset did to one object, as a reader who had

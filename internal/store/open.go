@@ -39,7 +39,7 @@ type Store struct {
 	opts        Options
 	path        string
 	incarnation string
-	db          *bolt.DB
+	file        *file  // changed by the committer, under mu
 	st          *state // the committer's
 	stale       bool   // the committer's: st is not what the file says
 
@@ -86,6 +86,12 @@ func (o *Options) complete() error {
 	if o.Dir == "" {
 		return errors.New("no directory is given")
 	}
+	if err := o.ConflictPolicy.check(); err != nil {
+		return err
+	}
+	if o.ConflictPolicy == "" {
+		o.ConflictPolicy = PolicyLatest
+	}
 	if o.Trunk == "" {
 		o.Trunk = o.Branch
 	}
@@ -111,12 +117,13 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.opts.Dir, 0o750); err != nil {
 		return err
 	}
-	if s.db, err = openFile(s.path, s.opts); err != nil {
+	if s.file, err = openFile(s.path, s.opts); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.db.Close())
+			s.file.retire()
+			err = errors.Join(err, s.file.wait())
 		}
 	}()
 	unclean, err := s.prepare()
@@ -131,22 +138,24 @@ func (s *Store) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	_, err = s.reload()
-	return err
+	if _, err = s.reload(); err != nil {
+		return err
+	}
+	return s.followPolicy(ctx)
 }
 
-func openFile(path string, opts Options) (*bolt.DB, error) {
+func openFile(path string, opts Options) (*file, error) {
 	db, err := bolt.Open(path, 0o640, &bolt.Options{
 		Timeout:         opts.LockTimeout,
-		NoSync:          opts.noSync,
-		NoGrowSync:      opts.noSync,
+		NoSync:          opts.NoSync,
+		NoGrowSync:      opts.NoSync,
 		FreelistType:    bolt.FreelistMapType,
 		InitialMmapSize: mapBytes,
 		NoStatistics:    true,
 	})
 	switch {
 	case err == nil:
-		return db, nil
+		return newFile(db, opts.Hooks), nil
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%s is in use by another process: stop it, or give this node a directory of its own (waited %s)", path, opts.LockTimeout)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
@@ -159,7 +168,7 @@ func openFile(path string, opts Options) (*bolt.DB, error) {
 // syncDir makes the directory entry of a new file safe: without it, a power cut
 // could take the whole file away.
 func (s *Store) syncDir() error {
-	if s.opts.noSync {
+	if s.opts.NoSync {
 		return nil
 	}
 	d, err := os.Open(s.opts.Dir)
@@ -171,7 +180,7 @@ func (s *Store) syncDir() error {
 
 // prepare makes a new file or checks that an old one is ours, and marks it open.
 func (s *Store) prepare() (unclean bool, err error) {
-	err = s.db.Update(func(tx *bolt.Tx) error {
+	err = s.file.update(func(tx *bolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		if meta == nil {
 			return s.create(tx)
@@ -226,13 +235,5 @@ func (s *Store) identify(meta *bolt.Bucket) error {
 // *ClosedError and closes the file. It waits for running Views. Calling it again
 // does nothing and returns the same.
 func (s *Store) Close() error {
-	s.closing.Do(func() {
-		close(s.stopping)
-		<-s.stopped
-		err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Delete(metaOpen) })
-		if err = errors.Join(err, s.db.Close()); err != nil {
-			s.closeErr = fmt.Errorf("closing %s: %w", s.path, err)
-		}
-	})
-	return s.closeErr
+	return s.end(true)
 }

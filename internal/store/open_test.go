@@ -217,7 +217,7 @@ func runFlipped(dir string) {
 		fmt.Println("could not bound the file:", err)
 		return
 	}
-	s, err := Open(ctx, Options{Dir: dir, Branch: "0A", Logger: quiet(), noSync: true})
+	s, err := Open(ctx, Options{Dir: dir, Branch: "0A", Logger: quiet(), NoSync: true})
 	if err != nil {
 		fmt.Println("refused")
 		return

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
@@ -24,6 +23,7 @@ type Reader struct {
 	ctx      context.Context
 	tx       *bolt.Tx
 	revision branch.Revision
+	policy   ConflictPolicy
 	over     overlay
 }
 
@@ -44,10 +44,12 @@ func (s *Store) snapshot(ctx context.Context, fn func(*bolt.Tx) error) (err erro
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	tx, err := s.db.Begin(false)
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return &ClosedError{}
+	f, err := s.current()
+	if err != nil {
+		return err
 	}
+	defer f.release()
+	tx, err := f.db.Begin(false)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", s.path, err)
 	}
@@ -58,7 +60,7 @@ func (s *Store) snapshot(ctx context.Context, fn func(*bolt.Tx) error) (err erro
 func (s *Store) view(ctx context.Context, fn func(*Reader) error) error {
 	var own error
 	err := s.snapshot(ctx, func(tx *bolt.Tx) (err error) {
-		r := &Reader{ctx: ctx, tx: tx, over: none{}}
+		r := &Reader{ctx: ctx, tx: tx, policy: s.opts.ConflictPolicy, over: none{}}
 		if p := s.published(); p.txid == tx.ID() {
 			r.revision = p.revision
 		} else if r.revision, err = revisionIn(tx); err != nil {
@@ -104,7 +106,7 @@ func (r *Reader) Object(id string) (Object, bool, error) {
 	if err != nil {
 		return Object{}, false, err
 	}
-	o, ok := rec.object(root, id)
+	o, ok := rec.object(root, id, r.policy)
 	return o, ok, nil
 }
 

@@ -51,7 +51,7 @@ var testEmbedded = []string{"_:j:e:object:obj:1", "_:j:e:object:obj:2"}
 // act changes the object through the same code as a transaction, and returns
 // the changeset, or false if nothing changed.
 func (a *author) act(t *rapid.T, skew changeset.Clock) (sent, bool) {
-	work := newWorking(testRoot, &a.rec)
+	work := newWorking(testRoot, &a.rec, PolicyLatest)
 	for range rapid.IntRange(1, 3).Draw(t, "operations") {
 		mutate(t, work)
 	}
@@ -197,7 +197,7 @@ func TestDamagedRecordIsRefusedOrHarmless(t *testing.T) {
 		}
 		data[rapid.IntRange(0, len(data)-1).Draw(t, "at")] ^= byte(rapid.IntRange(1, 255).Draw(t, "bits"))
 		if back, err := decodeRecord(data); err == nil {
-			back.see(testRoot) // must not panic
+			back.see(testRoot, PolicyLatest) // must not panic
 		}
 	})
 }
@@ -208,7 +208,7 @@ func TestAuthorSeesWhatItWrote(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		replica := shuffled(t, story(t))
 		replica.id = "0Z"
-		work := newWorking(testRoot, &replica.rec)
+		work := newWorking(testRoot, &replica.rec, PolicyLatest)
 		mutate(t, work)
 		mutate(t, work)
 		work.sweep()
@@ -218,7 +218,7 @@ func TestAuthorSeesWhatItWrote(t *testing.T) {
 			others := replica.seen
 			replica.rec.apply(change, write{stamp: changeset.Stamp{Clock: replica.clock + 1, Dot: branch.Dot{Branch: "0Z", Seq: 1}}, seen: others})
 		}
-		got := replica.rec.see(testRoot).statements
+		got := replica.rec.see(testRoot, PolicyLatest).statements
 		statement.Sort(got)
 		if !slices.EqualFunc(got, want, statement.Equal) && !sameLists(got, want) {
 			t.Fatalf("wrote %+v\nreads %v\nwant  %v", change, got, want)
@@ -250,7 +250,7 @@ func sameLists(a, b []statement.Statement) bool {
 func TestDeletionAndUpdateNeverLeaveHalfAnObject(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		creator := &author{id: "0A"}
-		work := newWorking(testRoot, &creator.rec)
+		work := newWorking(testRoot, &creator.rec, PolicyLatest)
 		work.add(prop{testRoot, "p"}, []changeset.Value{{Term: statement.Literal("1")}})
 		work.add(prop{testRoot, "q"}, []changeset.Value{{Term: statement.Literal("2")}})
 		change, _ := work.change()
@@ -259,7 +259,7 @@ func TestDeletionAndUpdateNeverLeaveHalfAnObject(t *testing.T) {
 		for i := range rapid.IntRange(2, 4).Draw(t, "authors") {
 			a := &author{id: branch.ID(fmt.Sprintf("0%c", 'B'+i))}
 			a.take(all[0])
-			w := newWorking(testRoot, &a.rec)
+			w := newWorking(testRoot, &a.rec, PolicyLatest)
 			deletes := rapid.Bool().Draw(t, "deletes")
 			if deletes {
 				w.deleted = true
@@ -275,7 +275,7 @@ func TestDeletionAndUpdateNeverLeaveHalfAnObject(t *testing.T) {
 			all = append(all, sent{w: write{stamp: stamp, seen: a.seen}, change: c})
 		}
 		got := shuffled(t, all).rec
-		seen := got.see(testRoot).statements
+		seen := got.see(testRoot, PolicyLatest).statements
 		if latestDeletes != (len(seen) == 0) {
 			t.Fatalf("the latest change deletes: %v, visible: %v", latestDeletes, seen)
 		}

@@ -16,7 +16,7 @@ func TestNothingIsWrittenOnTopOfAStateThatIsNotInTheFile(t *testing.T) {
 	damage := []byte("link")
 	cursors := func(change func(*bolt.Bucket) error) {
 		t.Helper()
-		if err := s.db.Update(func(tx *bolt.Tx) error { return change(tx.Bucket(bucketCursors)) }); err != nil {
+		if err := s.file.update(func(tx *bolt.Tx) error { return change(tx.Bucket(bucketCursors)) }); err != nil {
 			t.Fatal(err)
 		}
 	}

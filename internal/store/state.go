@@ -29,6 +29,7 @@ type state struct {
 	cursors            map[string]uint64
 	bootstrapped       bool
 	pending            *pendingSet
+	policy             ConflictPolicy // as in the file: what the indexes are made by
 }
 
 // published is what others may know of the state: that of the last commit.
@@ -114,6 +115,7 @@ func (st *state) loadHeads(tx *bolt.Tx) error {
 
 func (st *state) loadMeta(meta *bolt.Bucket) error {
 	st.bootstrapped = meta.Get(metaBootstrapped) != nil
+	st.policy = policyOf(meta)
 	if raw := meta.Get(metaDigest); raw != nil {
 		if len(raw) != 8*DigestBuckets {
 			return &CorruptError{What: "the digest", Err: fmt.Errorf("it has %d bytes", len(raw))}

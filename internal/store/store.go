@@ -36,9 +36,16 @@ type Options struct {
 	// for others. Zero means 65536 and 256 MiB.
 	PendingLimit int
 	PendingBytes int
+	// ConflictPolicy says which of concurrent values are read. Empty means
+	// PolicyLatest. A store that was opened with another one before is made to
+	// follow this one when it is opened.
+	ConflictPolicy ConflictPolicy
 
-	// noSync leaves out the disk's part, for tests that are about other things.
-	noSync bool
+	// NoSync leaves out the disk's part: what was acknowledged may be lost when
+	// the machine stops. It is for tests that are about other things.
+	NoSync bool
+	// Hooks are for tests of crashes and of failing disks. Nil means none.
+	Hooks *Hooks
 }
 
 // WriteOptions describe one transaction.

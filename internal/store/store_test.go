@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // open opens a store for a test and closes it at the end.
 func open(t testing.TB, dir string, id branch.ID) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir, Branch: id, Logger: quiet(), noSync: true})
+	s, err := Open(t.Context(), Options{Dir: dir, Branch: id, Logger: quiet(), NoSync: true})
 	if err != nil {
 		t.Fatalf("opening: %v", err)
 	}

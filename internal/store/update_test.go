@@ -297,7 +297,7 @@ func TestTooLargeTransactionIsRefusedWhole(t *testing.T) {
 
 func TestClockFollowsWhatWasSeen(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
-	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Branch: "0B", Logger: quiet(), noSync: true, Now: func() time.Time { return now }})
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Branch: "0B", Logger: quiet(), NoSync: true, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,30 +9,35 @@ import (
 )
 
 // This file says what a record looks like from outside. Of the writes that
-// assigned a property and have not seen each other the one with the greatest
-// stamp is read, the others are its conflicts; what was added to the property
-// one by one is read besides. Embedded objects and lists that nothing in the
-// object refers to any more are not seen.
+// assigned a property and have not seen each other the one that the policy
+// prefers is read (conflict.go), the others are its conflicts; what was added
+// to the property one by one is read besides. Embedded objects and lists that
+// nothing in the object refers to any more are not seen.
 
-// values returns what is read of a register, in canonical order, each once.
-func (reg *register) read(hidden changeset.Stamp) []changeset.Value {
-	winner := -1
-	adds := 0
-	for i, g := range reg.groups {
+// read returns what is read of a register, in canonical order, each once.
+func (reg *register) read(l lens) []changeset.Value {
+	var winner *group
+	assigned, adds := 0, 0
+	for i := range reg.groups {
+		g := &reg.groups[i]
 		switch {
-		case g.stamp.Compare(hidden) < 0:
+		case !l.sees(g):
 		case !g.assign:
 			adds++
-		case winner < 0 || g.stamp.Compare(reg.groups[winner].stamp) > 0:
-			winner = i
+		default:
+			assigned++
+			if winner == nil || l.rank(g.stamp, winner.stamp) < 0 {
+				winner = g
+			}
 		}
 	}
-	if adds == 0 && winner >= 0 {
-		return reg.groups[winner].values
+	if adds == 0 && (assigned == 1 || assigned > 1 && l.policy != PolicyKeepBoth) {
+		return winner.values
 	}
 	var out []changeset.Value
-	for i, g := range reg.groups {
-		if i == winner || !g.assign && g.stamp.Compare(hidden) >= 0 {
+	l.shown(reg.rivals(l), func(_ int, values []changeset.Value) { out = append(out, values...) })
+	for i := range reg.groups {
+		if g := &reg.groups[i]; !g.assign && l.sees(g) {
 			out = append(out, g.values...)
 		}
 	}
@@ -66,24 +71,6 @@ func unionPositions(a, b []int) []int {
 	return slices.Compact(all)
 }
 
-// conflict reports whether concurrent writes assigned different values.
-func (reg *register) conflict(hidden changeset.Stamp) bool {
-	first := -1
-	for i, g := range reg.groups {
-		if !g.assign || g.stamp.Compare(hidden) < 0 {
-			continue
-		}
-		if first < 0 {
-			first = i
-			continue
-		}
-		if !equalValues(reg.groups[first].values, g.values) {
-			return true
-		}
-	}
-	return false
-}
-
 func equalValues(a, b []changeset.Value) bool {
 	return slices.EqualFunc(a, b, func(v, w changeset.Value) bool { return changeset.CompareValues(v, w) == 0 })
 }
@@ -94,25 +81,26 @@ type view struct {
 	// statements are in canonical order, except that those of the root come
 	// before those of what is embedded in it.
 	statements []statement.Statement
-	conflicts  int
+	// conflicts are the properties with concurrent values, in order.
+	conflicts []prop
 }
 
 // see returns what is seen of the record of an object.
-func (r *record) see(root string) view {
+func (r *record) see(root string, policy ConflictPolicy) view {
 	v := view{root: root}
-	hidden := r.hidden()
-	keep := r.reachable(root, hidden)
+	l := r.lens(policy)
+	keep := r.reachable(root, l)
 	for i := range r.regs {
 		reg := &r.regs[i]
 		if reg.subject != "" && !keep[reg.subject] {
 			continue
 		}
 		subject := cmp.Or(reg.subject, root)
-		for _, val := range reg.read(hidden) {
+		for _, val := range reg.read(l) {
 			v.statements = append(v.statements, val.Statement(subject, reg.predicate))
 		}
-		if len(reg.groups) > 1 && reg.conflict(hidden) {
-			v.conflicts++
+		if len(reg.groups) > 1 && reg.conflict(l) {
+			v.conflicts = append(v.conflicts, prop{subject, reg.predicate})
 		}
 	}
 	return v
@@ -120,7 +108,7 @@ func (r *record) see(root string) view {
 
 // reachable returns the embedded subjects that the root refers to, directly or
 // through others. It is nil when the object embeds nothing.
-func (r *record) reachable(root string, hidden changeset.Stamp) map[string]bool {
+func (r *record) reachable(root string, l lens) map[string]bool {
 	if n := len(r.regs); n == 0 || r.regs[n-1].subject == "" {
 		return nil
 	}
@@ -128,13 +116,18 @@ func (r *record) reachable(root string, hidden changeset.Stamp) map[string]bool 
 		if subject == root {
 			subject = ""
 		}
-		at, _ := r.find(subject, "")
-		for ; at < len(r.regs) && r.regs[at].subject == subject; at++ {
-			for _, v := range r.regs[at].read(hidden) {
-				visit(v)
-			}
-		}
+		r.readAll(subject, l, visit)
 	})
+}
+
+// readAll calls visit with all that is read of a subject, "" being the root.
+func (r *record) readAll(subject string, l lens, visit func(changeset.Value)) {
+	at, _ := r.find(subject, "")
+	for ; at < len(r.regs) && r.regs[at].subject == subject; at++ {
+		for _, v := range r.regs[at].read(l) {
+			visit(v)
+		}
+	}
 }
 
 // reach follows the references of an object to what is embedded in it. The
@@ -157,11 +150,11 @@ func reach(root string, values func(subject string, visit func(changeset.Value))
 
 // object returns the outside form of the part of a record that id names: all of
 // it for the root, else the embedded subject and what is embedded in that.
-func (r *record) object(root, id string) (Object, bool) {
-	v := r.see(root)
+func (r *record) object(root, id string, policy ConflictPolicy) (Object, bool) {
+	v := r.see(root, policy)
 	o := Object{ID: id, Statements: subtree(v.statements, root, id), Revision: r.revision(), Last: r.last()}
-	if v.conflicts > 0 {
-		o.Conflicts = r.conflictsOf(root, o.Statements)
+	if len(v.conflicts) > 0 {
+		o.Conflicts = r.conflictsOf(root, o.Statements, policy)
 	}
 	statement.Sort(o.Statements)
 	return o, len(o.Statements) > 0
@@ -188,38 +181,4 @@ func subtree(statements []statement.Statement, root, id string) []statement.Stat
 		}
 	}
 	return out
-}
-
-// conflictsOf lists the conflicts among the subjects of the given statements.
-func (r *record) conflictsOf(root string, seen []statement.Statement) []Conflict {
-	subjects := map[string]bool{}
-	for _, s := range seen {
-		subjects[s.Subject] = true
-	}
-	var out []Conflict
-	hidden := r.hidden()
-	for i := range r.regs {
-		reg := &r.regs[i]
-		if subject := cmp.Or(reg.subject, root); subjects[subject] && reg.conflict(hidden) {
-			out = append(out, reg.listConflict(subject, hidden))
-		}
-	}
-	return out
-}
-
-func (reg *register) listConflict(subject string, hidden changeset.Stamp) Conflict {
-	c := Conflict{Subject: subject, Predicate: reg.predicate}
-	for _, g := range reg.groups {
-		if !g.assign || g.stamp.Compare(hidden) < 0 {
-			continue
-		}
-		val := ConflictValue{Stamp: g.stamp}
-		for _, v := range g.values {
-			val.Statements = append(val.Statements, v.Statement(subject, reg.predicate))
-		}
-		c.Values = append(c.Values, val)
-	}
-	slices.SortFunc(c.Values, func(a, b ConflictValue) int { return b.Stamp.Compare(a.Stamp) })
-	c.Values = c.Values[:min(len(c.Values), MaxConflictValues)]
-	return c
 }

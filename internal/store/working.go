@@ -20,8 +20,9 @@ func (p prop) compare(q prop) int {
 // working is one object during a transaction: what was seen of it before, and
 // what the transaction has made of it.
 type working struct {
-	root string
-	rec  *record
+	root   string
+	rec    *record
+	policy ConflictPolicy
 	// was is what was visible before; conflicts are the properties that held
 	// concurrent values.
 	was       map[prop][]changeset.Value
@@ -36,19 +37,19 @@ type working struct {
 	named map[string]bool
 }
 
-func newWorking(root string, rec *record) *working {
+func newWorking(root string, rec *record, policy ConflictPolicy) *working {
 	w := &working{
-		root: root, rec: rec,
+		root: root, rec: rec, policy: policy,
 		was: map[prop][]changeset.Value{}, conflicts: map[prop]bool{},
 		now: map[prop][]changeset.Value{}, assigned: map[prop]bool{}, named: map[string]bool{},
 	}
-	for _, s := range rec.see(root).statements {
+	for _, s := range rec.see(root, policy).statements {
 		p := prop{s.Subject, s.Predicate}
 		w.was[p] = append(w.was[p], valueOf(s))
 	}
-	hidden := rec.hidden()
+	l := rec.lens(policy)
 	for i := range rec.regs {
-		if reg := &rec.regs[i]; len(reg.groups) > 1 && reg.conflict(hidden) {
+		if reg := &rec.regs[i]; len(reg.groups) > 1 && reg.conflict(l) {
 			w.conflicts[prop{cmp.Or(reg.subject, root), reg.predicate}] = true
 		}
 	}
@@ -171,7 +172,7 @@ func (w *working) statements() []statement.Statement {
 
 // before returns what the object was, in canonical order.
 func (w *working) before() []statement.Statement {
-	out := w.rec.see(w.root).statements
+	out := w.rec.see(w.root, w.policy).statements
 	statement.Sort(out)
 	return out
 }

@@ -26,7 +26,7 @@ func (w *writing) at(root string) (*working, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := newWorking(root, rec)
+	o := newWorking(root, rec, w.reader.policy)
 	w.objects[root] = o
 	return o, nil
 }
@@ -40,7 +40,7 @@ func (w *writing) object(root, id string) (Object, bool, bool) {
 	statements := subtree(work.statements(), root, id)
 	statement.Sort(statements)
 	o := Object{ID: id, Statements: statements, Revision: work.rec.revision(), Last: work.rec.last()}
-	for _, c := range work.rec.conflictsOf(root, o.Statements) {
+	for _, c := range work.rec.conflictsOf(root, o.Statements, work.policy) {
 		if _, written := work.now[prop{c.Subject, c.Predicate}]; !written {
 			o.Conflicts = append(o.Conflicts, c)
 		}
