@@ -95,6 +95,19 @@ func everyKey() nodeconfig.Config {
 	c.Beacon = nodeconfig.Beacon{Interval: time.Second, Window: 5 * time.Second}
 	c.Limits = nodeconfig.Limits{RequestBytes: 1 << 20, QueryRows: 1, QueryTime: time.Second}
 	c.ShutdownGrace, c.Log = time.Second, nodeconfig.Log{Level: "debug", Format: "text"}
+	c.Broker.MaxMessage = 1 << 20
+	c.ConflictPolicy, c.VolumeIdentity = nodeconfig.ConflictEarliest, nodeconfig.VolumeNone
+	c.Retention, c.MembersFile = nodeconfig.Retention(time.Hour), "m"
+	c.Compaction = nodeconfig.Compaction{Threshold: 0.1, MinFree: 1, Rate: 1 << 20}
+	return c
+}
+
+// everyLinkKey is a configuration with a link in which every key differs from its default.
+func everyLinkKey() nodeconfig.Config {
+	c := everyKey()
+	l := nodeconfig.Link{Name: "x", Hosts: c.ReplicationHosts, Channel: "X", Wire: c.Wire, Broker: c.Broker}
+	c = nodeconfig.Default()
+	c.BranchID, c.TrunkID, c.StoragePath, c.Links = "0B", "0A", "./data", []nodeconfig.Link{l}
 	return c
 }
 
@@ -118,9 +131,34 @@ func TestTheTableOfKeysIsTheFileFormat(t *testing.T) {
 	if err := yaml.Unmarshal(text, &tree); err != nil {
 		t.Fatal(err)
 	}
-	keys := map[string]bool{}
+	keys := map[string]bool{"links": true}
 	flatten("", tree, keys)
 	sameKeys(t, "the key", table(t, "docs/node.md", "## Configuration", 2), keys)
+}
+
+func TestTheTableOfKeysOfALinkIsTheFileFormat(t *testing.T) {
+	text, err := nodeconfig.Render(everyLinkKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree struct{ Links []map[string]any }
+	if err := yaml.Unmarshal(text, &tree); err != nil || len(tree.Links) != 1 {
+		t.Fatalf("%d links, %v", len(tree.Links), err)
+	}
+	keys := map[string]bool{}
+	flatten("", tree.Links[0], keys)
+	documented := table(t, "docs/node.md", "### Several links", 1)
+	sameKeys(t, "the key of a link", documented, keys)
+	plain := nodeconfig.Config{Links: []nodeconfig.Link{nodeconfig.DefaultLink()}}
+	plain.Links[0].Name, plain.Links[0].Hosts, plain.Links[0].Channel = "a", []string{"b:1"}, "C"
+	for key, cell := range documented {
+		if value := code(cell); value != "" {
+			text := "branchId: 0A\nstorage_path: d\nlinks: [{name: a, hosts: [b:1], channel: C, " + key + ": " + value + "}]\n"
+			if got, err := nodeconfig.Parse(key, []byte(text)); err != nil || fmt.Sprintf("%+v", got.Links) != fmt.Sprintf("%+v", plain.Links) {
+				t.Errorf("%s: the documented default %s: %v makes %+v", key, value, err, got.Links)
+			}
+		}
+	}
 }
 
 // withKey writes a small configuration that also says one key, by its path.

@@ -33,6 +33,41 @@ const (
 	WireVesper Wire = "vesper"
 )
 
+// ConflictPolicy says which of several values written at the same time is read.
+type ConflictPolicy string
+
+// The policies. ConflictKeepBoth reads all values.
+const (
+	ConflictLatest   ConflictPolicy = "latest"
+	ConflictEarliest ConflictPolicy = "earliest"
+	ConflictKeepBoth ConflictPolicy = "keepBoth"
+)
+
+// VolumeIdentity says how a store notices that its file was copied.
+type VolumeIdentity string
+
+// The identities. VolumeInode goes by the file's inode, VolumeNone by nothing.
+const (
+	VolumeInode VolumeIdentity = "inode"
+	VolumeNone  VolumeIdentity = "none"
+)
+
+// Retention is how long changesets stay in the log at least.
+type Retention time.Duration
+
+// Forever keeps every changeset.
+const Forever Retention = 0
+
+const forever = "forever"
+
+// String returns forever or the duration.
+func (r Retention) String() string {
+	if r == Forever {
+		return forever
+	}
+	return time.Duration(r).String()
+}
+
 // Config is what one node needs to know. Load returns it checked; a Config made
 // in a program starts from Default and is checked with Validate.
 type Config struct {
@@ -60,6 +95,24 @@ type Config struct {
 	Wire Wire
 	// Broker (broker) says how to speak to the broker.
 	Broker Broker
+	// Links (links) are the node's links when it has several, in place of
+	// ReplicationHosts, ReplicationChannel, SendSTOMPAck, Wire and Broker.
+	// AllLinks gives them whichever way they were written.
+	Links []Link
+	// ConflictPolicy (conflictPolicy) says which of several values written at the
+	// same time is read; the same on all nodes of the system.
+	ConflictPolicy ConflictPolicy
+	// Retention (retention) is how long changesets stay in the log when every
+	// member has them.
+	Retention Retention
+	// MembersFile (membersFile) names a file with the branch ids of all members,
+	// one a line, read again every minute. Without it nothing leaves the log.
+	MembersFile string
+	// VolumeIdentity (volumeIdentity) says how the store notices that its file
+	// was copied or restored.
+	VolumeIdentity VolumeIdentity
+	// Compaction (compaction) says when the store's file is rewritten.
+	Compaction Compaction
 	// Beacon (beacon) paces what a node says of itself to its peers.
 	Beacon Beacon
 	// Limits (limits) bound what one request may ask for.
@@ -81,8 +134,39 @@ type Broker struct {
 	PasswordFile string
 	// HeartBeat (broker.heartBeat) is the interval asked for; 0 turns it off.
 	HeartBeat time.Duration
+	// MaxMessage (broker.maxMessage) is the largest message body that the broker
+	// takes, in bytes; 0: what its flavor takes by default.
+	MaxMessage int64
 	// TLS (broker.tls) is nil for a plain connection.
 	TLS *TLS
+}
+
+// Link is one channel of one broker.
+type Link struct {
+	// Name (name) is unique in the node and stays: the store keeps under it what
+	// was published.
+	Name string
+	// Hosts, Channel, SendSTOMPAck and Wire (hosts, channel, send_stomp_ack,
+	// wire) are what the keys of a node with one link say.
+	Hosts        []string
+	Channel      string
+	SendSTOMPAck bool
+	Wire         Wire
+	// Relay (relay) passes on to this link what comes over the others.
+	Relay bool
+	// Broker holds flavor, usernameFile, passwordFile, heartBeat, maxMessage and tls.
+	Broker Broker
+}
+
+// Compaction says when the store's file is rewritten without its free pages.
+type Compaction struct {
+	// Threshold (compaction.threshold) is the part of the file that must be free,
+	// above 0 and below 1; 0 turns compaction off.
+	Threshold float64
+	// MinFree (compaction.minFree) is how much must be free at least, in bytes.
+	MinFree int64
+	// Rate (compaction.rate) bounds the bytes copied a second.
+	Rate int64
 }
 
 // TLS turns on TLS to the broker, even when all its fields are empty.
@@ -129,6 +213,9 @@ type Log struct {
 // DefaultHTTPPort is the port of the HTTP API unless listen says otherwise.
 const DefaultHTTPPort = 8000
 
+// MainLink is the name of the only link of a node that has no list of links.
+const MainLink = "main"
+
 // Default returns the configuration of a file that says nothing. It lacks what
 // has no default: BranchID, TrunkID and StoragePath.
 func Default() Config {
@@ -137,8 +224,13 @@ func Default() Config {
 		Listen:       ":8000",
 		SendSTOMPAck: true,
 		Wire:         WirePacked,
-		Broker:       Broker{Flavor: FlavorAuto, HeartBeat: 10 * time.Second},
-		Beacon:       Beacon{Interval: 10 * time.Second, Window: 3 * time.Second},
+		Broker:       defaultBroker(),
+
+		ConflictPolicy: ConflictLatest,
+		VolumeIdentity: VolumeInode,
+		Compaction:     Compaction{Threshold: 0.5, MinFree: 64 << 20, Rate: 16 << 20},
+
+		Beacon: Beacon{Interval: 10 * time.Second, Window: 3 * time.Second},
 		Limits: Limits{
 			RequestBytes: 16 << 20,
 			QueryRows:    100_000,
@@ -149,5 +241,25 @@ func Default() Config {
 	}
 }
 
+func defaultBroker() Broker { return Broker{Flavor: FlavorAuto, HeartBeat: 10 * time.Second} }
+
+// DefaultLink returns an item of links that says nothing. It lacks what has no
+// default: Name, Hosts and Channel.
+func DefaultLink() Link {
+	return Link{SendSTOMPAck: true, Wire: WirePacked, Relay: true, Broker: defaultBroker()}
+}
+
 // Replicates reports whether the node has a broker.
-func (c Config) Replicates() bool { return len(c.ReplicationHosts) > 0 }
+func (c Config) Replicates() bool { return len(c.ReplicationHosts) > 0 || len(c.Links) > 0 }
+
+// AllLinks returns the node's links: those of its list, or the one that the keys
+// at the top describe, which passes nothing on; none for a node that stands alone.
+func (c Config) AllLinks() []Link {
+	if len(c.Links) > 0 || !c.Replicates() {
+		return c.Links
+	}
+	return []Link{{
+		Name: MainLink, Hosts: c.ReplicationHosts, Channel: c.ReplicationChannel,
+		SendSTOMPAck: c.SendSTOMPAck, Wire: c.Wire, Broker: c.Broker,
+	}}
+}

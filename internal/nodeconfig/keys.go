@@ -1,25 +1,25 @@
 package nodeconfig
 
-// key is one key of the file: either a value of Config or a section of keys.
-// This table is the file format: Load, Render, the unknown-key errors and the
-// nearest-name hints all follow it.
-type key struct {
+// key is one key of the file or of an item of its links: either a value of T or
+// a section of keys. These tables are the file format: Load, Render, the
+// unknown-key errors and the nearest-name hints all follow them.
+type key[T any] struct {
 	name string
 	// alias is the spelling of the original's program, with the same meaning.
 	alias string
-	// value points into a Config whose sections all exist. The pointer's type
+	// value points into a T whose sections all exist. The pointer's type
 	// is the key's type. Nil for a section.
-	value func(*Config) any
+	value func(*T) any
 	// always is true for keys that Render writes even at their default.
 	always  bool
-	section []key
+	section []key[T]
 	// has reports whether an optional section is there; nil: always.
-	has func(*Config) bool
+	has func(*T) bool
 	// enter makes an optional section.
-	enter func(*Config)
+	enter func(*T)
 }
 
-var fileKeys = []key{
+var fileKeys = []key[Config]{
 	{name: "branchId", alias: "branch_id", always: true, value: func(c *Config) any { return &c.BranchID }},
 	{name: "trunkId", alias: "trunk_id", always: true, value: func(c *Config) any { return &c.TrunkID }},
 	{name: "saveHistory", alias: "save_history", always: true, value: func(c *Config) any { return &c.SaveHistory }},
@@ -29,37 +29,69 @@ var fileKeys = []key{
 	{name: "replication_channel", value: func(c *Config) any { return &c.ReplicationChannel }},
 	{name: "send_stomp_ack", value: func(c *Config) any { return &c.SendSTOMPAck }},
 	{name: "wire", value: func(c *Config) any { return &c.Wire }},
-	{name: "broker", section: []key{
+	{name: "links", value: func(c *Config) any { return &c.Links }},
+	{name: "broker", section: []key[Config]{
 		{name: "flavor", value: func(c *Config) any { return &c.Broker.Flavor }},
 		{name: "usernameFile", value: func(c *Config) any { return &c.Broker.UsernameFile }},
 		{name: "passwordFile", value: func(c *Config) any { return &c.Broker.PasswordFile }},
 		{name: "heartBeat", value: func(c *Config) any { return &c.Broker.HeartBeat }},
-		{name: "tls", section: []key{
+		{name: "maxMessage", value: func(c *Config) any { return &c.Broker.MaxMessage }},
+		{name: "tls", section: []key[Config]{
 			{name: "caFile", value: func(c *Config) any { return &c.Broker.TLS.CAFile }},
 			{name: "certFile", value: func(c *Config) any { return &c.Broker.TLS.CertFile }},
 			{name: "keyFile", value: func(c *Config) any { return &c.Broker.TLS.KeyFile }},
 			{name: "serverName", value: func(c *Config) any { return &c.Broker.TLS.ServerName }},
-		}, has: func(c *Config) bool { return c.Broker.TLS != nil }, enter: enterTLS},
+		}, has: func(c *Config) bool { return c.Broker.TLS != nil }, enter: func(c *Config) { c.Broker.enterTLS() }},
 	}},
-	{name: "beacon", section: []key{
+	{name: "conflictPolicy", value: func(c *Config) any { return &c.ConflictPolicy }},
+	{name: "retention", value: func(c *Config) any { return &c.Retention }},
+	{name: "membersFile", value: func(c *Config) any { return &c.MembersFile }},
+	{name: "volumeIdentity", value: func(c *Config) any { return &c.VolumeIdentity }},
+	{name: "compaction", section: []key[Config]{
+		{name: "threshold", value: func(c *Config) any { return &c.Compaction.Threshold }},
+		{name: "minFree", value: func(c *Config) any { return &c.Compaction.MinFree }},
+		{name: "rate", value: func(c *Config) any { return &c.Compaction.Rate }},
+	}},
+	{name: "beacon", section: []key[Config]{
 		{name: "interval", value: func(c *Config) any { return &c.Beacon.Interval }},
 		{name: "window", value: func(c *Config) any { return &c.Beacon.Window }},
 	}},
-	{name: "limits", section: []key{
+	{name: "limits", section: []key[Config]{
 		{name: "requestBytes", value: func(c *Config) any { return &c.Limits.RequestBytes }},
 		{name: "queryRows", value: func(c *Config) any { return &c.Limits.QueryRows }},
 		{name: "queryTime", value: func(c *Config) any { return &c.Limits.QueryTime }},
 	}},
 	{name: "shutdownGrace", value: func(c *Config) any { return &c.ShutdownGrace }},
-	{name: "log", section: []key{
+	{name: "log", section: []key[Config]{
 		{name: "level", value: func(c *Config) any { return &c.Log.Level }},
 		{name: "format", value: func(c *Config) any { return &c.Log.Format }},
 	}},
 }
 
-func enterTLS(c *Config) {
-	if c.Broker.TLS == nil {
-		c.Broker.TLS = &TLS{}
+// linkKeys are the keys of an item of links.
+var linkKeys = []key[Link]{
+	{name: "name", always: true, value: func(l *Link) any { return &l.Name }},
+	{name: "hosts", always: true, value: func(l *Link) any { return &l.Hosts }},
+	{name: "channel", always: true, value: func(l *Link) any { return &l.Channel }},
+	{name: "send_stomp_ack", value: func(l *Link) any { return &l.SendSTOMPAck }},
+	{name: "wire", value: func(l *Link) any { return &l.Wire }},
+	{name: "relay", value: func(l *Link) any { return &l.Relay }},
+	{name: "flavor", value: func(l *Link) any { return &l.Broker.Flavor }},
+	{name: "usernameFile", value: func(l *Link) any { return &l.Broker.UsernameFile }},
+	{name: "passwordFile", value: func(l *Link) any { return &l.Broker.PasswordFile }},
+	{name: "heartBeat", value: func(l *Link) any { return &l.Broker.HeartBeat }},
+	{name: "maxMessage", value: func(l *Link) any { return &l.Broker.MaxMessage }},
+	{name: "tls", section: []key[Link]{
+		{name: "caFile", value: func(l *Link) any { return &l.Broker.TLS.CAFile }},
+		{name: "certFile", value: func(l *Link) any { return &l.Broker.TLS.CertFile }},
+		{name: "keyFile", value: func(l *Link) any { return &l.Broker.TLS.KeyFile }},
+		{name: "serverName", value: func(l *Link) any { return &l.Broker.TLS.ServerName }},
+	}, has: func(l *Link) bool { return l.Broker.TLS != nil }, enter: func(l *Link) { l.Broker.enterTLS() }},
+}
+
+func (b *Broker) enterTLS() {
+	if b.TLS == nil {
+		b.TLS = &TLS{}
 	}
 }
 

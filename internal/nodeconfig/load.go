@@ -40,7 +40,7 @@ func Parse(name string, data []byte) (Config, error) {
 	}
 	root, ok := r.document(data)
 	if ok {
-		r.section(root, "", fileKeys)
+		readSection(&r, &r.config, root, "", fileKeys)
 		r.finish()
 	}
 	if err := r.problems.err(name); err != nil {
@@ -78,8 +78,8 @@ func (r *reader) document(data []byte) (*yaml.Node, bool) {
 	return doc.Content[0], true
 }
 
-// section reads a mapping whose keys are known.
-func (r *reader) section(n *yaml.Node, path string, known []key) {
+// readSection reads a mapping whose keys are known into target.
+func readSection[T any](r *reader, target *T, n *yaml.Node, path string, known []key[T]) {
 	n = resolve(n)
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return
@@ -101,24 +101,51 @@ func (r *reader) section(n *yaml.Node, path string, known []key) {
 			continue
 		}
 		seen[k.name] = name
-		r.entry(value, join(path, k.name), name.Line, k)
+		readEntry(r, target, value, join(path, k.name), name.Line, k)
 	}
 }
 
-func (r *reader) entry(value *yaml.Node, path string, line int, k key) {
+func readEntry[T any](r *reader, target *T, value *yaml.Node, path string, line int, k key[T]) {
 	r.lines[path] = line
 	if k.section != nil {
 		if k.enter != nil {
-			k.enter(&r.config)
+			k.enter(target)
 		}
-		r.section(value, path, k.section)
+		readSection(r, target, value, path, k.section)
 		return
 	}
-	if err := read(resolve(value), k.value(&r.config)); err != nil {
+	if links, ok := k.value(target).(*[]Link); ok {
+		r.links(value, path, line, links)
+		return
+	}
+	if err := read(resolve(value), k.value(target)); err != nil {
 		r.problems.add(line, path, "%s", err)
 		r.unread = append(r.unread, path)
 	}
 }
+
+// links reads the list of links, each with defaults of its own.
+func (r *reader) links(n *yaml.Node, path string, line int, into *[]Link) {
+	n = resolve(n)
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
+		return
+	case n.Kind != yaml.SequenceNode:
+		r.problems.add(line, path, "want a list of links, got %s", describe(n))
+		r.unread = append(r.unread, path)
+		return
+	}
+	for i, item := range n.Content {
+		l := DefaultLink()
+		at := linkPath(i)
+		r.lines[at] = item.Line
+		readSection(r, &l, item, at, linkKeys)
+		*into = append(*into, l)
+	}
+}
+
+// linkPath is how problems call a link, counted from 1 as a person does.
+func linkPath(i int) string { return fmt.Sprintf("links[%d]", i+1) }
 
 // finish fills in what follows from other keys and checks the whole.
 func (r *reader) finish() {
@@ -136,9 +163,18 @@ func (r *reader) finish() {
 		if r.concernsUnread(p.Key) {
 			continue
 		}
-		p.Line = r.lines[p.Key]
+		p.Line = r.line(p.Key)
 		r.problems.found = append(r.problems.found, p)
 	}
+}
+
+// line is where a key stands, or, when it is not there, the link that lacks it.
+func (r *reader) line(path string) int {
+	if n := r.lines[path]; n > 0 || !strings.HasPrefix(path, "links[") {
+		return n
+	}
+	link, _, _ := strings.Cut(path, ".")
+	return r.lines[link]
 }
 
 func (r *reader) concernsUnread(path string) bool {
@@ -150,13 +186,13 @@ func (r *reader) concernsUnread(path string) bool {
 	return false
 }
 
-func find(known []key, name *yaml.Node) (key, bool) {
+func find[T any](known []key[T], name *yaml.Node) (key[T], bool) {
 	for _, k := range known {
 		if name.Value == k.name || k.alias != "" && name.Value == k.alias {
 			return k, true
 		}
 	}
-	return key{}, false
+	return key[T]{}, false
 }
 
 func givenTwice(first, second *yaml.Node) string {
@@ -167,13 +203,16 @@ func givenTwice(first, second *yaml.Node) string {
 		first.Value, first.Line, second.Value)
 }
 
-func unknownKey(path string, name *yaml.Node, known []key) string {
+func unknownKey[T any](path string, name *yaml.Node, known []key[T]) string {
 	full := join(path, name.Value)
 	if len(full) > 100 {
 		full = full[:100] + "…"
 	}
 	if remedy, ok := remedies[full]; ok {
 		return fmt.Sprintf("unknown key %q: %s", full, remedy)
+	}
+	if remedy := remedies[name.Value]; strings.HasPrefix(path, "links[") && strings.Contains(remedy, "broker.") {
+		return fmt.Sprintf("unknown key %q: %s", full, strings.ReplaceAll(remedy, "broker.", path+"."))
 	}
 	names := make([]string, len(known))
 	for i, k := range known {
@@ -182,7 +221,7 @@ func unknownKey(path string, name *yaml.Node, known []key) string {
 	if hint := nearest(name.Value, names); hint != "" {
 		return fmt.Sprintf("unknown key %q: did you mean %q?", full, join(path, hint))
 	}
-	if elsewhere := sectionOf(name.Value, "", fileKeys); elsewhere != "" {
+	if elsewhere := sectionOf(name.Value, "", fileKeys); elsewhere != "" && !strings.HasPrefix(path, "links[") {
 		return fmt.Sprintf("unknown key %q: did you mean %q?", full, elsewhere)
 	}
 	return fmt.Sprintf("unknown key %q: known here are %s", full, strings.Join(names, ", "))
@@ -190,7 +229,7 @@ func unknownKey(path string, name *yaml.Node, known []key) string {
 
 // sectionOf returns the path of a key of that very name anywhere in the file
 // format: a right name in the wrong place, mostly a matter of indentation.
-func sectionOf(name, path string, known []key) string {
+func sectionOf[T any](name, path string, known []key[T]) string {
 	for _, k := range known {
 		if k.name == name {
 			return join(path, name)

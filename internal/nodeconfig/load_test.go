@@ -42,7 +42,16 @@ replication_hosts:
 replication_channel: SHOP
 send_stomp_ack: false
 wire: packed
+conflictPolicy: earliest
+retention: 48h
+membersFile: /etc/vesper/members
+volumeIdentity: none
+compaction:
+  threshold: 0.25
+  minFree: 1Gi
+  rate: 32Mi
 broker:
+  maxMessage: 4Mi
   flavor: activemq
   usernameFile: /etc/vesper/auth/username
   passwordFile: /etc/vesper/auth/password
@@ -70,8 +79,10 @@ log:
 	want := Config{
 		BranchID: "00C", TrunkID: "00A", SaveHistory: true, StoragePath: "/var/lib/vesper", Listen: "127.0.0.1:9000",
 		ReplicationHosts: []string{"mq-0.example.com:61613", "[::1]:61613"}, ReplicationChannel: "SHOP", Wire: WirePacked,
+		ConflictPolicy: ConflictEarliest, Retention: Retention(48 * time.Hour), MembersFile: "/etc/vesper/members", VolumeIdentity: VolumeNone,
+		Compaction: Compaction{Threshold: 0.25, MinFree: 1 << 30, Rate: 32 << 20},
 		Broker: Broker{
-			Flavor: FlavorActiveMQ, UsernameFile: "/etc/vesper/auth/username", PasswordFile: "/etc/vesper/auth/password", HeartBeat: 5 * time.Second,
+			MaxMessage: 4 << 20, Flavor: FlavorActiveMQ, UsernameFile: "/etc/vesper/auth/username", PasswordFile: "/etc/vesper/auth/password", HeartBeat: 5 * time.Second,
 			TLS: &TLS{CAFile: "/etc/vesper/ca.pem", CertFile: "/etc/vesper/tls.crt", KeyFile: "/etc/vesper/tls.key", ServerName: "mq.example.com"},
 		},
 		Beacon:        Beacon{Interval: 7 * time.Second, Window: 2500 * time.Millisecond},
@@ -81,6 +92,46 @@ log:
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("unexpected configuration (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseListOfLinksGivesEachItsDefaults(t *testing.T) {
+	got, err := Parse("f", []byte(minimal+`
+links:
+  - name: core
+    hosts: mq-0:61613, mq-1:61613
+    channel: SHOP
+  - {name: site, hosts: ["[::1]:61613"], channel: SHOP, relay: false, wire: vesper, flavor: rabbitmq, send_stomp_ack: false,
+     usernameFile: u, passwordFile: p, heartBeat: 1s, maxMessage: 2Mi, tls: {caFile: c}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Link{
+		{Name: "core", Hosts: []string{"mq-0:61613", "mq-1:61613"}, Channel: "SHOP", SendSTOMPAck: true, Wire: WirePacked, Relay: true,
+			Broker: Broker{Flavor: FlavorAuto, HeartBeat: 10 * time.Second}},
+		{Name: "site", Hosts: []string{"[::1]:61613"}, Channel: "SHOP", Wire: WireVesper,
+			Broker: Broker{Flavor: FlavorRabbitMQ, UsernameFile: "u", PasswordFile: "p", HeartBeat: time.Second, MaxMessage: 2 << 20, TLS: &TLS{CAFile: "c"}}},
+	}
+	if diff := cmp.Diff(want, got.AllLinks()); diff != "" {
+		t.Errorf("unexpected links (-want +got):\n%s", diff)
+	}
+	if !got.Replicates() {
+		t.Error("a node with links does not replicate")
+	}
+}
+
+func TestTheKeysOfOneLinkMakeTheMainLinkThatPassesNothingOn(t *testing.T) {
+	c, err := Parse("f", []byte(minimal+"replication_hosts: [mq:1]\nreplication_channel: C\nsend_stomp_ack: false\nbroker: {flavor: coilmq}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Link{{Name: "main", Hosts: []string{"mq:1"}, Channel: "C", Wire: WirePacked, Broker: Broker{Flavor: FlavorCoilMQ, HeartBeat: 10 * time.Second}}}
+	if diff := cmp.Diff(want, c.AllLinks()); diff != "" {
+		t.Errorf("unexpected links (-want +got):\n%s", diff)
+	}
+	if got := (Config{}).AllLinks(); len(got) != 0 {
+		t.Errorf("a node that stands alone has links: %v", got)
 	}
 }
 
@@ -100,6 +151,11 @@ func TestParseAcceptsOtherSpellings(t *testing.T) {
 		"sizes as text":                  {minimal + "limits: {requestBytes: \"2Mi\"}\n", func(c Config) bool { return c.Limits.RequestBytes == 2<<20 }},
 		"a duration of zero":             {minimal + "broker: {heartBeat: 0}\n", func(c Config) bool { return c.Broker.HeartBeat == 0 }},
 		"an alias":                       {"branchId: &id 0B\ntrunkId: *id\nstorage_path: d\n", func(c Config) bool { return c.TrunkID == "0B" }},
+		"retention for ever":             {minimal + "retention: forever\n", func(c Config) bool { return c.Retention == Forever }},
+		"an empty list of links":         {minimal + "links: []\n", func(c Config) bool { return !c.Replicates() }},
+		"no list of links":               {minimal + "links:\n", func(c Config) bool { return !c.Replicates() }},
+		"compaction off":                 {minimal + "compaction: {threshold: 0}\n", func(c Config) bool { return c.Compaction.Threshold == 0 }},
+		"a list of links by an alias":    {minimal + "links: &l [{name: a, hosts: &h [b:1], channel: C}]\n", func(c Config) bool { return len(c.Links) == 1 }},
 		"any free port":                  {minimal + "listen: 127.0.0.1:0\n", func(c Config) bool { return c.Listen == "127.0.0.1:0" }},
 	}
 	for name, tt := range tests {
@@ -182,6 +238,34 @@ func TestParseNamesTheKeyTheLineAndTheRemedy(t *testing.T) {
 		"unknown level":            {minimal + "log: {level: trace}\n", `f: line 3: log.level: "trace" is unknown: it must be one of debug, info, warn, error`},
 		"unknown format":           {minimal + "log: {format: xml}\n", `f: line 3: log.format: "xml" is unknown: it must be one of json, text`},
 		"control character":        {"branchId: 0B\nstorage_path: \"a\\u0000b\"\n", `f: line 2: storage_path: holds a control character or broken UTF-8`},
+
+		"unknown policy":          {minimal + "conflictPolicy: newest\n", `f: line 3: conflictPolicy: "newest" is unknown: it must be one of latest, earliest, keepBoth`},
+		"short retention":         {minimal + "retention: 5m\n", `f: line 3: retention: 5m0s is too short: at least 1h0m0s, or forever`},
+		"no retention":            {minimal + "retention: 0s\n", `f: line 3: retention: want forever or a duration such as 720h, got zero`},
+		"retention of words":      {minimal + "retention: a while\n", `f: line 3: retention: want forever or a duration with its unit such as 720h, got text`},
+		"retention, no members":   {replicating + "retention: 24h\n", `f: line 5: retention: given without membersFile: a changeset may leave the log only when every member has it`},
+		"unknown volume identity": {minimal + "volumeIdentity: uuid\n", `f: line 3: volumeIdentity: "uuid" is unknown: it must be one of inode, none`},
+		"threshold in percent":    {minimal + "compaction: {threshold: 50}\n", `f: line 3: compaction.threshold: 50 is out of range: 0.1 to 0.95, or 0 for never`},
+		"threshold of words":      {minimal + "compaction: {threshold: half}\n", `f: line 3: compaction.threshold: want a fraction such as 0.5, got text`},
+		"copying far too slowly":  {minimal + "compaction: {rate: 1Ki}\n", `f: line 3: compaction.rate: 1024 is out of range: 1048576 to `},
+		"tiny messages":           {minimal + "broker: {maxMessage: 1Ki}\n", `f: line 3: broker.maxMessage: 1024 is out of range: 65536 to 1073741824, or 0 for what the broker takes by default`},
+
+		"links that are no list":      {minimal + "links: {name: a}\n", `f: line 3: links: want a list of links, got keys and values`},
+		"a link that is a text":       {minimal + "links:\n- mq:61613\n", `f: line 4: links[1]: want keys and values, got text`},
+		"links beside hosts":          {replicating + "links: [{name: a, hosts: [b:1], channel: C}]\n", `f: line 3: replication_hosts: given beside links: say it in each link instead`},
+		"links beside a channel":      {replicating + "links: [{name: a, hosts: [b:1], channel: C}]\n", `f: line 4: replication_channel: given beside links: say it in each link instead`},
+		"links beside a broker":       {minimal + "broker: {flavor: activemq}\nlinks: [{name: a, hosts: [b:1], channel: C}]\n", `f: line 3: broker: given beside links: say it in each link instead`},
+		"a link without a name":       {minimal + "links:\n- hosts: [b:1]\n  channel: C\n", `f: line 4: links[1].name: missing: give the link a name, such as core`},
+		"a link without hosts":        {minimal + "links:\n- name: a\n  channel: C\n", `f: line 4: links[1].hosts: missing: name the broker's addresses`},
+		"a link without a channel":    {minimal + "links:\n- name: a\n  hosts: [b:1]\n", `f: line 4: links[1].channel: missing: name the channel, such as VESPER_DATA`},
+		"a link's channel of beacons": {minimal + "links:\n- name: a\n  hosts: [b:1]\n  channel: X.beacon\n", `f: line 6: links[1].channel: "X.beacon" is a name that the nodes of another channel use`},
+		"a link's broken host":        {minimal + "links:\n- name: a\n  hosts: [b]\n  channel: X\n", `f: line 5: links[1].hosts: address 1: "b" is not host:port`},
+		"a mark for a name":           {minimal + "links:\n- name: \"!x\"\n  hosts: [b:1]\n  channel: X\n", `f: line 4: links[1].name: "!x" is not a name: 1 to 32 letters, digits, '_' and '-', starting with a letter or digit`},
+		"two links of one name":       {minimal + "links:\n- {name: a, hosts: [b:1], channel: C}\n- {name: a, hosts: [c:1], channel: C}\n", `f: line 5: links[2].name: link 1 is called "a" too`},
+		"two links to one channel":    {minimal + "links:\n- {name: a, hosts: [b:1], channel: C}\n- {name: d, hosts: [c:1, b:1], channel: C}\n", `f: line 5: links[2].channel: link 1 has the same channel of the same broker`},
+		"a link's unknown key":        {minimal + "links:\n- {name: a, hosts: [b:1], chanel: C}\n", `f: line 4: unknown key "links[1].chanel": did you mean "links[1].channel"?`},
+		"a password in a link":        {minimal + "links:\n- {name: a, hosts: [b:1], channel: C, password: hunter2}\n", `f: line 4: unknown key "links[1].password": put the password into a file and name it in links[1].passwordFile`},
+		"a link's lonely user":        {minimal + "links:\n- {name: a, hosts: [b:1], channel: C, usernameFile: u}\n", `f: line 4: links[1].usernameFile: given without links[1].passwordFile: give both or none`},
 
 		"not YAML":      {"branchId: [\n", `f: not YAML: line `},
 		"two documents": {minimal + "---\n" + minimal, `f: the file holds more than one YAML document: a node has one configuration`},

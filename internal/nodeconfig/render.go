@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -21,7 +22,7 @@ func Render(c Config) ([]byte, error) {
 		return nil, err
 	}
 	plain := Default()
-	enterTLS(&plain)
+	plain.Broker.enterTLS()
 	root, err := renderSection(&c, &plain, fileKeys)
 	if err != nil {
 		return nil, err
@@ -35,7 +36,7 @@ func Render(c Config) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func renderSection(c, plain *Config, known []key) (*yaml.Node, error) {
+func renderSection[T any](c, plain *T, known []key[T]) (*yaml.Node, error) {
 	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	for _, k := range known {
 		n, err := renderKey(c, plain, k)
@@ -50,8 +51,11 @@ func renderSection(c, plain *Config, known []key) (*yaml.Node, error) {
 }
 
 // renderKey returns nil for what needs no mention.
-func renderKey(c, plain *Config, k key) (*yaml.Node, error) {
+func renderKey[T any](c, plain *T, k key[T]) (*yaml.Node, error) {
 	if k.section == nil {
+		if links, ok := k.value(c).(*[]Link); ok {
+			return renderLinks(*links)
+		}
 		return renderValue(k.value(c), k.value(plain), k.always)
 	}
 	if k.has != nil && !k.has(c) {
@@ -64,17 +68,30 @@ func renderKey(c, plain *Config, k key) (*yaml.Node, error) {
 	return n, nil
 }
 
+func renderLinks(links []Link) (*yaml.Node, error) {
+	if len(links) == 0 {
+		return nil, nil
+	}
+	out := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+	for i := range links {
+		plain := DefaultLink()
+		plain.Broker.enterTLS()
+		n, err := renderSection(&links[i], &plain, linkKeys)
+		if err != nil {
+			return nil, err
+		}
+		out.Content = append(out.Content, n)
+	}
+	return out, nil
+}
+
 func renderValue(v, plain any, always bool) (*yaml.Node, error) {
 	switch v := v.(type) {
 	case *branch.ID:
 		// Quoted, since readers of older YAML take ids such as NO and 1E for something else.
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: string(*v)}, nil
-	case *string:
-		return renderText(*v, *plain.(*string), always), nil
-	case *Flavor:
-		return renderText(string(*v), string(*plain.(*Flavor)), always), nil
-	case *Wire:
-		return renderText(string(*v), string(*plain.(*Wire)), always), nil
+	case *float64:
+		return unless(*v == *plain.(*float64) && !always, scalar("!!float", formatFraction(*v))), nil
 	case *bool:
 		return unless(*v == *plain.(*bool) && !always, scalar("!!bool", strconv.FormatBool(*v))), nil
 	case *int64:
@@ -84,7 +101,40 @@ func renderValue(v, plain any, always bool) (*yaml.Node, error) {
 	case *[]string:
 		return unless(slices.Equal(*v, *plain.(*[]string)) && !always, sequence(*v)), nil
 	}
-	return nil, fmt.Errorf("rendering configuration: a value of type %T has no writer", v)
+	text, ok := textOf(v)
+	usual, _ := textOf(plain)
+	if !ok {
+		return nil, fmt.Errorf("rendering configuration: a value of type %T has no writer", v)
+	}
+	return renderText(text, usual, always), nil
+}
+
+// textOf returns the text of the types that are written as one.
+func textOf(v any) (text string, ok bool) {
+	switch v := v.(type) {
+	case *string:
+		return *v, true
+	case *Flavor:
+		return string(*v), true
+	case *Wire:
+		return string(*v), true
+	case *ConflictPolicy:
+		return string(*v), true
+	case *VolumeIdentity:
+		return string(*v), true
+	case *Retention:
+		return v.String(), true
+	}
+	return "", false
+}
+
+// formatFraction always has a point, so that YAML reads it back as a fraction.
+func formatFraction(v float64) string {
+	text := strconv.FormatFloat(v, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
 }
 
 func renderText(v, plain string, always bool) *yaml.Node {

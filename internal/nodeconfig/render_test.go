@@ -24,6 +24,25 @@ func configs() *rapid.Generator[Config] {
 		c.BranchID = max(c.TrunkID, branch.ID(pick(t, "branch", "NO", "ON", "ZZ", "YY")))
 		c.StoragePath = strings.ReplaceAll(texts.Draw(t, "path"), "://", "-")
 		c.Listen = pick(t, "listen", ":8000", "127.0.0.1:0", "[::]:9")
+		c.ConflictPolicy, c.VolumeIdentity = pick(t, "policy", policies...), pick(t, "volume", volumes...)
+		c.MembersFile = pick(t, "members", "", "/etc/vesper/members", "a b")
+		if c.MembersFile != "" {
+			c.Retention = Retention(pick(t, "retention", time.Duration(Forever), time.Hour, 90*time.Minute, 87600*time.Hour))
+		}
+		c.Compaction.Threshold = pick(t, "threshold", 0, 0.1, 0.25, 0.5, 0.95)
+		c.Compaction.MinFree = rapid.Int64Range(0, 1<<40).Draw(t, "minFree")
+		c.Compaction.Rate = rapid.Int64Range(MinCompactionRate, 1<<40).Draw(t, "rate")
+		c.Beacon.Interval = time.Duration(rapid.Int64Range(int64(MinBeaconInterval), int64(MaxBeaconInterval)).Draw(t, "interval"))
+		c.Beacon.Window = time.Duration(rapid.Int64Range(int64(MinBeaconWindow), int64(MaxBeaconInterval)).Draw(t, "window"))
+		c.Limits.RequestBytes = rapid.Int64Range(MinRequestBytes, MaxRequestBytes).Draw(t, "bytes")
+		c.Limits.QueryRows = rapid.Int64Range(1, 1<<40).Draw(t, "rows")
+		c.Limits.QueryTime = time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Hour)).Draw(t, "time"))
+		c.ShutdownGrace = time.Duration(rapid.Int64Range(0, int64(MaxShutdownGrace)).Draw(t, "grace"))
+		c.Log = Log{Level: pick(t, "level", levels...), Format: pick(t, "format", formats...)}
+		if rapid.Bool().Draw(t, "list of links") {
+			c.Links = links(t)
+			return c
+		}
 		if n := rapid.IntRange(0, MaxHosts).Draw(t, "hosts"); n > 0 {
 			for i := range n {
 				c.ReplicationHosts = append(c.ReplicationHosts, fmt.Sprintf("h%d:%d", i, 61613))
@@ -33,19 +52,24 @@ func configs() *rapid.Generator[Config] {
 		c.SendSTOMPAck = rapid.Bool().Draw(t, "ack")
 		c.Wire = pick(t, "wire", WirePacked, WireVesper)
 		c.Broker = brokers(t)
-		c.Beacon.Interval = time.Duration(rapid.Int64Range(int64(MinBeaconInterval), int64(MaxBeaconInterval)).Draw(t, "interval"))
-		c.Beacon.Window = time.Duration(rapid.Int64Range(int64(MinBeaconWindow), int64(MaxBeaconInterval)).Draw(t, "window"))
-		c.Limits.RequestBytes = rapid.Int64Range(MinRequestBytes, MaxRequestBytes).Draw(t, "bytes")
-		c.Limits.QueryRows = rapid.Int64Range(1, 1<<40).Draw(t, "rows")
-		c.Limits.QueryTime = time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Hour)).Draw(t, "time"))
-		c.ShutdownGrace = time.Duration(rapid.Int64Range(0, int64(MaxShutdownGrace)).Draw(t, "grace"))
-		c.Log = Log{Level: pick(t, "level", levels...), Format: pick(t, "format", formats...)}
 		return c
 	})
 }
 
+func links(t *rapid.T) (out []Link) {
+	for i := range rapid.IntRange(1, 4).Draw(t, "links") {
+		l := Link{
+			Name: fmt.Sprintf("link-%d", i), Hosts: []string{fmt.Sprintf("h%d:1", i)}, Channel: pick(t, "channel", "A", "b_2", "null", "true"),
+			SendSTOMPAck: rapid.Bool().Draw(t, "ack"), Relay: rapid.Bool().Draw(t, "relay"), Wire: pick(t, "wire", WirePacked, WireVesper), Broker: brokers(t),
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
 func brokers(t *rapid.T) Broker {
-	b := Broker{Flavor: pick(t, "flavor", flavors...), HeartBeat: pick(t, "beat", 0, time.Second, 10*time.Second)}
+	b := Broker{Flavor: pick(t, "flavor", flavors...), HeartBeat: pick(t, "beat", 0, time.Second, 10*time.Second),
+		MaxMessage: pick(t, "maxMessage", 0, int64(MinMessage), 5<<20, MaxMessage)}
 	if rapid.Bool().Draw(t, "credentials") {
 		b.UsernameFile, b.PasswordFile = "u/"+texts.Draw(t, "u"), "p/"+texts.Draw(t, "p")
 	}
@@ -140,6 +164,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("broker: &b {tls: *b}"))
 	f.Add([]byte("? [a]\n: b\n"))
 	f.Add([]byte("<<: {branchId: 0A}\n"))
+	f.Add([]byte(minimal + "links: [{name: a, hosts: [b:1], channel: C}, {name: d, hosts: [e:1], channel: C, relay: false}]\n"))
+	f.Add([]byte(minimal + "links: [[]]\ncompaction: {threshold: 1e-1}\nretention: forever\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("f", data)
 		if err != nil {
@@ -153,4 +179,50 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("round trip of %q: %v\n%s", data, err, text)
 		}
 	})
+}
+
+// TestRenderGoldenOfARelay holds the bytes of a file with a list of links.
+func TestRenderGoldenOfARelay(t *testing.T) {
+	c := Default()
+	c.BranchID, c.TrunkID, c.StoragePath = "0B", "0A", "/data"
+	c.Retention, c.MembersFile, c.ConflictPolicy, c.VolumeIdentity = Retention(720*time.Hour), "/etc/vesper/members/ids", ConflictKeepBoth, VolumeNone
+	c.Compaction.Threshold = 0
+	core, site := DefaultLink(), DefaultLink()
+	core.Name, core.Hosts, core.Channel = MainLink, []string{"mq:61613"}, "SHOP"
+	site.Name, site.Hosts, site.Channel, site.Relay, site.Wire = "site", []string{"mq-12:61613"}, "SHOP", false, WireVesper
+	site.Broker.TLS, site.Broker.MaxMessage = &TLS{CAFile: "/ca"}, 4<<20
+	c.Links = []Link{core, site}
+	got, err := Render(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `branchId: "0B"
+trunkId: "0A"
+saveHistory: true
+storage_path: /data
+listen: :8000
+links:
+  - name: main
+    hosts:
+      - mq:61613
+    channel: SHOP
+  - name: site
+    hosts:
+      - mq-12:61613
+    channel: SHOP
+    wire: vesper
+    relay: false
+    maxMessage: 4194304
+    tls:
+      caFile: /ca
+conflictPolicy: keepBoth
+retention: 720h0m0s
+membersFile: /etc/vesper/members/ids
+volumeIdentity: none
+compaction:
+  threshold: 0.0
+`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("unexpected file (-want +got):\n%s", diff)
+	}
 }

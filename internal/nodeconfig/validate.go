@@ -1,12 +1,10 @@
 package nodeconfig
 
 import (
-	"fmt"
 	"net"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -31,13 +29,27 @@ const (
 	MinBeaconWindow = 2 * time.Second
 	// MaxShutdownGrace bounds shutdownGrace.
 	MaxShutdownGrace = time.Hour
+	// MaxLinks is the most links of one node.
+	MaxLinks = 64
+	// MinRetention is the least retention: shorter ones would send a node that
+	// restarts for a snapshot.
+	MinRetention = time.Hour
+	// MinMessage and MaxMessage bound broker.maxMessage.
+	MinMessage = 64 << 10
+	MaxMessage = 1 << 30
+	// MinCompactionRate bounds compaction.rate from below: a file must be copied
+	// faster than nodes write.
+	MinCompactionRate = 1 << 20
 )
 
 var (
 	flavors   = []Flavor{FlavorAuto, FlavorActiveMQ, FlavorArtemis, FlavorRabbitMQ, FlavorCoilMQ, FlavorMorbidQ, FlavorGeneric}
 	levels    = []string{"debug", "info", "warn", "error"}
 	formats   = []string{"json", "text"}
+	policies  = []ConflictPolicy{ConflictLatest, ConflictEarliest, ConflictKeepBoth}
+	volumes   = []VolumeIdentity{VolumeInode, VolumeNone}
 	channelRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+	linkRE    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$`)
 )
 
 // Validate checks the whole configuration without touching files or network. It
@@ -48,16 +60,19 @@ func (c Config) Validate() error {
 	c.checkStore(&p)
 	c.checkListen(&p)
 	c.checkReplication(&p)
-	c.Broker.check(&p)
+	c.checkLog(&p)
 	c.checkBounds(&p)
 	c.Log.check(&p)
 	checkTexts(&p, &c, "", fileKeys)
+	for i := range c.Links {
+		checkTexts(&p, &c.Links[i], linkPath(i), linkKeys)
+	}
 	return p.err("")
 }
 
 // checkTexts refuses control characters and broken UTF-8 in any text: they come
 // from a broken editor or template, and YAML cannot carry all of them.
-func checkTexts(p *problems, c *Config, path string, known []key) {
+func checkTexts[T any](p *problems, c *T, path string, known []key[T]) {
 	for _, k := range known {
 		full := join(path, k.name)
 		switch {
@@ -121,79 +136,6 @@ func (c Config) checkListen(p *problems) {
 	}
 }
 
-func (c Config) checkReplication(p *problems) {
-	if !slices.Contains([]Wire{WirePacked, WireVesper}, c.Wire) {
-		p.add(0, "wire", "%q is unknown: it must be packed or vesper", c.Wire)
-	}
-	c.checkHosts(p)
-	c.checkChannel(p)
-}
-
-func (c Config) checkHosts(p *problems) {
-	if len(c.ReplicationHosts) > MaxHosts {
-		p.add(0, "replication_hosts", "has %d addresses: at most %d are tried", len(c.ReplicationHosts), MaxHosts)
-	}
-	for i, h := range c.ReplicationHosts {
-		if problem := checkHost(h); problem != "" {
-			p.add(0, "replication_hosts", "address %d: %s", i+1, problem)
-		} else if slices.Contains(c.ReplicationHosts[:i], h) {
-			p.add(0, "replication_hosts", "address %d: %q is there twice", i+1, h)
-		}
-	}
-}
-
-// checkHost says what is wrong with "host:port", or "".
-func checkHost(h string) string {
-	if strings.Contains(h, "@") {
-		return "holds a user name: credentials belong into files, named in broker.usernameFile and broker.passwordFile"
-	}
-	host, port, err := net.SplitHostPort(h)
-	switch {
-	case strings.Contains(h, "/"):
-		return fmt.Sprintf("%q looks like a URL: write host:port, such as mq.example.com:61613", h)
-	case err != nil || host == "":
-		return fmt.Sprintf("%q is not host:port: write it like mq.example.com:61613 or [::1]:61613", h)
-	case !validPort(port, 1):
-		return fmt.Sprintf("%q has no port from 1 to 65535", h)
-	case strings.ContainsFunc(host, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == utf8.RuneError }):
-		return fmt.Sprintf("%q holds a blank or an unprintable character in the host name", h)
-	}
-	return ""
-}
-
-func validPort(s string, lowest int) bool {
-	n, err := strconv.Atoi(s)
-	return err == nil && n >= lowest && n <= 65535
-}
-
-func (c Config) checkChannel(p *problems) {
-	const name = "replication_channel"
-	switch {
-	case c.ReplicationChannel == "" && c.Replicates():
-		p.add(0, name, "missing: replication_hosts needs the name of the channel, such as VESPER_DATA")
-	case c.ReplicationChannel == "":
-	case !c.Replicates():
-		p.add(0, name, "given without replication_hosts: name the broker's hosts, or remove it to run without a broker")
-	case !channelRE.MatchString(c.ReplicationChannel):
-		p.add(0, name, "%q is not a channel: 1 to 64 letters, digits, '_', '.' and '-', starting with a letter, digit or '_'", c.ReplicationChannel)
-	case strings.HasSuffix(c.ReplicationChannel, ".beacon"), strings.Contains(c.ReplicationChannel+".", ".sync."):
-		p.add(0, name, "%q is a name that the nodes of another channel use among themselves: choose one without .beacon and .sync", c.ReplicationChannel)
-	}
-}
-
-func (b Broker) check(p *problems) {
-	if !slices.Contains(flavors, b.Flavor) {
-		p.add(0, "broker.flavor", "%q is unknown: it must be one of %s", b.Flavor, list(flavors))
-	}
-	pair(p, "broker.usernameFile", b.UsernameFile, "broker.passwordFile", b.PasswordFile)
-	if b.HeartBeat != 0 && (b.HeartBeat < 100*time.Millisecond || b.HeartBeat > 10*time.Minute) {
-		p.add(0, "broker.heartBeat", "%s is out of range: 100ms to 10m, or 0 for none", b.HeartBeat)
-	}
-	if b.TLS != nil {
-		pair(p, "broker.tls.certFile", b.TLS.CertFile, "broker.tls.keyFile", b.TLS.KeyFile)
-	}
-}
-
 // pair checks that of two files both are named or none.
 func pair(p *problems, keyA, a, keyB, b string) {
 	if a == "" && b != "" {
@@ -220,6 +162,27 @@ func inRange[T int64 | time.Duration](p *problems, name string, v, low, high T) 
 	if v < low || v > high {
 		p.add(0, name, "%v is out of range: %v to %v", v, low, high)
 	}
+}
+
+// checkLog checks what becomes of conflicts, of the log and of its file.
+func (c Config) checkLog(p *problems) {
+	if !slices.Contains(policies, c.ConflictPolicy) {
+		p.add(0, "conflictPolicy", "%q is unknown: it must be one of %s", c.ConflictPolicy, list(policies))
+	}
+	if c.Retention != Forever && time.Duration(c.Retention) < MinRetention {
+		p.add(0, "retention", "%s is too short: at least %s, or forever", time.Duration(c.Retention), MinRetention)
+	}
+	if c.Retention != Forever && c.Replicates() && c.MembersFile == "" {
+		p.add(0, "retention", "given without membersFile: a changeset may leave the log only when every member has it, so name the members, or write forever")
+	}
+	if !slices.Contains(volumes, c.VolumeIdentity) {
+		p.add(0, "volumeIdentity", "%q is unknown: it must be one of %s", c.VolumeIdentity, list(volumes))
+	}
+	if t := c.Compaction.Threshold; t != 0 && (t < 0.1 || t > 0.95) {
+		p.add(0, "compaction.threshold", "%v is out of range: 0.1 to 0.95, or 0 for never", t)
+	}
+	inRange(p, "compaction.minFree", c.Compaction.MinFree, 0, 1<<40)
+	inRange(p, "compaction.rate", c.Compaction.Rate, MinCompactionRate, 1<<40)
 }
 
 func (l Log) check(p *problems) {

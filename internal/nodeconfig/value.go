@@ -25,6 +25,14 @@ func read(n *yaml.Node, target any) error {
 		return readText(n, "text", (*string)(t), n.Tag == "!!str")
 	case *Wire:
 		return readText(n, "text", (*string)(t), n.Tag == "!!str")
+	case *ConflictPolicy:
+		return readText(n, "text", (*string)(t), n.Tag == "!!str")
+	case *VolumeIdentity:
+		return readText(n, "text", (*string)(t), n.Tag == "!!str")
+	case *Retention:
+		return readRetention(n, t)
+	case *float64:
+		return readFraction(n, t)
 	case *bool:
 		return readBool(n, t)
 	case *int64:
@@ -82,6 +90,32 @@ func readDuration(n *yaml.Node, t *time.Duration) error {
 		return fmt.Errorf("want a duration such as 10s or 500ms, got %s", describe(n))
 	}
 	*t = d
+	return nil
+}
+
+// readRetention takes forever or a duration.
+func readRetention(n *yaml.Node, t *Retention) error {
+	if n.Kind == yaml.ScalarNode && n.Value == forever {
+		*t = Forever
+		return nil
+	}
+	var d time.Duration
+	if err := readDuration(n, &d); err != nil {
+		return fmt.Errorf("want forever or a duration with its unit such as 720h, got %s", describe(n))
+	}
+	if d == 0 {
+		return fmt.Errorf("want forever or a duration such as 720h, got zero")
+	}
+	*t = Retention(d)
+	return nil
+}
+
+func readFraction(n *yaml.Node, t *float64) error {
+	v, err := strconv.ParseFloat(n.Value, 64)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!float" && n.Tag != "!!int" || err != nil || math.IsNaN(v) {
+		return fmt.Errorf("want a fraction such as 0.5, got %s", describe(n))
+	}
+	*t = v
 	return nil
 }
 
