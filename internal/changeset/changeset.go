@@ -76,8 +76,8 @@ type Changeset struct {
 	Prev [32]byte
 	// Author and Comment are for people; both may be empty.
 	Author, Comment string
-	// Objects are the changes, sorted by root, each root once. There is at
-	// least one.
+	// Objects are the changes, sorted by root, each root once. There are none in
+	// what the original Vesper commits to say that it has merged a changeset.
 	Objects []ObjectChange
 }
 

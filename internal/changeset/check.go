@@ -31,9 +31,6 @@ func (c Changeset) check(limits Limits) error {
 	if err != nil {
 		return err
 	}
-	if len(c.Objects) == 0 {
-		return errors.New("it changes nothing")
-	}
 	return c.checkObjects(limits)
 }
 

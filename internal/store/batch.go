@@ -17,7 +17,9 @@ type batch struct {
 	tx  *bolt.Tx
 	st  *state
 	now func() time.Time
-	err error
+	// shape gives local changesets their final form; nil leaves them as they are.
+	shape ShapeFunc
+	err   error
 	// dirty is set by the first write, moved when the change feed grew.
 	dirty, moved bool
 	// heads are the branches whose heads have changed.

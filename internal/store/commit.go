@@ -173,7 +173,7 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 	if err != nil {
 		return len(group), &failure{err: s.storageError("beginning a transaction", err), atCommit: true}
 	}
-	b := &batch{tx: tx, st: s.st, now: s.opts.Now, heads: map[branch.ID]bool{}}
+	b := &batch{tx: tx, st: s.st, now: s.opts.Now, shape: s.opts.Shape, heads: map[branch.ID]bool{}}
 	n, txid := 0, tx.ID()
 	for n < len(group) && b.err == nil && b.bytes < batchBytes {
 		b.perform(group[n])

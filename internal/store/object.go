@@ -19,6 +19,9 @@ type Object struct {
 	Revision branch.Revision
 	// Last is the stamp of the latest write.
 	Last changeset.Stamp
+	// Deleted is the greatest deletion in effect: what is older is not seen.
+	// Zero when there is none, and once a later write has taken note of it.
+	Deleted changeset.Stamp
 	// Conflicts are the properties that hold concurrent values.
 	Conflicts []Conflict
 }

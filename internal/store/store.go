@@ -40,6 +40,8 @@ type Options struct {
 	// PolicyLatest. A store that was opened with another one before is made to
 	// follow this one when it is opened.
 	ConflictPolicy ConflictPolicy
+	// Shape, if set, gives every local transaction its final form.
+	Shape ShapeFunc
 
 	// NoSync leaves out the disk's part: what was acknowledged may be lost when
 	// the machine stops. It is for tests that are about other things.

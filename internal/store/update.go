@@ -48,7 +48,7 @@ func (b *batch) write(ctx context.Context, own branch.ID, opts WriteOptions, fn 
 	if len(objects) == 0 {
 		return Commit{Revision: b.st.share()}, nil
 	}
-	return b.commitLocal(own, w.opts, objects)
+	return b.commitLocal(ctx, own, w.opts, objects)
 }
 
 // guard turns a panic into an error, so that one caller's mistake does not end
@@ -63,13 +63,20 @@ func guard(fn func() error) (err error) {
 }
 
 // commitLocal makes a changeset of the branch's own and applies it.
-func (b *batch) commitLocal(own branch.ID, opts WriteOptions, objects []changeset.ObjectChange) (Commit, error) {
+func (b *batch) commitLocal(ctx context.Context, own branch.ID, opts WriteOptions, objects []changeset.ObjectChange) (Commit, error) {
 	last := b.st.heads[own]
 	known := b.basisOf(own)
 	c := changeset.Changeset{
 		Branch: own, Seq: last.seq + 1, Clock: b.st.clock.Next(b.now()), Prev: last.hash,
 		Base:   b.news(own, known),
 		Author: opts.Author, Comment: opts.Comment, Objects: objects,
+	}
+	c, err := b.shaped(ctx, c)
+	if err != nil {
+		return Commit{}, err
+	}
+	if len(c.Objects) == 0 {
+		return Commit{Revision: b.st.share()}, nil
 	}
 	env, err := changeset.Encode(c)
 	if err != nil {

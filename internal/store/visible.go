@@ -152,7 +152,7 @@ func reach(root string, values func(subject string, visit func(changeset.Value))
 // it for the root, else the embedded subject and what is embedded in that.
 func (r *record) object(root, id string, policy ConflictPolicy) (Object, bool) {
 	v := r.see(root, policy)
-	o := Object{ID: id, Statements: subtree(v.statements, root, id), Revision: r.revision(), Last: r.last()}
+	o := Object{ID: id, Statements: subtree(v.statements, root, id), Revision: r.revision(), Last: r.last(), Deleted: r.hidden()}
 	if len(v.conflicts) > 0 {
 		o.Conflicts = r.conflictsOf(root, o.Statements, policy)
 	}
