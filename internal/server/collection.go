@@ -43,6 +43,9 @@ func (s *Server) addObjects(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return problem(kindBadRequest, "mode: %q is unknown: it must be create, add, update or replace", mode)
 	}
+	if err := unconditional(r); err != nil {
+		return err
+	}
 	objects, err := s.readObjects(w, r)
 	if err != nil {
 		return err

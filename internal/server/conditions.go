@@ -46,9 +46,32 @@ func precondition(r *http.Request, id string) ([]store.Precondition, error) {
 		p.Revisions = append(p.Revisions, revision)
 	}
 	if !p.Present && !p.Absent && len(p.Revisions) == 0 {
-		return nil, nil
+		return nil, noCondition(r)
 	}
 	return []store.Precondition{p}, nil
+}
+
+// noCondition refuses a conditional header that names nothing: a write that was
+// meant to be conditional must not be made without its condition.
+func noCondition(r *http.Request) error {
+	for _, name := range []string{"If-Match", "If-None-Match"} {
+		if len(r.Header.Values(name)) > 0 {
+			return problem(kindBadRequest, "%s names no revision: send the ETag of a GET in double quotes, or *", name)
+		}
+	}
+	return nil
+}
+
+// unconditional refuses conditional headers where a request may concern many
+// objects: ignoring them would be worse.
+func unconditional(r *http.Request) error {
+	for _, name := range []string{"If-Match", "If-None-Match"} {
+		if len(r.Header.Values(name)) > 0 {
+			return problem(kindBadRequest, "%s does not apply here, where a request may write many objects: nothing was written; "+
+				"PUT, PATCH or DELETE one object at /v1/objects/{id}, or resolve its conflicts", name)
+		}
+	}
+	return nil
 }
 
 // unchanged reports whether If-None-Match names what would be sent.

@@ -87,9 +87,15 @@ func (s *Server) getObject(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	params, err := query(r, "at")
+	params, err := query(r, "at", "conflicts")
 	if err != nil {
 		return err
+	}
+	if params.Has("conflicts") {
+		if params.Get("conflicts") != "true" {
+			return problem(kindBadRequest, "conflicts: %q is not understood: leave it out, or send true", params.Get("conflicts"))
+		}
+		return s.getConflictsOf(w, r)
 	}
 	var (
 		object   store.Object

@@ -53,6 +53,9 @@ var (
 	kindNoRoute      = kind{"no-such-path", "There is no such path", http.StatusNotFound}
 	kindMethod       = kind{"method-not-allowed", "The method does not apply here", http.StatusMethodNotAllowed}
 	kindExists       = kind{"already-exists", "The object already exists", http.StatusConflict}
+	kindNoConflict   = kind{"not-in-conflict", "The property is not in conflict", http.StatusConflict}
+	kindNoValue      = kind{"no-such-value", "The property has no value of that changeset", http.StatusUnprocessableEntity}
+	kindFeedGap      = kind{"feed-gap", "The feed cannot be resumed there", http.StatusGone}
 	kindPrecondition = kind{"precondition-failed", "The object is not what the request expects", http.StatusPreconditionFailed}
 	kindTooLarge     = kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
 	kindMediaType    = kind{"unsupported-media-type", "The body's media type is not understood", http.StatusUnsupportedMediaType}
@@ -102,6 +105,9 @@ func problemOf(err error) *Problem {
 		return problem(kindTooLarge, "%s", limit)
 	case errors.As(err, &invalid):
 		return problem(kindInvalid, "%s", invalid)
+	}
+	if p := conflictProblem(err); p != nil {
+		return p
 	}
 	return unavailable(err)
 }

@@ -28,6 +28,8 @@ func (s *Server) routes() []route {
 		{"/v1/objects", map[string]handler{"GET": s.listObjects, "POST": s.addObjects}},
 		{"/v1/objects/{id...}", map[string]handler{"GET": s.getObject, "PUT": s.putObject, "PATCH": s.patchObject, "DELETE": s.deleteObject}},
 		{"/v1/history/{id...}", map[string]handler{"GET": s.getHistory}},
+		{"/v1/conflicts", map[string]handler{"GET": s.getConflicts}},
+		{"/v1/conflicts/{id...}", map[string]handler{"GET": s.getConflictsOf, "POST": s.resolve}},
 		{"/v1/changes", map[string]handler{"GET": s.getChanges}},
 		{"/v1/status", map[string]handler{"GET": s.getStatus}},
 		{"/healthz", map[string]handler{"GET": s.healthz}},

@@ -130,6 +130,11 @@ func (s *Server) dataRequest(w http.ResponseWriter, r *http.Request) error {
 		answer(w, p.Status, rpcFailure(nil, rpcInvalidRequest, "Invalid Request: %s", p.Detail))
 		return nil
 	}
+	if err := unconditional(r); err != nil {
+		p := problemOf(err)
+		answer(w, p.Status, rpcFailure(nil, rpcInvalidRequest, "Invalid Request: %s", p.Detail))
+		return nil
+	}
 	calls, ok := parseBatch(body)
 	if !ok {
 		answer(w, http.StatusOK, rpcFailure(nil, rpcParseError, "Parse error"))

@@ -140,6 +140,21 @@ func (s *Store) ConflictChanges(ctx context.Context, after uint64, limit int) (c
 	return changes, last, nil
 }
 
+// ConflictFeedEnd returns the position of the last change of conflicts; 0 when
+// there has never been one.
+func (s *Store) ConflictFeedEnd(ctx context.Context) (last uint64, err error) {
+	err = s.settled(ctx, func(tx *bolt.Tx) error {
+		if k, _ := tx.Bucket(bucketConflictLog).Cursor().Last(); len(k) == 8 {
+			last = binary.BigEndian.Uint64(k)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("reading the end of the feed of conflicts: %w", err)
+	}
+	return last, nil
+}
+
 func conflictChanges(tx *bolt.Tx, after uint64, limit int) (out []ConflictChange, last uint64, err error) {
 	c := tx.Bucket(bucketConflictLog).Cursor()
 	var first uint64
