@@ -70,13 +70,20 @@ func (b basis) next(delta branch.Revision) (basis, []byte) {
 	if len(b.seen) <= fullComponents || b.age >= fullEvery {
 		b.age, components = 0, b.seen
 	}
-	entry := binary.AppendUvarint(nil, b.age)
+	return b, encodeBasis(b.age, components)
+}
+
+// completeBasis returns an entry that stands for itself.
+func completeBasis(seen branch.Revision) []byte { return encodeBasis(0, seen) }
+
+func encodeBasis(age uint64, components branch.Revision) []byte {
+	entry := binary.AppendUvarint(nil, age)
 	for _, d := range components {
 		entry = append(entry, byte(len(d.Branch)))
 		entry = append(entry, d.Branch...)
 		entry = binary.AppendUvarint(entry, d.Seq)
 	}
-	return b, entry
+	return entry
 }
 
 func decodeBasis(entry []byte) (age uint64, seen branch.Revision, err error) {

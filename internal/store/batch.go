@@ -80,12 +80,12 @@ func (b *batch) basisOf(id branch.ID) basis {
 func (b *batch) effectiveClock(c *changeset.Changeset) changeset.Clock {
 	clock := max(c.Clock, b.st.heads[c.Branch].clock+1)
 	for _, d := range c.Base {
-		e, ok, err := entryOf(b.tx, d)
+		seen, ok, err := clockOf(b.tx, d)
 		if err != nil {
 			b.fail(err)
 		}
 		if ok {
-			clock = max(clock, e.clock+1)
+			clock = max(clock, seen+1)
 		}
 	}
 	return clock
@@ -149,6 +149,7 @@ func (b *batch) change(c *changeset.ObjectChange, w write, pos uint64) {
 		*sum -= recordHash(c.Root, old)
 	}
 	*sum += recordHash(c.Root, encoded)
+	b.keepPast(c.Root, old)
 	b.put(bucketObjects, key, encoded)
 	b.put(bucketHistory, historyKey(c.Root, pos), nil)
 	b.reindex(before, after)

@@ -31,6 +31,7 @@ func (s *Store) Check(ctx context.Context) error {
 		c.pages()
 		c.log(1)
 		c.objects()
+		c.past()
 		return c.result()
 	})
 }
@@ -97,9 +98,17 @@ func (c *checker) log(from uint64) {
 	if len(c.faults) > 0 {
 		return // over damaged pages nothing else is worth reading
 	}
-	last := map[branch.ID]logEntry{}
-	pos := from
-	for k := range keysFrom(c.tx.Bucket(bucketLog), positionKey(from), nil) {
+	last, trimmed, err := c.below()
+	if err != nil {
+		c.faults = append(c.faults, err)
+		return
+	}
+	pos := max(from, trimmed+1)
+	whole := pos == trimmed+1
+	if !whole {
+		last = map[branch.ID]logEntry{}
+	}
+	for k := range keysFrom(c.tx.Bucket(bucketLog), positionKey(pos), nil) {
 		if c.stop() {
 			return
 		}
@@ -116,7 +125,22 @@ func (c *checker) log(from uint64) {
 		last[e.Dot.Branch] = e
 		pos++
 	}
-	c.heads(last, from == 1)
+	c.heads(last, whole)
+}
+
+// below returns the last changeset of each branch below the floor of the log,
+// without their bodies, and the last position there.
+func (c *checker) below() (map[branch.ID]logEntry, uint64, error) {
+	trimmed, err := trimmedIn(c.tx)
+	if err != nil {
+		return nil, 0, err
+	}
+	heads, _, err := floorHeads(c.tx)
+	last := map[branch.ID]logEntry{}
+	for id, h := range heads {
+		last[id] = logEntry{clock: h.clock, Envelope: changeset.Envelope{Dot: branch.Dot{Branch: id, Seq: h.seq}, Hash: h.hash}}
+	}
+	return last, trimmed, err
 }
 
 func (c *checker) entry(e logEntry, pos uint64, last map[branch.ID]logEntry) {

@@ -18,10 +18,16 @@ import (
 
 // Feed returns the changesets after a position in this store's order of
 // application, oldest first, at least one if there is any, and then as many as
-// fit in maxBytes of bodies.
+// fit in maxBytes of bodies. A position whose successors have left the log gives
+// a *PositionError.
 func (s *Store) Feed(ctx context.Context, after uint64, maxBytes int) ([]FeedEntry, error) {
 	var out []FeedEntry
 	err := s.settled(ctx, func(tx *bolt.Tx) error {
+		if trimmed, err := trimmedIn(tx); err != nil {
+			return err
+		} else if after < trimmed {
+			return &PositionError{After: after, Floor: trimmed}
+		}
 		size := 0
 		c := tx.Bucket(bucketLog).Cursor()
 		for k, v := c.Seek(positionKey(after + 1)); k != nil && after < math.MaxUint64; k, v = c.Next() {
@@ -45,15 +51,18 @@ func (s *Store) Feed(ctx context.Context, after uint64, maxBytes int) ([]FeedEnt
 
 // Range returns the applied changesets of a branch from one sequence to another
 // inclusive, ascending, at least one if there is any, and then as many as fit
-// in maxBytes of bodies.
+// in maxBytes of bodies. Changesets that have left the log give a *CompactedError.
 func (s *Store) Range(ctx context.Context, id branch.ID, from, to uint64, maxBytes int) ([]changeset.Envelope, error) {
 	var out []changeset.Envelope
 	err := s.settled(ctx, func(tx *bolt.Tx) error {
 		size := 0
 		for seq := max(from, 1); seq <= to; seq++ {
 			e, found, err := entryOf(tx, branch.Dot{Branch: id, Seq: seq})
-			if err != nil || !found {
+			if err != nil {
 				return err
+			}
+			if !found {
+				return missing(tx, branch.Dot{Branch: id, Seq: seq})
 			}
 			if size += len(e.Body); len(out) > 0 && size > maxBytes {
 				return nil
@@ -69,6 +78,16 @@ func (s *Store) Range(ctx context.Context, id branch.ID, from, to uint64, maxByt
 	return out, nil
 }
 
+// missing returns a *CompactedError for a changeset that has left the log, nil
+// for one that was never in it.
+func missing(tx *bolt.Tx, d branch.Dot) error {
+	_, floor, err := floorHeads(tx)
+	if err == nil && floor.Covers(d) {
+		err = &CompactedError{At: branch.Revision{d}, Floor: floor}
+	}
+	return err
+}
+
 // settled runs fn on what is on disk for certain.
 func (s *Store) settled(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err := s.settle(ctx); err != nil {
@@ -77,13 +96,24 @@ func (s *Store) settled(ctx context.Context, fn func(*bolt.Tx) error) error {
 	return s.snapshot(ctx, fn)
 }
 
-// Cursor returns the position up to which a link has published the feed; 0 for
-// a link that is new.
+// Cursor returns the position up to which a link has published the feed; for a
+// link that is new, where the log begins or what came by a snapshot ends. It is
+// never below the floor of the log. A name that starts with "!" is not a link's:
+// its number is 0 until it is set.
 func (s *Store) Cursor(link string) (uint64, error) {
 	if err := checkLink(link); err != nil {
 		return 0, err
 	}
-	return s.published().cursors[link], nil
+	return s.published().cursor(link), nil
+}
+
+// cursor returns the cursor of a link.
+func (p published) cursor(link string) uint64 {
+	pos, known := p.cursors[link]
+	if !known && !strings.HasPrefix(link, "!") {
+		return p.linkStart
+	}
+	return pos
 }
 
 // SetCursor moves a link's cursor. It returns once that is on disk. A name that
@@ -116,7 +146,7 @@ func checkLink(link string) error {
 // Outbox returns how many changesets of the store's own branch lie beyond a
 // link's cursor, and when the oldest of them was made (zero time if none).
 func (s *Store) Outbox(link string) (changesets uint64, oldest time.Time) {
-	cursor := s.published().cursors[link]
+	cursor := s.published().cursor(link)
 	err := s.snapshot(context.Background(), func(tx *bolt.Tx) error {
 		raw := tx.Bucket(bucketHeads).Get([]byte(s.opts.Branch))
 		if raw == nil {

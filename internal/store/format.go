@@ -18,7 +18,7 @@ import (
 
 // formatVersion is the version of the file's layout. A program refuses a file
 // with a higher one.
-const formatVersion = 1
+const formatVersion = 2
 
 // The buckets of the file. Numbers in keys are big-endian, so that they sort;
 // texts in keys end with a NUL byte, which no stored text contains.
@@ -53,10 +53,17 @@ var (
 	// bucketConflictLog: number → what began or settled; see conflictfeed.go.
 	bucketConflictLog = []byte("conflictlog")
 
+	// bucketFloor: branch → sealed head of the last changeset that has left the
+	// log; bucketPast: root → sealed record as of then; bucketClocks: branch NUL
+	// sequence → sealed clocks. See floor.go.
+	bucketFloor  = []byte("floor")
+	bucketPast   = []byte("past")
+	bucketClocks = []byte("clocks")
+
 	allBuckets = [][]byte{
 		bucketMeta, bucketHeads, bucketBases, bucketLog, bucketDots, bucketPending, bucketObjects,
 		bucketHistory, bucketValues, bucketRefs, bucketConflicts, bucketCursors,
-		bucketConflictLog,
+		bucketConflictLog, bucketFloor, bucketPast, bucketClocks,
 	}
 )
 
@@ -69,6 +76,8 @@ var (
 	metaOpen         = []byte("open")         // there while a process writes
 	metaDigest       = []byte("digest")       // DigestBuckets numbers of 8 bytes
 	metaCounts       = []byte("counts")       // uvarint objects, conflicts
+	metaTrimmed      = []byte("trimmed")      // sealed position of the last changeset that has left the log
+	metaLinkStart    = []byte("linkstart")    // sealed position from which a new link publishes; none: from the floor
 	metaPolicy       = []byte("policy")       // text: the conflict policy of the indexes; none: latest
 	metaPolicyChange = []byte("policychange") // there while the indexes change: policy NUL last root done
 )

@@ -20,6 +20,12 @@ type event struct {
 	change          changeset.ObjectChange
 }
 
+// floor returns what has left the log of the snapshot.
+func (r *Reader) floor() (branch.Revision, error) {
+	_, floor, err := floorHeads(r.tx)
+	return floor, err
+}
+
 // events returns the changesets of an object that a revision covers (all, when
 // it is nil), in the order in which they were applied here.
 func (r *Reader) events(root string, at branch.Revision) ([]event, error) {
@@ -65,8 +71,10 @@ func (r *Reader) event(root string, e logEntry) (event, error) {
 	return event{write: w, author: c.Author, comment: c.Comment, change: c.Objects[at]}, nil
 }
 
-// History returns what every changeset did to an object, oldest first. It is
-// equal on stores of equal revision.
+// History returns what every changeset in the log did to an object, in the order
+// of stamps. It is equal on stores of equal revision and floor; with a trimmed
+// log it begins with what the object was at the floor, and what a changeset did
+// is told as if all that left the log had been before it.
 func (r *Reader) History(id string) ([]HistoryEntry, error) {
 	root := statement.Root(id)
 	events, err := r.events(root, nil)
@@ -75,8 +83,12 @@ func (r *Reader) History(id string) ([]HistoryEntry, error) {
 	}
 	slices.SortFunc(events, func(a, b event) int { return a.write.stamp.Compare(b.write.stamp) })
 	out := make([]HistoryEntry, 0, len(events))
-	var rec record
-	var before []statement.Statement
+	rec, err := pastOf(r.tx, root)
+	if err != nil {
+		return nil, err
+	}
+	start, _ := rec.object(root, id, r.policy)
+	before := start.Statements
 	for _, ev := range events {
 		rec.apply(ev.change, ev.write)
 		o, _ := rec.object(root, id, r.policy)
@@ -107,7 +119,8 @@ func difference(before, after []statement.Statement) (added, removed []statement
 }
 
 // ObjectAt returns an object as it was at a revision, and whether it existed.
-// The revision must be covered by that of the snapshot.
+// The revision must be covered by that of the snapshot; one that does not cover
+// the floor of the log gives a *CompactedError.
 func (r *Reader) ObjectAt(id string, at branch.Revision) (Object, bool, error) {
 	if now := r.Revision(); !now.CoversAll(at) {
 		return Object{}, false, &InvalidError{Err: fmt.Errorf("revision %s has not been reached here, the store is at %s", at, now)}
@@ -116,11 +129,21 @@ func (r *Reader) ObjectAt(id string, at branch.Revision) (Object, bool, error) {
 		return Object{}, false, nil
 	}
 	root := statement.Root(id)
+	floor, err := r.floor()
+	if err != nil {
+		return Object{}, false, err
+	}
+	if !at.CoversAll(floor) {
+		return Object{}, false, &CompactedError{At: at, Floor: floor}
+	}
 	events, err := r.events(root, at)
 	if err != nil {
 		return Object{}, false, err
 	}
-	var rec record
+	rec, err := pastOf(r.tx, root)
+	if err != nil {
+		return Object{}, false, err
+	}
 	for _, ev := range events {
 		rec.apply(ev.change, ev.write)
 	}

@@ -189,7 +189,7 @@ func (s *Store) prepare() (unclean bool, err error) {
 			return err
 		}
 		unclean = meta.Get(metaOpen) != nil
-		return meta.Put(metaOpen, []byte{1})
+		return errors.Join(s.upgrade(tx), meta.Put(metaOpen, []byte{1}))
 	})
 	return unclean, err
 }
@@ -212,6 +212,17 @@ func (s *Store) create(tx *bolt.Tx) error {
 		meta.Put(metaBranch, []byte(s.opts.Branch)),
 		meta.Put(metaIncarnation, []byte(s.incarnation)),
 		meta.Put(metaOpen, []byte{1}))
+}
+
+// upgrade makes the buckets that a file of an older format lacks. What they hold
+// begins with what happens from now on.
+func (s *Store) upgrade(tx *bolt.Tx) error {
+	for _, name := range allBuckets {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return fmt.Errorf("upgrading %s: %w", s.path, err)
+		}
+	}
+	return tx.Bucket(bucketMeta).Put(metaFormat, binary.AppendUvarint(nil, formatVersion))
 }
 
 // identify refuses a file that is not this node's.

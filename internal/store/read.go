@@ -285,11 +285,15 @@ func (r *Reader) Conflicted(after string) iter.Seq2[Object, error] {
 	return r.existing(mergeRoots(keysFrom(r.tx.Bucket(bucketConflicts), []byte(after), nil), nil, after))
 }
 
-// Changeset returns an applied changeset, and whether the store has it.
+// Changeset returns an applied changeset, and whether the store has it. One that
+// has left the log gives a *CompactedError.
 func (r *Reader) Changeset(dot branch.Dot) (changeset.Changeset, bool, error) {
 	e, found, err := entryOf(r.tx, dot)
-	if err != nil || !found {
+	if err != nil {
 		return changeset.Changeset{}, false, err
+	}
+	if !found {
+		return changeset.Changeset{}, false, missing(r.tx, dot)
 	}
 	c, err := changeset.Decode(e.Envelope, changeset.DefaultLimits())
 	if err != nil {

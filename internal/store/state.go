@@ -23,7 +23,12 @@ type state struct {
 	shared   bool // others hold the revision: it must not change in place
 	clock    changeset.Clock
 	pos      uint64
-	digest   Digest
+	// trimmed is the last position that has left the log, floor what has left it
+	// of each branch, linkStart the cursor of a link that is new.
+	trimmed   uint64
+	floor     branch.Revision
+	linkStart uint64
+	digest    Digest
 	// objects and conflicts are the counts of Stats.
 	objects, conflicts int64
 	cursors            map[string]uint64
@@ -38,6 +43,8 @@ type published struct {
 	revision           branch.Revision
 	digest             Digest
 	pos                uint64
+	trimmed, linkStart uint64
+	floor              branch.Revision
 	objects, conflicts int64
 	cursors            map[string]uint64
 	bootstrapped       bool
@@ -69,6 +76,7 @@ func (st *state) publish(txid int) published {
 		txid: txid, revision: st.share(), digest: st.digest, pos: st.pos, objects: st.objects,
 		conflicts: st.conflicts, bootstrapped: st.bootstrapped, pending: st.pending,
 		cursors: maps.Clone(st.cursors),
+		trimmed: st.trimmed, linkStart: max(st.linkStart, st.trimmed), floor: st.floor,
 	}
 	return p
 }
@@ -82,8 +90,8 @@ func loadState(tx *bolt.Tx) (*state, error) {
 	if err := st.loadMeta(tx.Bucket(bucketMeta)); err != nil {
 		return nil, err
 	}
-	if k, _ := tx.Bucket(bucketLog).Cursor().Last(); len(k) == 8 {
-		st.pos = binary.BigEndian.Uint64(k)
+	if err := st.loadLog(tx); err != nil {
+		return nil, err
 	}
 	err := tx.Bucket(bucketCursors).ForEach(func(k, v []byte) error {
 		if len(v) != 8 {
@@ -97,6 +105,24 @@ func loadState(tx *bolt.Tx) (*state, error) {
 	}
 	st.pending, err = loadPending(tx)
 	return st, err
+}
+
+// loadLog reads where the log begins and ends.
+func (st *state) loadLog(tx *bolt.Tx) (err error) {
+	if st.trimmed, err = positionIn(tx, metaTrimmed); err != nil {
+		return err
+	}
+	if st.linkStart, err = positionIn(tx, metaLinkStart); err != nil {
+		return err
+	}
+	if _, st.floor, err = floorHeads(tx); err != nil {
+		return err
+	}
+	st.pos = st.trimmed
+	if k, _ := tx.Bucket(bucketLog).Cursor().Last(); len(k) == 8 {
+		st.pos = binary.BigEndian.Uint64(k)
+	}
+	return nil
 }
 
 func (st *state) loadHeads(tx *bolt.Tx) error {

@@ -37,7 +37,7 @@ func (s *Store) Snapshot() (branch.Revision, Digest) {
 func (s *Store) Stats() Stats {
 	p := s.published()
 	st := Stats{
-		Objects: p.objects, Conflicts: p.conflicts, Changesets: p.pos,
+		Objects: p.objects, Conflicts: p.conflicts, Changesets: applied(p.revision),
 		Commits: s.commits.Load(), Writes: s.writes.Load(),
 	}
 	st.PendingChangesets, st.PendingBytes = p.pending.size()
@@ -49,6 +49,14 @@ func (s *Store) Stats() Stats {
 		st.FreeBytes = int64(fs.Bavail) * fs.Bsize
 	}
 	return st
+}
+
+// applied counts the changesets that a revision covers.
+func applied(r branch.Revision) (n uint64) {
+	for _, d := range r {
+		n += d.Seq
+	}
+	return n
 }
 
 // Pending returns how many changesets wait for others, and the dots they wait

@@ -106,7 +106,8 @@ type Rejection struct {
 
 // FeedEntry is one changeset at its place in this store's order of application.
 type FeedEntry struct {
-	// Pos counts from 1 without holes. It means nothing on another store.
+	// Pos counts without holes from 1, or from where the content of the store came
+	// from a snapshot. It means nothing on another store.
 	Pos uint64
 	changeset.Envelope
 }
