@@ -55,6 +55,7 @@ var (
 	kindExists       = kind{"already-exists", "The object already exists", http.StatusConflict}
 	kindNoConflict   = kind{"not-in-conflict", "The property is not in conflict", http.StatusConflict}
 	kindNoValue      = kind{"no-such-value", "The property has no value of that changeset", http.StatusUnprocessableEntity}
+	kindCompacted    = kind{"compacted", "That part of the history is no longer kept", http.StatusGone}
 	kindFeedGap      = kind{"feed-gap", "The feed cannot be resumed there", http.StatusGone}
 	kindPrecondition = kind{"precondition-failed", "The object is not what the request expects", http.StatusPreconditionFailed}
 	kindTooLarge     = kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
@@ -105,6 +106,9 @@ func problemOf(err error) *Problem {
 		return problem(kindTooLarge, "%s", limit)
 	case errors.As(err, &invalid):
 		return problem(kindInvalid, "%s", invalid)
+	}
+	if p := compactedProblem(err); p != nil {
+		return p
 	}
 	if p := conflictProblem(err); p != nil {
 		return p
