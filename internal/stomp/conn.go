@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,10 @@ func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 		fmt.Errorf("no connection within %v", o.ConnectTimeout))
 	defer cancel()
 	c, err := dial(ctx, addr, o)
+	if better, ok := o.afterRefusal(err); ok {
+		o = better
+		c, err = dial(ctx, addr, o)
+	}
 	if err == nil && c.version > c.profile.MaxVersion {
 		// This flavour's higher versions do not work: agree on a lower one.
 		o.MaxVersion = c.profile.MaxVersion
@@ -68,6 +73,26 @@ func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 		return nil, &ConnectionError{Addr: addr, Err: err}
 	}
 	return c, nil
+}
+
+// afterRefusal is what to try next when a broker of a make not yet known refused the first CONNECT
+// in words of its own: it is known then, and how it wants to be asked.
+func (o Options) afterRefusal(err error) (Options, bool) {
+	refusal, ok := errors.AsType[*ServerError](err)
+	if !ok || o.Host != "" || o.Profile != nil {
+		return o, false
+	}
+	text := strings.ToLower(refusal.Message + "\n" + refusal.Detail)
+	switch {
+	case strings.Contains(text, "virtual host") && strings.Contains(text, "access denied"):
+		o.Host = RabbitMQ().VirtualHost
+	case strings.Contains(text, "virtual hosting is not supported"):
+		p := CoilMQ() // which does not name itself
+		o.Profile = &p
+	default:
+		return o, false
+	}
+	return o, true
 }
 
 func dial(ctx context.Context, addr string, o Options) (*Conn, error) {
@@ -139,7 +164,7 @@ func (c *Conn) SendNoReceipt(ctx context.Context, m Outgoing) error {
 }
 
 func (c *Conn) sendFrame(m Outgoing, tx string) *frame.Frame {
-	f := &frame.Frame{Command: frame.Send, Body: m.Body, Header: make(frame.Header, 0, len(m.Header)+6)}
+	f := &frame.Frame{Command: frame.Send, Body: m.Body, Text: m.Text, Header: make(frame.Header, 0, len(m.Header)+6)}
 	f.Header.Add(frame.HeaderDestination, m.Destination)
 	if m.ContentType != "" {
 		f.Header.Add(frame.HeaderContentType, m.ContentType)
@@ -147,9 +172,8 @@ func (c *Conn) sendFrame(m Outgoing, tx string) *frame.Frame {
 	if !m.NonPersistent && c.profile.PersistentHeader {
 		f.Header.Add(frame.HeaderPersistent, "true")
 	}
-	if !m.Expires.IsZero() {
-		f.Header.Add(frame.HeaderExpires, fmt.Sprint(m.Expires.UnixMilli()))
-	}
+	c.profile.addExpiry(f, m.Expires)
+	c.profile.addRouting(f, "destination-type", m.Destination)
 	if tx != "" {
 		f.Header.Add(frame.HeaderTransaction, tx)
 	}

@@ -13,12 +13,13 @@ import (
 	"go.uber.org/goleak"
 
 	"vesperdb.io/vesper/internal/activemqtest"
+	"vesperdb.io/vesper/internal/rabbitmqtest"
 	"vesperdb.io/vesper/internal/stomp"
 	"vesperdb.io/vesper/internal/stomp/broker"
 	"vesperdb.io/vesper/internal/stomp/frame"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(activemqtest.Shared(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(rabbitmqtest.Shared(activemqtest.Shared(m))) }
 
 const patience = 20 * time.Second
 

@@ -105,6 +105,9 @@ func (c *Conn) connectFrame(ctx context.Context, offered frame.Version) (*frame.
 	f := &frame.Frame{Command: frame.Connect}
 	if offered > frame.V10 {
 		host := c.opts.Host
+		if p := c.opts.Profile; host == "" && p != nil {
+			host = p.VirtualHost
+		}
 		if host == "" {
 			host = hostOf(c.addr)
 		}
@@ -152,6 +155,7 @@ func (c *Conn) accept(f *frame.Frame, offered frame.Version) error {
 		c.version = version
 	}
 	c.dec.SetVersion(c.version)
+	c.dec.ReadPast() // a bad message must not cost the connection, which would only bring it again
 	c.server = f.Header.Get(frame.HeaderServer)
 	c.session = f.Header.Get(frame.HeaderSession)
 	c.profile = ProfileOf(c.server)

@@ -15,7 +15,7 @@ type Options struct {
 	// ClientID goes into CONNECT as client-id; durable subscriptions belong to it. Two live
 	// connections must not share one. "" sends none.
 	ClientID string
-	// Host is the virtual host; "" sends the host of the address.
+	// Host is the virtual host; "" sends the profile's, or the host of the address.
 	Host string
 	// Credentials is asked at every connect; nil sends none.
 	Credentials CredentialSource
@@ -133,8 +133,12 @@ type Outgoing struct {
 	// NonPersistent lets the broker keep the message in memory only. The zero value asks for
 	// persistence, without which a receipt proves nothing.
 	NonPersistent bool
-	// Expires is when the broker may drop the message; the zero time is never.
+	// Expires is when the broker may drop the message; the zero time is never. Brokers without
+	// Profile.Expiry keep it.
 	Expires time.Time
+	// Text sends the body without its length, by which some brokers tell text from octets. It must
+	// hold no NUL.
+	Text bool
 	// Header holds further lines, such as clientid for selectors.
 	Header frame.Header
 }

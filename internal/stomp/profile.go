@@ -2,7 +2,9 @@ package stomp
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"vesperdb.io/vesper/internal/stomp/frame"
 )
@@ -16,6 +18,16 @@ const (
 	NackDeadLetters                    // the message goes to a dead letter queue at once, with no redelivery
 	NackRequeues                       // the message is delivered again
 	NackAcks                           // the same as ACK: the message is gone
+)
+
+// Expiry is how a broker wants to be told how long it may keep a message.
+type Expiry int
+
+// What brokers read of a SEND.
+const (
+	ExpiryNone     Expiry = iota // nothing: they keep it as long as they keep anything
+	ExpiryTime                   // expires: milliseconds since 1970
+	ExpiryLifetime               // expiration: milliseconds from now
 )
 
 // Profile is what one kind of broker can do and how it wants to be asked. Facts are from the
@@ -53,6 +65,14 @@ type Profile struct {
 	// MaxBody is the largest frame body, in octets, that the broker takes by default; 0 when
 	// it takes more than any client should send.
 	MaxBody int
+	// Expiry is how a SEND says when its message may be dropped.
+	Expiry Expiry
+	// VirtualHost goes into the host header of CONNECT when Options.Host is "": where the name of
+	// the broker's machine is refused.
+	VirtualHost string
+	// RoutingHeaders says that SEND and SUBSCRIBE tell by destination-type and subscription-type
+	// whether the destination is a topic or a queue, since the broker does not go by its name.
+	RoutingHeaders bool
 	// UnsubscribeDestination says that UNSUBSCRIBE needs the destination beside the id.
 	UnsubscribeDestination bool
 }
@@ -64,7 +84,7 @@ func ActiveMQ() Profile {
 		DurableTopics: true, DurableNameHeader: "activemq.subscriptionName",
 		PrefetchHeader: "activemq.prefetchSize", PersistentHeader: true, Selectors: true,
 		IndividualAck: true, ClientAck: true, Nack: NackDeadLetters,
-		MaxBody: 100 << 20,
+		MaxBody: 100 << 20, Expiry: ExpiryTime,
 	}
 }
 
@@ -76,10 +96,12 @@ func Artemis() Profile {
 		DurableTopics: true, DurableNameHeader: "durable-subscription-name",
 		PersistentHeader: true, Selectors: true,
 		IndividualAck: true, ClientAck: true, Nack: NackAcks, ErrorCloses: true,
+		Expiry: ExpiryTime, RoutingHeaders: true,
 	}
 }
 
-// RabbitMQ is RabbitMQ's STOMP plugin. It keys a durable subscription by the subscription's id.
+// RabbitMQ is RabbitMQ's STOMP plugin. It keys a durable subscription by the subscription's id, and
+// takes the host header for the name of a virtual host.
 func RabbitMQ() Profile {
 	return Profile{
 		Name: "rabbitmq", MaxVersion: frame.V12,
@@ -87,7 +109,8 @@ func RabbitMQ() Profile {
 		DurableHeaders: []frame.Field{{Key: "durable", Value: "true"}, {Key: "auto-delete", Value: "false"}},
 		PrefetchHeader: "prefetch-count", PersistentHeader: true,
 		IndividualAck: true, ClientAck: true, Nack: NackRequeues, ErrorCloses: true,
-		MaxBody: 4 << 20,
+		// The limit is of the frame: what it needs beside the body is left room for.
+		MaxBody: 4<<20 - 64<<10, Expiry: ExpiryLifetime, VirtualHost: "/",
 	}
 }
 
@@ -108,7 +131,7 @@ func MorbidQ() Profile {
 func Generic() Profile {
 	return Profile{
 		Name: "generic", MaxVersion: frame.V12, PersistentHeader: true,
-		IndividualAck: true, ClientAck: true, ErrorCloses: true,
+		IndividualAck: true, ClientAck: true, ErrorCloses: true, Expiry: ExpiryTime,
 	}
 }
 
@@ -148,6 +171,28 @@ func ProfileOf(server string) Profile {
 		return MorbidQ()
 	}
 	return Generic()
+}
+
+// addExpiry tells the broker when the message may be dropped.
+func (p Profile) addExpiry(f *frame.Frame, at time.Time) {
+	switch {
+	case at.IsZero() || p.Expiry == ExpiryNone:
+	case p.Expiry == ExpiryTime:
+		f.Header.Add(frame.HeaderExpires, strconv.FormatInt(at.UnixMilli(), 10))
+	case p.Expiry == ExpiryLifetime:
+		f.Header.Add("expiration", strconv.FormatInt(max(time.Until(at).Milliseconds(), 0), 10))
+	}
+}
+
+// addRouting tells the broker whether a destination is a topic or a queue.
+func (p Profile) addRouting(f *frame.Frame, header, destination string) {
+	switch {
+	case !p.RoutingHeaders:
+	case strings.HasPrefix(destination, "/topic/"):
+		f.Header.Add(header, "MULTICAST")
+	case strings.HasPrefix(destination, "/queue/"):
+		f.Header.Add(header, "ANYCAST")
+	}
 }
 
 // ackMode returns the nearest mode to the wanted one that the broker has.

@@ -127,12 +127,12 @@ func TestSubscribeSpeaksEachBrokersDialect(t *testing.T) {
 			has(t, f, "activemq.subscriptionName", "n", "activemq.prefetchSize", "7", "selector", "clientid <> 'me'", "ack", "client-individual")
 		},
 		"ActiveMQ-Artemis/2": func(f *frame.Frame) {
-			has(t, f, "durable-subscription-name", "n", "selector", "clientid <> 'me'")
+			has(t, f, "durable-subscription-name", "n", "selector", "clientid <> 'me'", "subscription-type", "MULTICAST")
 			lacks(t, f, "activemq.prefetchSize")
 		},
 		"RabbitMQ/3.10.8": func(f *frame.Frame) {
 			has(t, f, "durable", "true", "auto-delete", "false", "id", "me.n", "prefetch-count", "7")
-			lacks(t, f, "selector", "activemq.subscriptionName")
+			lacks(t, f, "selector", "activemq.subscriptionName", "subscription-type")
 		},
 		"unknown": func(f *frame.Frame) {
 			lacks(t, f, "selector", "activemq.subscriptionName", "durable")
@@ -210,7 +210,7 @@ func TestMisbehavingServersEndTheConnectionWithAReason(t *testing.T) {
 		"closed the connection": func(s *scripted) { _ = s.nc.Close() },
 		"SEND frame":            func(s *scripted) { s.send(frame.New(frame.Send), "") },
 		"not a stomp frame":     func(s *scripted) { _, _ = s.nc.Write([]byte("hello\n\n\x00")) },
-		"over the limit":        func(s *scripted) { _, _ = s.nc.Write([]byte("MESSAGE\ncontent-length:99999999\n\n")) },
+		"over the limit":        func(s *scripted) { _, _ = s.nc.Write([]byte("MESSAGE\ncontent-length:9999999999\n\n")) },
 		"unexpected EOF":        func(s *scripted) { _, _ = s.nc.Write([]byte("MESSAGE\n")); _ = s.nc.Close() },
 		"bad day": func(s *scripted) { // an ERROR that the close follows is the reason
 			s.send(frame.New(frame.Error, "message", "bad day"), "stack trace")

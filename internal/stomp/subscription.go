@@ -41,6 +41,10 @@ type Message struct {
 	Header frame.Header
 	// Body belongs to the receiver.
 	Body []byte
+	// Problem says what of the message was left out since it broke the limits or the protocol's
+	// rules: a body, which is nil then, or header lines. Such a message must be acknowledged like any
+	// other, or it comes again.
+	Problem error
 
 	sub *Subscription
 }
@@ -86,6 +90,7 @@ func (c *Conn) newSubscription(o SubscribeOptions) (*Subscription, *frame.Frame,
 		}
 		c.addDurable(s, f)
 	}
+	p.addRouting(f, "subscription-type", o.Destination)
 	if o.Selector != "" && p.Selectors {
 		f.Header.Add(frame.HeaderSelector, o.Selector)
 	}
@@ -143,6 +148,7 @@ func (c *Conn) deliver(f *frame.Frame) error {
 		ContentType: f.Header.Get(frame.HeaderContentType),
 		Header:      f.Header,
 		Body:        f.Body,
+		Problem:     f.Problem,
 		sub:         s,
 	})
 }
@@ -241,7 +247,13 @@ func (c *Conn) DeleteDurable(ctx context.Context, o SubscribeOptions) error {
 	if p.DurableNameHeader != "" {
 		f.Header.Add(p.DurableNameHeader, o.DurableName)
 	} else {
-		f.Header.Set(frame.HeaderID, c.opts.ClientID+"."+o.DurableName)
+		// A broker that goes by the id knows only subscriptions of this connection.
+		s, err := c.Subscribe(ctx, o)
+		if err != nil {
+			return fmt.Errorf("deleting durable subscription %s: %w", o.DurableName, err)
+		}
+		defer c.forget(s)
+		f = s.unsubscribeFrame()
 	}
 	f.Header = append(f.Header, p.DurableHeaders...)
 	if err := c.call(ctx, f); err != nil {

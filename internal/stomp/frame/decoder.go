@@ -11,11 +11,16 @@ import (
 // bodyStep is how much memory a body's announced length may reserve before any of it came.
 const bodyStep = 64 << 10
 
+// readPastTimes bounds a body that is read past, in limits of a body.
+const readPastTimes = 16
+
 // Decoder reads frames from a stream. It is not safe for concurrent use.
 type Decoder struct {
 	r       *bufio.Reader
 	limits  Limits
 	version Version
+	lenient bool
+	whole   bool // the last line was read to its end
 }
 
 // NewDecoder reads from r within limits. It starts with the rules of version 1.2, which read
@@ -33,6 +38,11 @@ func (d *Decoder) SetVersion(v Version) { d.version = v }
 // SetBodyLimit changes the limit on bodies for the frames that follow.
 func (d *Decoder) SetBodyLimit(n int) { d.limits.Body = n }
 
+// ReadPast makes the decoder read past what is wrong with a frame, as long as it can tell where the
+// frame ends, and return the frame without it, with Frame.Problem set. A receiver can then refuse
+// that frame and no more: closing the connection would only bring it again.
+func (d *Decoder) ReadPast() { d.lenient = true }
+
 // Buffered says how many octets were read from the stream and not yet decoded.
 func (d *Decoder) Buffered() int { return d.r.Buffered() }
 
@@ -45,13 +55,24 @@ func (d *Decoder) Decode() (*Frame, error) {
 		return nil, err
 	}
 	f := &Frame{Command: command}
-	if f.Header, err = d.header(command); err != nil {
+	if err = d.header(f); err != nil {
 		return nil, fmt.Errorf("reading the header of a %s frame: %w", command, err)
 	}
-	if f.Body, err = d.body(f.Header); err != nil {
+	if err = d.body(f); err != nil {
 		return nil, fmt.Errorf("reading the body of a %s frame: %w", command, err)
 	}
 	return f, nil
+}
+
+// pass notes what is wrong with f and reports whether the decoder may read on.
+func (d *Decoder) pass(f *Frame, err error) bool {
+	if !d.lenient || err == nil {
+		return false
+	}
+	if f.Problem == nil {
+		f.Problem = err
+	}
+	return true
 }
 
 // command skips heart-beats and returns the next frame's first line.
@@ -94,6 +115,7 @@ func known(line []byte) string {
 // line returns the next line without its end. It is valid until the next read.
 func (d *Decoder) line() ([]byte, error) {
 	b, err := d.r.ReadSlice('\n')
+	d.whole = err == nil
 	if errors.Is(err, bufio.ErrBufferFull) {
 		return nil, &LimitError{What: "header line", Limit: d.limits.HeaderLine}
 	}
@@ -110,24 +132,56 @@ func (d *Decoder) line() ([]byte, error) {
 	return b, nil
 }
 
-func (d *Decoder) header(command string) (Header, error) {
-	h := make(Header, 0, 12)
+func (d *Decoder) header(f *Frame) error {
+	f.Header = make(Header, 0, 12)
 	for {
 		line, err := d.line()
+		var long *LimitError
+		if errors.As(err, &long) && d.pass(f, err) {
+			if err := d.skipLine(); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(line) == 0 {
-			return h, nil
+			return nil
 		}
-		if len(h) == d.limits.Headers {
-			return nil, &LimitError{What: "header lines", Limit: d.limits.Headers}
+		if err := d.addField(f, line); err != nil && !d.pass(f, err) {
+			return err
 		}
-		f, err := d.field(line, unescaped(command))
-		if err != nil {
-			return nil, err
+	}
+}
+
+func (d *Decoder) addField(f *Frame, line []byte) error {
+	x, err := d.field(line, unescaped(f.Command))
+	if err != nil {
+		return err
+	}
+	if len(f.Header) >= d.limits.Headers {
+		err = &LimitError{What: "header lines", Limit: d.limits.Headers}
+		// Without its length the end of a body is not known.
+		if _, known := f.Header.Lookup(HeaderContentLength); known || x.Key != HeaderContentLength {
+			return err
 		}
-		h = append(h, f)
+	}
+	f.Header = append(f.Header, x)
+	return err
+}
+
+// skipLine reads to the end of a line whose beginning filled the buffer. A line over the limit that
+// fits the buffer was read whole.
+func (d *Decoder) skipLine() error {
+	if d.whole {
+		return nil
+	}
+	for {
+		_, err := d.r.ReadSlice('\n')
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return unexpected(err)
+		}
 	}
 }
 
@@ -147,27 +201,48 @@ func (d *Decoder) field(line []byte, raw bool) (Field, error) {
 	return Field{Key: k, Value: v}, err
 }
 
-func (d *Decoder) body(h Header) ([]byte, error) {
-	text, ok := h.Lookup(HeaderContentLength)
+func (d *Decoder) body(f *Frame) error {
+	text, ok := f.Header.Lookup(HeaderContentLength)
 	if !ok {
-		return d.bodyToNUL()
+		return d.bodyToNUL(f)
 	}
-	n, err := parseLength(text, d.limits.Body)
+	n, err := d.length(f, text)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	body, err := d.bodyOf(n)
+	if n > d.limits.Body {
+		_, err = d.r.Discard(n)
+		err = unexpected(err)
+	} else {
+		f.Body, err = d.bodyOf(n)
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	end, err := d.r.ReadByte()
 	if err != nil {
-		return nil, unexpected(err)
+		return unexpected(err)
 	}
 	if end != 0 {
-		return nil, syntaxErrorf("a body of content-length %d is not followed by NUL", n)
+		return syntaxErrorf("a body of content-length %d is not followed by NUL", n)
 	}
-	return body, nil
+	return nil
+}
+
+// length is what a body announces. One over the limit is an error, or a problem that is read past
+// when its end is in sight.
+func (d *Decoder) length(f *Frame, text string) (int, error) {
+	n, err := parseLength(text, d.limits.Body)
+	var long *LimitError
+	if !errors.As(err, &long) || !d.lenient {
+		return n, err
+	}
+	n, far := parseLength(text, d.limits.Body*readPastTimes)
+	if far != nil {
+		return 0, err
+	}
+	d.pass(f, err)
+	return n, nil
 }
 
 // parseLength reads decimal digits and stops at the limit, so that no text can overflow.
@@ -210,23 +285,28 @@ func (d *Decoder) bodyOf(n int) ([]byte, error) {
 }
 
 // bodyToNUL reads the body of a frame without content-length.
-func (d *Decoder) bodyToNUL() ([]byte, error) {
-	var body []byte
+func (d *Decoder) bodyToNUL(f *Frame) error {
+	long := false
 	for {
 		part, err := d.r.ReadSlice(0)
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return nil, unexpected(err)
+			return unexpected(err)
 		}
 		done := err == nil
 		if done {
 			part = part[:len(part)-1]
 		}
-		if len(body)+len(part) > d.limits.Body {
-			return nil, &LimitError{What: "body", Limit: d.limits.Body}
+		if !long && len(f.Body)+len(part) > d.limits.Body {
+			limit := &LimitError{What: "body", Limit: d.limits.Body}
+			if long, f.Body = d.pass(f, limit), nil; !long {
+				return limit
+			}
 		}
-		body = append(body, part...)
+		if !long {
+			f.Body = append(f.Body, part...)
+		}
 		if done {
-			return body, nil
+			return nil
 		}
 	}
 }

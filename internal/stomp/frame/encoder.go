@@ -1,10 +1,13 @@
 package frame
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Append appends f to dst in the wire form of version v. A frame with a body, and every SEND
 // and MESSAGE, gets a content-length line of its own making; content-length lines of f.Header
-// are left out. A header that the version cannot express, or a body on a frame that has none,
+// are left out; only Text frames have none. A header that the version cannot express, or a body on a frame that has none,
 // is a *SyntaxError, and a part over limits is a *LimitError; then dst is returned unchanged.
 func Append(dst []byte, f *Frame, v Version, limits Limits) ([]byte, error) {
 	if err := check(f, limits); err != nil {
@@ -21,7 +24,7 @@ func Append(dst []byte, f *Frame, v Version, limits Limits) ([]byte, error) {
 			return dst, err
 		}
 	}
-	if carriesBody(f.Command) {
+	if carriesBody(f.Command) && !f.Text {
 		out = append(out, HeaderContentLength...)
 		out = append(out, ':')
 		out = strconv.AppendInt(out, int64(len(f.Body)), 10)
@@ -44,6 +47,9 @@ func check(f *Frame, limits Limits) error {
 	}
 	if len(f.Body) > 0 && !carriesBody(f.Command) {
 		return syntaxErrorf("a %s frame has no body", f.Command)
+	}
+	if f.Text && bytes.IndexByte(f.Body, 0) >= 0 {
+		return syntaxErrorf("a text with NUL needs its length")
 	}
 	if len(f.Body) > limits.Body {
 		return &LimitError{What: "body", Limit: limits.Body}

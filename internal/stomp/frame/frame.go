@@ -133,6 +133,12 @@ type Frame struct {
 	Command string
 	Header  Header
 	Body    []byte
+	// Text leaves out the content-length line of a body without NUL, by which some brokers tell
+	// text from octets. A decoder leaves it false.
+	Text bool
+	// Problem says what a decoder that reads past bad frames left out of this one: a *LimitError or
+	// *SyntaxError. A body over the limit is nil; header lines that are bad are not in Header.
+	Problem error
 }
 
 // New makes a frame from alternating keys and values; a last key without a value gets "".
