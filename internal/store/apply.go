@@ -119,18 +119,22 @@ func (b *batch) settled(a *arrival, done *Applied) bool {
 		return true
 	}
 	if item, waits := b.st.pending.get(dot); waits && item.hash != a.env.Hash {
-		done.reject(dot, &ForkError{Dot: dot, Have: item.hash, Got: a.env.Hash})
+		b.reject(done, dot, &ForkError{Dot: dot, Have: item.hash, Got: a.env.Hash})
 		return true
 	} else if waits {
 		done.Duplicate++
 		b.drainNext(dot.Branch, done)
 		return true
 	}
+	if fork, forked := b.st.forked(dot.Branch); forked {
+		b.reject(done, dot, &ForkedError{Fork: fork})
+		return true
+	}
 	if dot.Seq > have.seq+1 {
 		return false
 	}
 	if err := b.admit(&a.set); err != nil {
-		done.reject(dot, err)
+		b.reject(done, dot, err)
 		return true
 	}
 	if !b.st.revision.CoversAll(a.set.Base) {
@@ -158,7 +162,7 @@ func (b *batch) compare(dot branch.Dot, hash [32]byte, done *Applied) {
 		return
 	}
 	if found && e.Hash != hash {
-		done.reject(dot, &ForkError{Dot: dot, Have: e.Hash, Got: hash})
+		b.reject(done, dot, &ForkError{Dot: dot, Have: e.Hash, Got: hash})
 		return
 	}
 	done.Duplicate++
@@ -198,7 +202,7 @@ func (b *batch) drain(done *Applied) {
 func (b *batch) drainNext(id branch.ID, done *Applied) bool {
 	dot := branch.Dot{Branch: id, Seq: b.st.heads[id].seq + 1}
 	item, ok := b.st.pending.get(dot)
-	if !ok || !b.st.revision.CoversAll(item.delta) {
+	if _, forked := b.st.forked(id); forked || !ok || !b.st.revision.CoversAll(item.delta) {
 		return false
 	}
 	a, err := b.pendingAt(dot)
@@ -206,7 +210,7 @@ func (b *batch) drainNext(id branch.ID, done *Applied) bool {
 		err = b.admit(&a.set)
 	}
 	if err != nil {
-		done.reject(dot, err)
+		b.reject(done, dot, err)
 		b.st.pending.remove(dot)
 		b.remove(bucketPending, dotKey(dot))
 		return false

@@ -168,11 +168,12 @@ func TestForkedBranchIsRejectedAndNamed(t *testing.T) {
 	if len(got.Rejected) != 2 || got.Applied != 0 {
 		t.Fatalf("got %+v, want both rejected", got)
 	}
-	for _, r := range got.Rejected {
-		fork, ok := errors.AsType[*ForkError](r.Err)
-		if !ok || fork.Dot != (branch.Dot{Branch: "0A", Seq: 1}) || fork.Have == fork.Got {
-			t.Errorf("%s is rejected with %v, want the fork at 0A00001", r.Dot, r.Err)
-		}
+	first := branch.Dot{Branch: "0A", Seq: 1}
+	if fork, ok := errors.AsType[*ForkError](got.Rejected[0].Err); !ok || fork.Dot != first || fork.Have == fork.Got {
+		t.Errorf("%s is rejected with %v, want the fork at 0A00001", got.Rejected[0].Dot, got.Rejected[0].Err)
+	}
+	if forked, ok := errors.AsType[*ForkedError](got.Rejected[1].Err); !ok || forked.Fork.Dot != first {
+		t.Errorf("%s is rejected with %v, want that 0A is forked at 0A00001", got.Rejected[1].Dot, got.Rejected[1].Err)
 	}
 	if s.Digest() != before {
 		t.Error("a fork changed the state")

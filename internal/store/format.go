@@ -52,6 +52,10 @@ var (
 	bucketCursors = []byte("cursors")
 	// bucketConflictLog: number → what began or settled; see conflictfeed.go.
 	bucketConflictLog = []byte("conflictlog")
+	// bucketForks: branch → Fork, as JSON.
+	bucketForks = []byte("forks")
+	// bucketEvidence: number → length of an Evidence, it as JSON, the body.
+	bucketEvidence = []byte("evidence")
 
 	// bucketFloor: branch → sealed head of the last changeset that has left the
 	// log; bucketPast: root → sealed record as of then; bucketClocks: branch NUL
@@ -63,7 +67,7 @@ var (
 	allBuckets = [][]byte{
 		bucketMeta, bucketHeads, bucketBases, bucketLog, bucketDots, bucketPending, bucketObjects,
 		bucketHistory, bucketValues, bucketRefs, bucketConflicts, bucketCursors,
-		bucketConflictLog, bucketFloor, bucketPast, bucketClocks,
+		bucketConflictLog, bucketFloor, bucketPast, bucketClocks, bucketForks, bucketEvidence,
 	}
 )
 
@@ -79,6 +83,9 @@ var (
 	metaTrimmed      = []byte("trimmed")      // sealed position of the last changeset that has left the log
 	metaLinkStart    = []byte("linkstart")    // sealed position from which a new link publishes; none: from the floor
 	metaPolicy       = []byte("policy")       // text: the conflict policy of the indexes; none: latest
+	metaVolume       = []byte("volume")       // text: the identity of the file on its volume
+	metaCopied       = []byte("copied")       // there while the file is a copy that nobody accepted
+	metaEvidence     = []byte("evidence")     // number of the last evidence
 	metaPolicyChange = []byte("policychange") // there while the indexes change: policy NUL last root done
 )
 

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,11 +49,14 @@ type Store struct {
 	commits, writes atomic.Uint64
 	// unsure is set while the file shows a commit that may not be on disk.
 	unsure atomic.Bool
+	// copied is set while the file is a copy that nobody has accepted.
+	copied atomic.Bool
 
 	mu      sync.Mutex
 	pub     published
 	changed chan struct{}
 	refused string
+	lease   time.Time
 }
 
 // Open opens the store in a directory, or makes a new one. It refuses a file of
@@ -91,6 +92,9 @@ func (o *Options) complete() error {
 	}
 	if o.ConflictPolicy == "" {
 		o.ConflictPolicy = PolicyLatest
+	}
+	if o.VolumeIdentity == nil {
+		o.VolumeIdentity = Inode
 	}
 	if o.Trunk == "" {
 		o.Trunk = o.Branch
@@ -183,13 +187,16 @@ func (s *Store) prepare() (unclean bool, err error) {
 	err = s.file.update(func(tx *bolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		if meta == nil {
-			return s.create(tx)
+			if err := s.create(tx); err != nil {
+				return err
+			}
+			return s.recognize(tx.Bucket(bucketMeta))
 		}
 		if err := s.identify(meta); err != nil {
 			return err
 		}
 		unclean = meta.Get(metaOpen) != nil
-		return errors.Join(s.upgrade(tx), meta.Put(metaOpen, []byte{1}))
+		return errors.Join(s.upgrade(tx), s.recognize(meta), meta.Put(metaOpen, []byte{1}))
 	})
 	return unclean, err
 }
@@ -203,9 +210,7 @@ func (s *Store) create(tx *bolt.Tx) error {
 			return fmt.Errorf("creating %s: %w", s.path, err)
 		}
 	}
-	var bits [16]byte
-	_, _ = rand.Read(bits[:]) // never fails
-	s.incarnation = hex.EncodeToString(bits[:])
+	s.incarnation = newIncarnation()
 	meta := tx.Bucket(bucketMeta)
 	return errors.Join(
 		meta.Put(metaFormat, binary.AppendUvarint(nil, formatVersion)),

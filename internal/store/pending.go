@@ -120,6 +120,18 @@ func (p *pendingSet) has(id branch.ID) bool {
 	return len(p.items[id]) > 0
 }
 
+// of returns what waits of a branch, sorted, and forgets what found no room.
+func (p *pendingSet) of(id branch.ID) []branch.Dot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.dropped, id)
+	out := make([]branch.Dot, 0, len(p.items[id]))
+	for _, seq := range slices.Sorted(maps.Keys(p.items[id])) {
+		out = append(out, branch.Dot{Branch: id, Seq: seq})
+	}
+	return out
+}
+
 func (p *pendingSet) branches() []branch.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -34,7 +34,8 @@ type state struct {
 	cursors            map[string]uint64
 	bootstrapped       bool
 	pending            *pendingSet
-	policy             ConflictPolicy // as in the file: what the indexes are made by
+	forks              map[branch.ID]Fork // not changed in place
+	policy             ConflictPolicy     // as in the file: what the indexes are made by
 }
 
 // published is what others may know of the state: that of the last commit.
@@ -49,6 +50,7 @@ type published struct {
 	cursors            map[string]uint64
 	bootstrapped       bool
 	pending            *pendingSet
+	forks              map[branch.ID]Fork
 }
 
 // share returns the revision for others to keep.
@@ -75,7 +77,7 @@ func (st *state) publish(txid int) published {
 	p := published{
 		txid: txid, revision: st.share(), digest: st.digest, pos: st.pos, objects: st.objects,
 		conflicts: st.conflicts, bootstrapped: st.bootstrapped, pending: st.pending,
-		cursors: maps.Clone(st.cursors),
+		cursors: maps.Clone(st.cursors), forks: st.forks,
 		trimmed: st.trimmed, linkStart: max(st.linkStart, st.trimmed), floor: st.floor,
 	}
 	return p
@@ -103,8 +105,10 @@ func loadState(tx *bolt.Tx) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st.pending, err = loadPending(tx)
-	return st, err
+	if st.pending, err = loadPending(tx); err != nil {
+		return nil, err
+	}
+	return st, st.loadForks(tx)
 }
 
 // loadLog reads where the log begins and ends.

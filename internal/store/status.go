@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 
 	"vesperdb.io/vesper/internal/branch"
@@ -64,7 +65,11 @@ func applied(r branch.Revision) (n uint64) {
 func (s *Store) Pending() (count int, missing []branch.Dot) {
 	p := s.published()
 	count, _ = p.pending.size()
-	return count, p.pending.missing(p.revision)
+	missing = p.pending.missing(p.revision)
+	return count, slices.DeleteFunc(missing, func(d branch.Dot) bool {
+		f, known := p.forks[d.Branch] // nothing of a forked branch would be taken
+		return known && f.Settled == 0
+	})
 }
 
 // Changed returns a channel that is closed when the next changeset has been
@@ -104,10 +109,13 @@ func (s *Store) RefuseWrites(reason string) {
 // AllowWrites ends RefuseWrites.
 func (s *Store) AllowWrites() { s.RefuseWrites("") }
 
-// WritesRefused returns the reason given to RefuseWrites, "" when writes are
-// taken.
+// WritesRefused returns the reason given to RefuseWrites, or that the lease of
+// writes has run out; "" when writes are taken.
 func (s *Store) WritesRefused() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.refused == "" && s.overslept() {
+		return oversleptReason
+	}
 	return s.refused
 }

@@ -40,6 +40,10 @@ type Options struct {
 	// PolicyLatest. A store that was opened with another one before is made to
 	// follow this one when it is opened.
 	ConflictPolicy ConflictPolicy
+	// VolumeIdentity names the file on its volume: another name than the last
+	// time means that the file is a copy; see Copied. "" does not tell. Nil
+	// means Inode.
+	VolumeIdentity func(path string) string
 	// Shape, if set, gives every local transaction its final form.
 	Shape ShapeFunc
 

@@ -16,6 +16,9 @@ func (s *Store) update(ctx context.Context, opts WriteOptions, fn func(*Tx) erro
 		if reason := s.WritesRefused(); reason != "" {
 			return &RefusedError{Reason: reason}
 		}
+		if f, forked := b.st.forked(s.opts.Branch); forked {
+			return &RefusedError{Reason: (&ForkedError{Fork: f}).Error()}
+		}
 		var err error
 		commit, err = b.write(ctx, s.opts.Branch, opts, fn)
 		return err
