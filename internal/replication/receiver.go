@@ -43,9 +43,12 @@ func (r *receiver) deliver(ctx context.Context, d Delivery) {
 
 func (r *receiver) run(ctx context.Context) {
 	for {
+		changed := r.l.store.Changed()
+		r.processKept(ctx)
 		select {
 		case d := <-r.queue:
 			r.process(ctx, r.batch(d))
+		case <-r.unkept(changed):
 		case <-ctx.Done():
 			return
 		}
@@ -55,7 +58,7 @@ func (r *receiver) run(ctx context.Context) {
 // batch takes what else is queued, up to the bound of a transaction.
 func (r *receiver) batch(first Delivery) []Delivery {
 	out, bytes := []Delivery{first}, len(first.Body)
-	for bytes < receiveBytes {
+	for bytes < receiveBytes && r.l.ordered() == nil {
 		select {
 		case d := <-r.queue:
 			out, bytes = append(out, d), bytes+len(d.Body)
