@@ -232,6 +232,9 @@ func (s *Store) giveUp(b *batch, txid int, atCommit bool) *failure {
 		err = errors.Join(err, reload)
 	}
 	s.unsure.Store(s.unsure.Load() || now == txid)
+	if now == txid && b.moved {
+		s.wake() // what is in the file wants to be sent, once it is safe there
+	}
 	s.opts.Logger.Error("Gave up a transaction of the store", "error", err)
 	return &failure{err: s.storageError("committing", err), atCommit: atCommit}
 }
@@ -272,9 +275,20 @@ func (s *Store) announce(b *batch, txid int) {
 	defer s.mu.Unlock()
 	s.pub = s.st.publish(txid)
 	if b.moved {
-		close(s.changed)
-		s.changed = make(chan struct{})
+		s.wakeLocked()
 	}
+}
+
+// wake tells everybody who waits for it that the feed has grown.
+func (s *Store) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wakeLocked()
+}
+
+func (s *Store) wakeLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 func (s *Store) storageError(op string, err error) error {

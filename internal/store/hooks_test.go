@@ -54,6 +54,28 @@ func TestCommitThatFailsAfterTheDiskMayStay(t *testing.T) {
 	}
 }
 
+// TestCommitThatMayStayIsAnnounced proves that who sends the feed looks again
+// after a commit that is there though the disk did not say so: without that, it
+// would be sent with the next write only, and the peers would not have it.
+func TestCommitThatMayStayIsAnnounced(t *testing.T) {
+	var fails error
+	s := hooked(t, t.TempDir(), &Hooks{AfterCommit: func() error { return fails }})
+	changed := s.Changed()
+	fails = errDisk
+	if _, err := try(t, s, (*Tx).Add, `{"id":"y","v":1}`); !errors.Is(err, errDisk) {
+		t.Errorf("got %v", err)
+	}
+	fails = nil
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody was told")
+	}
+	if n := len(feed(t, s)); n != 1 {
+		t.Errorf("the feed has %d changesets", n)
+	}
+}
+
 func TestAbandonedStoreIsCheckedWhenItOpensAgain(t *testing.T) {
 	dir := t.TempDir()
 	s := hooked(t, dir, nil)
