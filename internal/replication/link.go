@@ -30,6 +30,9 @@ type link struct {
 	repairer *repairer
 	answerer *answerer
 
+	gate    gate
+	origins origins
+
 	mu sync.Mutex
 	// up lives while the link is up; down ends it, and came is closed when the
 	// next up exists.
@@ -37,7 +40,9 @@ type link struct {
 	down context.CancelCauseFunc
 	came chan struct{}
 
-	state      State
+	state State
+	// server is what the broker called itself when it last said so.
+	server     string
 	since      time.Time
 	reconnects int64
 	everUp     bool
@@ -118,7 +123,7 @@ func (l *link) subscriptions(ctx context.Context) []Subscription {
 			Deliver: during(l.receiver.deliver),
 		},
 		{Destination: l.beaconTopic(), Deliver: during(l.beaconer.deliver)},
-		{Destination: l.syncQueue(id(me)), Deliver: during(l.repairer.deliver)},
+		{Destination: l.syncQueue(id(me)), Deliver: during(l.unlessHeld(l.repairer.deliver))},
 	}
 }
 
@@ -128,6 +133,9 @@ func (l *link) observe(s State) {
 	defer l.mu.Unlock()
 	was := l.state
 	l.state = s
+	if s.Server != "" {
+		l.server = s.Server
+	}
 	if s.Err != nil {
 		l.lastErr = s.Err
 	}

@@ -27,9 +27,10 @@ type LinkConfig struct {
 	Transport Transport
 	// Wire is the form of changesets on the data topic. Default PackedWire.
 	Wire Wire
-	// MaxMessage bounds the body of a message that the broker takes, in bytes; 0
-	// means that only the changesets' own limits count.
-	MaxMessage int
+	// MaxMessage says how large a message body the broker takes, in bytes, by what
+	// the broker calls itself, "" while that is not known yet; 0 means that only
+	// the changesets' own limits count, and so does nil.
+	MaxMessage func(server string) int
 }
 
 // Options tune a Replicator. Zero fields are defaults.

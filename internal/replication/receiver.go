@@ -70,6 +70,9 @@ func (r *receiver) batch(first Delivery) []Delivery {
 }
 
 func (r *receiver) process(ctx context.Context, batch []Delivery) {
+	if r.l.waitReleased(ctx) != nil {
+		return
+	}
 	var envelopes []changeset.Envelope
 	from := branch.ID("")
 	for _, d := range batch {
@@ -122,6 +125,9 @@ func (r *receiver) unpack(ctx context.Context, m Message) ([]changeset.Envelope,
 func (l *link) apply(ctx context.Context, from branch.ID, envelopes []changeset.Envelope) (store.Applied, error) {
 	if len(envelopes) == 0 {
 		return store.Applied{}, nil
+	}
+	for _, e := range envelopes {
+		l.origins.add(e.Dot)
 	}
 	wait := newBackoff(l.o)
 	for attempt := 1; ; attempt++ {

@@ -111,6 +111,12 @@ func soloNode(t *testing.T, s *fakeStore, o Options) (*Replicator, *scripted) {
 // soloLink does the same with a link of the test's own making.
 func soloLink(t *testing.T, s *fakeStore, cfg LinkConfig, o Options) (*Replicator, *scripted) {
 	t.Helper()
+	return soloOver(t, s, cfg, o)
+}
+
+// soloOver does the same over a store of the test's own making.
+func soloOver(t *testing.T, s Store, cfg LinkConfig, o Options) (*Replicator, *scripted) {
+	t.Helper()
 	transport := newScripted()
 	o.Logger, o.Seed = quiet(), 1
 	cfg.Name, cfg.Channel, cfg.Hosts, cfg.Transport = "main", "CH", []string{"scripted:1"}, transport

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"vesperdb.io/vesper/internal/store"
 )
 
 // sender publishes what the store's feed holds beyond the durable cursor.
@@ -107,18 +105,18 @@ func (s *sender) position() (next, confirmed uint64) {
 func (s *sender) pack(ctx context.Context, next uint64, flights chan<- flight) error {
 	for {
 		changed := s.l.store.Changed()
-		entries, err := s.l.store.Feed(ctx, next, s.l.o.FlushBytes)
+		more, err := s.read(ctx, next)
 		if err != nil {
-			return fmt.Errorf("reading the feed after position %d: %w", next, err)
+			return err
 		}
-		if len(entries) == 0 {
+		if more.upTo == next {
 			s.set(func() { s.empty++ })
 			if err := s.waitForMore(ctx, changed); err != nil {
 				return err
 			}
 			continue
 		}
-		if next, err = s.fly(ctx, next, entries, flights); err != nil {
+		if next, err = s.fly(ctx, next, more, flights); err != nil {
 			return err
 		}
 	}
@@ -126,17 +124,20 @@ func (s *sender) pack(ctx context.Context, next uint64, flights chan<- flight) e
 
 // fly publishes one message, once the window has room for it, and returns the
 // position up to which everything is handed to the broker.
-func (s *sender) fly(ctx context.Context, next uint64, entries []store.FeedEntry, flights chan<- flight) (uint64, error) {
+func (s *sender) fly(ctx context.Context, next uint64, more stretch, flights chan<- flight) (uint64, error) {
+	if err := s.l.waitReleased(ctx); err != nil {
+		return next, err
+	}
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():
 		return next, context.Cause(ctx)
 	}
-	entries, err := s.gather(ctx, next, entries)
+	more, err := s.gather(ctx, next, more)
 	if err != nil {
 		return next, err
 	}
-	f, err := s.publish(ctx, entries)
+	f, err := s.publish(ctx, more)
 	if err != nil {
 		return next, err
 	}
@@ -166,12 +167,12 @@ func (s *sender) lookAgain() {
 // gather waits a moment for more to pack when little is there and the broker is
 // busy with what it got before. With nothing in flight it does not wait: a
 // lone write goes out at once.
-func (s *sender) gather(ctx context.Context, next uint64, entries []store.FeedEntry) ([]store.FeedEntry, error) {
+func (s *sender) gather(ctx context.Context, next uint64, more stretch) (stretch, error) {
 	s.mu.Lock()
 	idle, moved := s.next == s.confirmed, s.moved
 	s.mu.Unlock()
-	if idle || size(entries) >= s.l.o.FlushBytes {
-		return entries, nil
+	if idle || len(more.entries) == 0 || more.bytes() >= s.l.o.FlushBytes {
+		return more, nil
 	}
 	timer := time.NewTimer(s.l.o.FlushDelay)
 	defer timer.Stop()
@@ -184,21 +185,10 @@ func (s *sender) gather(ctx context.Context, next uint64, entries []store.FeedEn
 			idle, moved = s.next == s.confirmed, s.moved
 			s.mu.Unlock()
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return more, context.Cause(ctx)
 		}
 	}
-	entries, err := s.l.store.Feed(ctx, next, s.l.o.FlushBytes)
-	if err != nil {
-		return nil, fmt.Errorf("reading the feed after position %d: %w", next, err)
-	}
-	return entries, nil
-}
-
-func size(entries []store.FeedEntry) (n int) {
-	for _, e := range entries {
-		n += len(e.Body)
-	}
-	return n
+	return s.read(ctx, next)
 }
 
 // confirm waits for the confirmations in order and moves the cursor over what

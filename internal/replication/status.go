@@ -123,7 +123,10 @@ func (l *link) trouble(now time.Time, me branch.ID) (nodestatus.Reason, string) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	prefix := fmt.Sprintf("link %s (channel %s): ", l.cfg.Name, l.cfg.Channel)
+	reason, why, held := l.held()
 	switch {
+	case held:
+		return reason, prefix + why
 	case l.storageErr != nil:
 		return nodestatus.ReasonStorageFailed, prefix + "received changesets cannot be stored: " + l.storageErr.Error()
 	case !l.state.Connected && l.state.InUse:

@@ -167,7 +167,7 @@ func TestChangesetLargerThanTheBrokerTakesIsSetAsideAndTheRestIsSentInSmallerMes
 				t.Fatal(err)
 			}
 		}
-		r, tr := soloLink(t, s, LinkConfig{MaxMessage: 8000}, Options{})
+		r, tr := soloLink(t, s, LinkConfig{MaxMessage: func(string) int { return 8000 }}, Options{})
 		waitFor(t, "published", func() bool { return len(sentDots(t, tr.on("CH"))) == 5 })
 		for _, m := range tr.on("CH") {
 			if len(m.m.Body) > 8000 {
