@@ -134,7 +134,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.syncDir(); err != nil {
+	if err := errors.Join(removeLeftovers(s.opts.Dir), s.opts.syncDir()); err != nil {
 		return err
 	}
 	if unclean {
@@ -171,11 +171,11 @@ func openFile(path string, opts Options) (*file, error) {
 
 // syncDir makes the directory entry of a new file safe: without it, a power cut
 // could take the whole file away.
-func (s *Store) syncDir() error {
-	if s.opts.NoSync {
+func (o *Options) syncDir() error {
+	if o.NoSync {
 		return nil
 	}
-	d, err := os.Open(s.opts.Dir)
+	d, err := os.Open(o.Dir)
 	if err != nil {
 		return err
 	}
