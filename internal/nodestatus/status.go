@@ -72,6 +72,12 @@ type Status struct {
 	Pending Pending `json:"pending"`
 	Lag     Lag     `json:"lag"`
 	Peers   []Peer  `json:"peers,omitempty"`
+	// Divergence lists the peers that had this node's revision and another state,
+	// and still have as far as is known. The node stays ready: see
+	// docs/replication.md for what to do.
+	Divergence []Divergence `json:"divergence,omitempty"`
+	// Retention is absent while the whole log is kept for ever.
+	Retention *Retention `json:"retention,omitempty"`
 	// Conflicts counts the properties that hold concurrent values now.
 	Conflicts int64   `json:"conflicts"`
 	Storage   Storage `json:"storage"`
@@ -121,6 +127,34 @@ type Peer struct {
 	LastSeen    time.Time       `json:"lastSeen"`
 	// Diverged is true when the peer reported this node's revision with another digest.
 	Diverged bool `json:"diverged,omitempty"`
+}
+
+// Divergence says that a peer holds another state at the same revision.
+type Divergence struct {
+	Peer     branch.ID       `json:"peer"`
+	Revision branch.Revision `json:"revision"`
+	Since    time.Time       `json:"since"`
+	// Objects are the ids of the objects that differ, at most 16; empty until
+	// the two nodes have compared them.
+	Objects []string `json:"objects,omitempty"`
+}
+
+// Retention is what may leave the log, and what holds it back.
+type Retention struct {
+	// Floor is what has left the log: for each branch the last sequence.
+	Floor branch.Revision `json:"floor"`
+	// LowWater is what every member is known to have; absent while one has not
+	// been heard since the node started (NeverHeard, at most 16), and then nothing
+	// leaves the log.
+	LowWater   branch.Revision `json:"lowWater,omitempty"`
+	NeverHeard []branch.ID     `json:"neverHeard,omitempty"`
+	// HeldBackBy is the member that lacks most, HeldBack how many changesets that
+	// are, HeldBackSince since when it has lacked some without a pause.
+	HeldBackBy    branch.ID  `json:"heldBackBy,omitempty"`
+	HeldBack      uint64     `json:"heldBack,omitempty"`
+	HeldBackSince *time.Time `json:"heldBackSince,omitempty"`
+	// Error says why the log cannot be trimmed.
+	Error string `json:"error,omitempty"`
 }
 
 // Storage is the size of the store's file and of what is left on its volume, in bytes.

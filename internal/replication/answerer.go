@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
@@ -18,16 +20,31 @@ const (
 	sliceBytes    = 256 << 10
 	minSliceBytes = 8 << 10
 	readAhead     = 8 << 20
+	// grantWait is how long the last chunk that the credits allow is held back
+	// for more of them, while nobody else waits for an answer. It is short of the
+	// least time that a request may take.
+	grantWait = 500 * time.Millisecond
+	// fairChunks is how many chunks one answer may have while others wait.
+	fairChunks = 64
 )
 
 // answerer sends peers what they ask for.
 type answerer struct {
 	l        *link
 	requests chan Request
+	// poke is sent to when a request or a grant has come.
+	poke chan struct{}
+
+	mu sync.Mutex
+	// peer and id name the answer under way, granted is what it may send beyond
+	// its credits.
+	peer    branch.ID
+	id      uint64
+	granted int
 }
 
 func newAnswerer(l *link) *answerer {
-	return &answerer{l: l, requests: make(chan Request, requestQueue)}
+	return &answerer{l: l, requests: make(chan Request, requestQueue), poke: make(chan struct{}, 1)}
 }
 
 // enqueue takes a request, unless it was meant for an earlier process of this
@@ -36,10 +53,63 @@ func (a *answerer) enqueue(q Request) {
 	if q.Session != a.l.r.session {
 		return
 	}
+	if q.Grant {
+		a.grant(q)
+	} else {
+		select {
+		case a.requests <- q:
+		default:
+			a.l.log.Debug("Dropped a request: too many wait", slog.String("peer", string(q.From)))
+		}
+	}
 	select {
-	case a.requests <- q:
+	case a.poke <- struct{}{}:
 	default:
-		a.l.log.Debug("Dropped a request: too many wait", slog.String("peer", string(q.From)))
+	}
+}
+
+// grant adds credits to the answer under way; a grant for another is late.
+func (a *answerer) grant(q Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if q.From == a.peer && q.ID == a.id {
+		a.granted = min(a.granted+q.Credits, maxCredits)
+	}
+}
+
+func (a *answerer) begin(q Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.peer, a.id, a.granted = q.From, q.ID, 0
+}
+
+func (a *answerer) takeGrant() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.granted
+	a.granted = 0
+	return n
+}
+
+// extend returns the further credits of an answer that may send only one more
+// chunk. It waits a moment for them, unless others wait.
+func (a *answerer) extend(ctx context.Context) int {
+	timer := time.NewTimer(grantWait)
+	defer timer.Stop()
+	for {
+		if n := a.takeGrant(); n > 0 {
+			return n
+		}
+		if len(a.requests) > 0 {
+			return 0
+		}
+		select {
+		case <-a.poke:
+		case <-timer.C:
+			return 0
+		case <-ctx.Done():
+			return 0
+		}
 	}
 }
 
@@ -56,55 +126,80 @@ func (a *answerer) run(ctx context.Context) {
 	}
 }
 
-// answer sends up to q.Credits chunks and the outcomes with the last.
+// answer sends up to q.Credits chunks, more if more are granted, and the
+// outcomes with the last.
 func (a *answerer) answer(ctx context.Context, q Request) error {
+	a.begin(q)
 	m, err := newMerge(ctx, a.l.store, q.Ranges)
 	if err != nil {
 		return err
 	}
-	for number := 1; ; number++ {
+	out := &answering{a: a, flow: newFlow(a.l, q.From), id: q.ID}
+	for sent, credits := 0, q.Credits; ; sent++ {
 		envelopes, err := m.chunk(a.l.o.ChunkBytes)
 		if err != nil {
 			return err
 		}
-		c := Chunk{ID: q.ID, From: a.l.store.Branch(), Number: number, Last: number == q.Credits || m.exhausted()}
+		if sent+1 == credits && !m.exhausted() {
+			credits += a.extend(ctx)
+		}
+		unfair := sent+1 >= fairChunks && len(a.requests) > 0
+		c := Chunk{Last: sent+1 >= credits || m.exhausted() || unfair}
 		if c.Last {
 			c.Outcomes = m.outcomes()
 		}
-		if err := a.send(ctx, q.From, c, envelopes); err != nil {
+		if err := out.send(ctx, c, envelopes); err != nil {
 			return err
 		}
 		a.l.metrics.answered.WithLabelValues(a.l.cfg.Name).Add(float64(len(envelopes)))
 		if c.Last {
-			return nil
+			return out.flow.finish(ctx)
 		}
 	}
 }
 
-// send publishes one chunk and waits until the broker has it, so that a slow
-// broker slows the answer down and not the node.
-func (a *answerer) send(ctx context.Context, to branch.ID, c Chunk, envelopes []changeset.Envelope) (err error) {
+// answering numbers the messages of one answer.
+type answering struct {
+	a      *answerer
+	flow   *flow
+	id     uint64
+	number int
+}
+
+// send publishes one chunk, in parts when its one changeset is very large.
+func (o *answering) send(ctx context.Context, c Chunk, envelopes []changeset.Envelope) error {
+	var body []byte
 	if len(envelopes) > 0 {
-		if c.Body, err = changeset.Pack(envelopes); err != nil {
+		var err error
+		if body, err = changeset.Pack(envelopes); err != nil {
 			return err
 		}
 	}
+	if len(body) <= partBytes {
+		c.Body = body
+		return o.publish(ctx, c)
+	}
+	parts := (len(body) + partBytes - 1) / partBytes
+	for i := range parts {
+		part := Chunk{Part: i + 1, Parts: parts, Body: body[i*partBytes : min((i+1)*partBytes, len(body))]}
+		if i == parts-1 {
+			part.Last, part.Outcomes = c.Last, c.Outcomes
+		}
+		if err := o.publish(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *answering) publish(ctx context.Context, c Chunk) error {
+	o.number++
+	c.ID, c.From, c.Number = o.id, o.a.l.store.Branch(), o.number
 	body, err := EncodeChunk(c)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.l.o.RequestTimeout)
-	defer cancel()
-	confirmation, err := a.l.cfg.Transport.Publish(ctx, a.l.syncQueue(id(to)), Message{
-		From: a.l.store.Branch(), ContentType: SyncContentType, Confirm: true, TTL: messageTTL, Body: body,
-	})
-	if err == nil {
-		err = confirmation.Wait(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("sending chunk %d: %w", c.Number, err)
-	}
-	return nil
+	return o.flow.send(ctx, body)
 }
 
 // merge reads several ranges of the log in an order in which each changeset

@@ -52,6 +52,13 @@ func (j *jitter) below(d time.Duration) time.Duration {
 	return time.Duration(j.rng.Int64N(int64(max(d, 1))))
 }
 
+// uint64 returns any number.
+func (j *jitter) uint64() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.rng.Uint64()
+}
+
 // with lends the source for one use.
 func (j *jitter) with(use func(*rand.Rand)) {
 	j.mu.Lock()

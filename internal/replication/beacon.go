@@ -16,6 +16,7 @@ const (
 	maxBeaconText    = 128
 	maxRevisionText  = 128 << 10
 	maxBeaconMissing = 16
+	maxBeaconForks   = 16
 	maxBeaconEvery   = time.Hour
 )
 
@@ -40,6 +41,20 @@ type Beacon struct {
 	Missing []branch.Dot
 	// Floor is what has left the log: peers below it need a snapshot.
 	Floor branch.Revision
+	// Await is the sequence of Branch that a writer waits for: who has it says so
+	// soon. 0 awaits nothing.
+	Await uint64
+	// Policy is how the node chooses between concurrent values; "" does not tell.
+	Policy string
+	// Forks names the branches known to be forked, by the first dot that has two
+	// contents (the first few).
+	Forks []branch.Dot
+	// Load is how many nodes the sender has been giving a snapshot lately.
+	Load uint64
+	// Since, when not 0, makes the beacon brief: Revision holds only what has
+	// changed since the beacon of this session with that Count, and Floor is
+	// that one's.
+	Since uint64
 }
 
 // beaconWire is the form on the wire: a CBOR map with small integer keys, to
@@ -57,6 +72,11 @@ type beaconWire struct {
 	Pending     uint64   `cbor:"9,keyasint,omitempty"`
 	Missing     []string `cbor:"10,keyasint,omitempty"`
 	Floor       string   `cbor:"11,keyasint,omitempty"`
+	Await       uint64   `cbor:"12,keyasint,omitempty"`
+	Policy      string   `cbor:"13,keyasint,omitempty"`
+	Forks       []string `cbor:"14,keyasint,omitempty"`
+	Load        uint64   `cbor:"15,keyasint,omitempty"`
+	Since       uint64   `cbor:"16,keyasint,omitempty"`
 }
 
 // EncodeBeacon writes a beacon.
@@ -64,15 +84,33 @@ func EncodeBeacon(b Beacon) ([]byte, error) {
 	w := beaconWire{
 		Version: beaconVersion, Branch: string(b.Branch), Incarnation: b.Incarnation, Session: b.Session,
 		Count: b.Count, Hello: b.Hello, EveryMillis: uint64(b.Every.Milliseconds()),
-		Revision: b.Revision.String(), Digest: b.Digest, Pending: b.Pending, Floor: b.Floor.String(),
+		Revision: b.Revision.String(), Digest: b.Digest, Pending: b.Pending,
+		Missing: dotTexts(b.Missing, maxBeaconMissing), Await: b.Await, Policy: b.Policy,
+		Forks: dotTexts(b.Forks, maxBeaconForks), Load: b.Load, Since: b.Since,
 	}
-	for i, d := range b.Missing {
-		if i == maxBeaconMissing {
-			break
-		}
-		w.Missing = append(w.Missing, d.String())
+	if len(b.Floor) > 0 {
+		w.Floor = b.Floor.String()
 	}
 	return encodeWire("beacon", w)
+}
+
+// dotTexts writes the first few dots.
+func dotTexts(dots []branch.Dot, most int) (out []string) {
+	for _, d := range dots[:min(len(dots), most)] {
+		out = append(out, d.String())
+	}
+	return out
+}
+
+func parseDots(texts []string) (out []branch.Dot, err error) {
+	for _, s := range texts {
+		d, err := branch.ParseDot(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, nil
 }
 
 // DecodeBeacon reads and checks a beacon. Versions later than this one are
@@ -96,7 +134,7 @@ func (w beaconWire) beacon() (b Beacon, err error) {
 	b = Beacon{
 		Incarnation: w.Incarnation, Session: w.Session, Count: w.Count, Hello: w.Hello,
 		Every:  min(time.Duration(min(w.EveryMillis, 1<<32))*time.Millisecond, maxBeaconEvery),
-		Digest: w.Digest, Pending: w.Pending,
+		Digest: w.Digest, Pending: w.Pending, Await: w.Await, Policy: w.Policy, Load: w.Load, Since: w.Since,
 	}
 	if b.Branch, err = branch.ParseID(w.Branch); err != nil {
 		return Beacon{}, err
@@ -107,12 +145,11 @@ func (w beaconWire) beacon() (b Beacon, err error) {
 	if b.Floor, err = branch.ParseRevision(w.Floor); err != nil {
 		return Beacon{}, err
 	}
-	for _, s := range w.Missing {
-		d, err := branch.ParseDot(s)
-		if err != nil {
-			return Beacon{}, err
-		}
-		b.Missing = append(b.Missing, d)
+	if b.Missing, err = parseDots(w.Missing); err != nil {
+		return Beacon{}, err
+	}
+	if b.Forks, err = parseDots(w.Forks); err != nil {
+		return Beacon{}, err
 	}
 	return b, nil
 }
@@ -123,10 +160,14 @@ func (w beaconWire) check() error {
 		return fmt.Errorf("no version")
 	case w.Session == "" || w.Count == 0:
 		return fmt.Errorf("no session or count")
-	case len(w.Incarnation) > maxBeaconText, len(w.Session) > maxBeaconText, len(w.Digest) > maxBeaconText:
-		return fmt.Errorf("incarnation, session or digest is longer than %d bytes", maxBeaconText)
+	case len(w.Incarnation) > maxBeaconText, len(w.Session) > maxBeaconText, len(w.Digest) > maxBeaconText, len(w.Policy) > maxBeaconText:
+		return fmt.Errorf("incarnation, session, digest or policy is longer than %d bytes", maxBeaconText)
 	case len(w.Missing) > maxBeaconMissing:
 		return fmt.Errorf("%d missing dots, the limit is %d", len(w.Missing), maxBeaconMissing)
+	case len(w.Forks) > maxBeaconForks:
+		return fmt.Errorf("%d forked dots, the limit is %d", len(w.Forks), maxBeaconForks)
+	case w.Since >= w.Count:
+		return fmt.Errorf("beacon %d builds on beacon %d, which does not come before it", w.Count, w.Since)
 	case len(w.Revision) > maxRevisionText, len(w.Floor) > maxRevisionText:
 		return fmt.Errorf("a revision is longer than %d bytes", maxRevisionText)
 	}

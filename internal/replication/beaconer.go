@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"vesperdb.io/vesper/internal/branch"
 )
 
 const (
@@ -19,6 +21,14 @@ const (
 	// one hello.
 	beaconCrowd = 100
 	promptCrowd = 32
+	// awaitGap is the least time between two beacons that somebody waits for, and
+	// awaitDelay bounds the random delay of one.
+	awaitGap   = 50 * time.Millisecond
+	awaitDelay = 10 * time.Millisecond
+	// fullEvery is how often a beacon carries the whole revision at least, once
+	// that has more than briefFrom components. Nothing is missed for longer.
+	fullEvery = 6
+	briefFrom = 16
 	// beaconTimeout bounds the handing over of a beacon.
 	beaconTimeout = 5 * time.Second
 )
@@ -27,12 +37,22 @@ const (
 type beaconer struct {
 	l     *link
 	count uint64
-	// prompt asks for a beacon soon, hello that it is a hello.
-	prompt chan struct{}
-	hello  atomic.Bool
+	// prompt asks for a beacon soon, hello that it is a hello, and urgent for one
+	// at once, which a writer waits for.
+	prompt, urgent chan struct{}
+	hello          atomic.Bool
+	// awaited is the own sequence that a writer waits for peers to have, until a
+	// beacon has carried it.
+	awaited atomic.Uint64
+	// full is the revision of the last beacon that carried all of it, fullCount
+	// its number, fullFloor its floor.
+	full, fullFloor branch.Revision
+	fullCount       uint64
 }
 
-func newBeaconer(l *link) *beaconer { return &beaconer{l: l, prompt: make(chan struct{}, 1)} }
+func newBeaconer(l *link) *beaconer {
+	return &beaconer{l: l, prompt: make(chan struct{}, 1), urgent: make(chan struct{}, 1)}
+}
 
 // run sends beacons while the link is up, until ctx ends.
 func (b *beaconer) run(ctx context.Context) {
@@ -41,7 +61,7 @@ func (b *beaconer) run(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		b.send(up, true)
+		b.send(up, true, true)
 		b.beat(up)
 		cancel()
 	}
@@ -53,17 +73,21 @@ func (b *beaconer) beat(ctx context.Context) {
 	timer := time.NewTimer(b.interval())
 	defer timer.Stop()
 	for {
+		var wait time.Duration
+		whole := false
 		select {
 		case <-timer.C:
 		case <-b.prompt:
-			soonest := max(promptGap-time.Since(last), 0)
-			if !sleep(ctx, soonest+b.l.chance.below(promptDelay)) {
-				return
-			}
+			wait, whole = max(promptGap-time.Since(last), 0)+b.l.chance.below(promptDelay), true
+		case <-b.urgent:
+			wait = max(awaitGap-time.Since(last), 0) + b.l.chance.below(awaitDelay)
 		case <-ctx.Done():
 			return
 		}
-		b.send(ctx, b.hello.Swap(false))
+		if wait > 0 && !sleep(ctx, wait) {
+			return
+		}
+		b.send(ctx, b.hello.Swap(false), whole)
 		last = time.Now()
 		timer.Reset(b.interval())
 	}
@@ -94,10 +118,38 @@ func (b *beaconer) soon(hello bool) {
 	}
 }
 
-func (b *beaconer) send(ctx context.Context, hello bool) {
+// await asks the peers to say soon that they have the own changesets up to seq:
+// with the next beacon, which goes out at once. A beacon may be lost, so whoever
+// still waits asks again.
+func (b *beaconer) await(seq uint64) {
+	for was := b.awaited.Load(); was < seq && !b.awaited.CompareAndSwap(was, seq); was = b.awaited.Load() {
+	}
+	b.atOnce()
+}
+
+// atOnce asks for a beacon that somebody waits for.
+func (b *beaconer) atOnce() {
+	select {
+	case b.urgent <- struct{}{}:
+	default:
+	}
+}
+
+// tell answers the peers that wait to hear that this node has what they wrote.
+func (b *beaconer) tell(have branch.Revision) {
+	b.l.mu.Lock()
+	owing := b.l.peers.settleOwed(have)
+	b.l.mu.Unlock()
+	if owing {
+		b.atOnce()
+	}
+}
+
+func (b *beaconer) send(ctx context.Context, hello, whole bool) {
 	b.count++
-	err := b.publish(ctx, b.compose(hello))
+	err := b.publish(ctx, b.abridge(b.compose(hello), whole))
 	if err != nil {
+		b.fullCount = 0
 		if ctx.Err() == nil {
 			b.l.noteError(err)
 			b.l.log.Warn("Could not send a beacon", slog.Any("error", err))
@@ -105,6 +157,19 @@ func (b *beaconer) send(ctx context.Context, hello bool) {
 		return
 	}
 	b.l.metrics.beacons.WithLabelValues(b.l.cfg.Name, "sent").Inc()
+}
+
+// abridge makes the beacon a brief one unless it must be whole: with a thousand
+// branches a revision has nine kilobytes, of which little changes.
+func (b *beaconer) abridge(beacon Beacon, whole bool) Beacon {
+	changed := beacon.Revision.Since(b.full)
+	if whole || beacon.Hello || b.fullCount == 0 || beacon.Count-b.fullCount >= fullEvery || len(beacon.Revision) <= briefFrom ||
+		2*len(changed) > len(beacon.Revision) || !beacon.Floor.Equal(b.fullFloor) || !beacon.Revision.CoversAll(b.full) {
+		b.full, b.fullFloor, b.fullCount = beacon.Revision, beacon.Floor, beacon.Count
+		return beacon
+	}
+	beacon.Revision, beacon.Floor, beacon.Since = changed, nil, b.fullCount
+	return beacon
 }
 
 func (b *beaconer) publish(ctx context.Context, beacon Beacon) error {
@@ -129,8 +194,9 @@ func (b *beaconer) compose(hello bool) Beacon {
 	pending, missing := s.Pending()
 	return Beacon{
 		Branch: s.Branch(), Incarnation: s.Incarnation(), Session: b.l.r.session, Count: b.count,
-		Hello: hello, Every: b.every(), Revision: revision, Digest: digest.String(),
+		Hello: hello, Every: b.every(), Revision: revision, Digest: b.l.r.digests.text(digest),
 		Pending: uint64(pending), Missing: missing, Floor: floorOf(s),
+		Await: b.awaited.Swap(0), Policy: b.l.o.Policy, Forks: b.l.r.forks(), Load: b.l.r.snapshotLoad(),
 	}
 }
 
@@ -170,8 +236,11 @@ func (b *beaconer) heard(beacon Beacon) {
 	now := time.Now()
 	b.l.mu.Lock()
 	p, fresh := b.l.peers.heard(now, beacon)
+	beacon.Revision, beacon.Digest = p.Revision, p.Digest // whole, if this one was brief
 	crowd := b.l.peers.alive(now)
 	b.l.mu.Unlock()
+	b.tell(b.l.store.Revision())
+	b.l.r.memberHeard(now, beacon)
 	if beacon.Hello && b.elected(crowd) {
 		b.soon(false)
 	}
@@ -195,13 +264,18 @@ func (b *beaconer) compare(p *peer, beacon Beacon) {
 	if beacon.Digest == "" || !revision.Equal(beacon.Revision) {
 		return
 	}
-	digest := state.String()
+	digest := b.l.r.digests.text(state)
 	diverged := digest != beacon.Digest
 	b.l.mu.Lock()
 	was := p.diverged
 	p.diverged = diverged
 	b.l.mu.Unlock()
-	if diverged && !was {
+	if !diverged {
+		b.l.drill.clear(beacon.Branch)
+		return
+	}
+	b.l.drill.suspect(time.Now(), beacon.Branch, revision)
+	if !was {
 		b.l.metrics.diverged.WithLabelValues(b.l.cfg.Name).Inc()
 		b.l.log.Error("A peer has the same revision and another state: the two have diverged",
 			slog.String("peer", string(beacon.Branch)), slog.String("revision", revision.String()),

@@ -29,6 +29,10 @@ type link struct {
 	beaconer *beaconer
 	repairer *repairer
 	answerer *answerer
+	// snapshots gives peers snapshots, fetcher gets one, drill compares digests.
+	snapshots *snapshotServer
+	fetcher   *fetcher
+	drill     *drill
 
 	gate    gate
 	origins origins
@@ -69,6 +73,7 @@ func newLink(r *Replicator, cfg LinkConfig) *link {
 	}
 	l.sender, l.receiver = newSender(l), newReceiver(l)
 	l.beaconer, l.repairer, l.answerer = newBeaconer(l), newRepairer(l), newAnswerer(l)
+	l.snapshots, l.fetcher, l.drill = newSnapshotServer(l), newFetcher(l), newDrill(l)
 	return l
 }
 
@@ -87,6 +92,7 @@ func (l *link) run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	for _, part := range []func(context.Context){
 		l.sender.run, l.receiver.run, l.beaconer.run, l.repairer.run, l.answerer.run,
+		l.snapshots.run, l.fetcher.run, l.drill.run,
 	} {
 		parts.Go(func() { part(ctx) })
 	}

@@ -16,7 +16,9 @@ type metrics struct {
 	reconnects, beacons, requests     *prometheus.CounterVec
 	answered, quarantined, diverged   *prometheus.CounterVec
 	storageErrors, unsendable         *prometheus.CounterVec
+	snapshots, snapshotBytes          *prometheus.CounterVec
 	lag                               *prometheus.GaugeVec
+	trimmed                           prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -43,6 +45,12 @@ func newMetrics() *metrics {
 		diverged:       counter("diverged_total", "Times a peer with the same revision had another digest."),
 		storageErrors:  counter("storage_errors_total", "Attempts to apply changesets that failed in the store."),
 		unsendable:     counter("unsendable_changesets_total", "Changesets passed over because the link can never carry them."),
+		snapshots:      counter("snapshots_total", "Snapshots fetched from peers, by how that ended.", "outcome"),
+		snapshotBytes:  counter("snapshot_bytes_total", "Bytes of snapshots sent to peers and received from them.", "direction"),
+		trimmed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "vesper", Subsystem: "replication", Name: "trimmed_changesets_total",
+			Help: "Changesets that left the log, since every member has them and they were older than the retention.",
+		}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "vesper", Subsystem: "replication", Name: "lag_changesets",
 			Help: "Changesets that living peers have and this node lacks.",
@@ -54,6 +62,7 @@ func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.published, m.publishedBytes, m.received, m.receivedBytes, m.applied, m.duplicate, m.held, m.dropped, m.refused,
 		m.reconnects, m.beacons, m.requests, m.answered, m.quarantined, m.diverged, m.storageErrors, m.unsendable, m.lag,
+		m.snapshots, m.snapshotBytes, m.trimmed,
 	}
 }
 
@@ -78,6 +87,10 @@ var (
 		"Changesets that wait in the store for a missing one.", nil, nil)
 	peersDesc = prometheus.NewDesc("vesper_replication_peers",
 		"Peers heard lately.", []string{"link"}, nil)
+	heldBackDesc = prometheus.NewDesc("vesper_replication_held_back_changesets",
+		"Changesets of this node that the member furthest behind lacks; they cannot leave the log. 0 without a retention.", nil, nil)
+	divergedDesc = prometheus.NewDesc("vesper_replication_diverged_peers",
+		"Peers that hold another state at the same revision.", []string{"link"}, nil)
 	upDesc = prometheus.NewDesc("vesper_replication_link_up",
 		"1 while the link is connected and subscribed.", []string{"link"}, nil)
 )
@@ -87,7 +100,7 @@ type outboxCollector struct{ r *Replicator }
 
 // Describe implements prometheus.Collector.
 func (c outboxCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{outboxDesc, pendingDesc, peersDesc, upDesc} {
+	for _, d := range []*prometheus.Desc{outboxDesc, pendingDesc, peersDesc, upDesc, heldBackDesc, divergedDesc} {
 		out <- d
 	}
 }
@@ -99,7 +112,9 @@ func (c outboxCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	pending, _ := c.r.store.Pending()
 	gauge(pendingDesc, float64(pending))
+	gauge(heldBackDesc, float64(c.r.keeper.heldBack()))
 	for _, l := range c.r.links {
+		gauge(divergedDesc, float64(len(l.drill.status())), l.cfg.Name)
 		n, _ := c.r.store.Outbox(l.cfg.Name)
 		gauge(outboxDesc, float64(n), l.cfg.Name)
 		up, peers := l.vitals()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"vesperdb.io/vesper/internal/replication/snapshotfile"
 )
 
 // LinkConfig describes one link: a channel of a broker.
@@ -77,8 +79,30 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer gets the metrics; nil means that nobody does.
 	Registerer prometheus.Registerer
-	// Seed makes jitter and the choice of peers repeatable; 0 means random.
+	// Seed makes jitter, the choice of peers and the names of processes and
+	// requests repeatable; 0 means random. Two processes of one branch that start
+	// in the same instant need different ones.
 	Seed uint64
+	// Policy is how the store chooses between concurrent values, told to the
+	// peers; "" tells nothing.
+	Policy string
+	// SnapshotDir is where snapshots for peers and from them are kept while they
+	// travel; "" neither gives nor takes any.
+	SnapshotDir string
+	// SnapshotDisk says how much room there is. The zero value asks the system.
+	SnapshotDisk snapshotfile.Disk
+	// SnapshotIdle is how long a snapshot is kept after a peer last asked for
+	// it. Default 10 min.
+	SnapshotIdle time.Duration
+	// SnapshotLag is how many changesets an empty store must lack for a snapshot
+	// to be fetched though peers have them all in their logs. Default 50 000.
+	SnapshotLag int
+	// Retention is how old a changeset must be to leave the log, once every
+	// member has it; 0 keeps all for ever.
+	Retention time.Duration
+	// Members are all the nodes that must have a changeset before it may leave
+	// the log. Nil, with links, means that nobody knows, and nothing leaves it.
+	Members Members
 }
 
 func (o Options) withDefaults() Options {
@@ -99,6 +123,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.BackoffMax, 10*time.Second)
 	setDefault(&o.QuarantineSize, 64)
 	setDefault(&o.Seed, rand.Uint64())
+	setDefault(&o.SnapshotIdle, 10*time.Minute)
+	setDefault(&o.SnapshotLag, 50_000)
 	o.Credits = min(o.Credits, maxCredits)
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -31,6 +31,33 @@ type peer struct {
 	diverged bool
 	// avoid is until when it is not asked, since it did not answer.
 	avoid time.Time
+	// noSnapshot is until when it is not asked for a snapshot, since it had none.
+	noSnapshot time.Time
+	// base is the revision of the last beacon that was not brief, and baseCount
+	// its number: what brief ones build on.
+	base      branch.Revision
+	baseCount uint64
+	// owed is the sequence of the peer's own that it waits to hear about from
+	// this node; 0 when it was told, or did not ask.
+	owed uint64
+}
+
+// complete turns a brief beacon into a full one. When the one it builds on was
+// missed, what is known still holds, and what it brings is added; but then
+// there may be more, so its digest says nothing.
+func (p *peer) complete(b Beacon) Beacon {
+	switch {
+	case b.Since == 0:
+		p.base, p.baseCount = b.Revision, b.Count
+	case b.Session != p.Session:
+		b.Digest = ""
+		p.base, p.baseCount = nil, 0
+	case b.Since == p.baseCount:
+		b.Revision, b.Floor = p.base.Merge(b.Revision), p.Floor
+	default:
+		b.Revision, b.Floor, b.Digest = p.Revision.Merge(b.Revision), p.Floor, ""
+	}
+	return b
 }
 
 func (p *peer) alive(now time.Time) bool {
@@ -63,6 +90,8 @@ func (t *peers) heard(now time.Time, b Beacon) (p *peer, fresh bool) {
 	if fresh {
 		p.avoid = time.Time{}
 	}
+	b = p.complete(b)
+	p.owed = max(p.owed, b.Await)
 	if !p.Revision.Equal(b.Revision) && !b.Revision.CoversAll(p.Revision) {
 		t.counted = time.Time{} // it has less than before: count anew
 	}
@@ -77,11 +106,22 @@ func (t *peers) makeRoom() {
 	}
 	var oldest *peer
 	for _, p := range t.byBranch {
-		if oldest == nil || p.seen.Before(oldest.seen) {
+		if oldest == nil || p.seen.Before(oldest.seen) || p.seen.Equal(oldest.seen) && p.Branch < oldest.Branch {
 			oldest = p
 		}
 	}
 	delete(t.byBranch, oldest.Branch)
+}
+
+// settleOwed reports whether a peer waits to hear that this node has something
+// of its own which it now has, and takes it for told.
+func (t *peers) settleOwed(have branch.Revision) (owing bool) {
+	for _, p := range t.byBranch {
+		if p.owed > 0 && p.owed <= have.At(p.Branch) {
+			p.owed, owing = 0, true
+		}
+	}
+	return owing
 }
 
 // alive counts the peers heard lately.
@@ -163,10 +203,11 @@ func (p *peer) weight(want []Range) (n uint64) {
 	return n
 }
 
-// offers is the part of want that the peer's revision covers.
+// offers is the part of want that the peer's revision covers and its log still
+// has from the start.
 func (p *peer) offers(want []Range) (out []Range) {
 	for _, g := range want {
-		if to := min(g.To, p.Revision.At(g.Branch)); to >= g.From {
+		if to := min(g.To, p.Revision.At(g.Branch)); to >= g.From && p.Floor.At(g.Branch) < g.From {
 			out = append(out, Range{g.Branch, g.From, to})
 		}
 	}

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"vesperdb.io/vesper/internal/branch"
-	"vesperdb.io/vesper/internal/changeset"
 )
 
 const (
@@ -19,8 +17,9 @@ const (
 	idleStep = 5 * time.Second
 	// avoidance is how long a peer is not asked after it failed to help.
 	avoidance = 30 * time.Second
-	// answerQueue bounds the chunks that wait to be applied.
-	answerQueue = 4
+	// takeBytes bounds what is taken of the queue at once, packed, to be applied
+	// together.
+	takeBytes = 2 << 20
 )
 
 // id makes a branch id a fmt.Stringer.
@@ -39,19 +38,9 @@ type repairer struct {
 	lastID uint64
 }
 
-// asking is the one request under way.
-type asking struct {
-	id       uint64
-	peer     branch.ID
-	ranges   []Range
-	deadline time.Time
-	// chunk is the number of the last chunk, gained counts what was new in all.
-	chunk, gained int
-}
-
 func newRepairer(l *link) *repairer {
 	return &repairer{
-		l: l, kick: make(chan struct{}, 1), chunks: make(chan *Chunk, answerQueue), lastID: rand.Uint64() >> 1,
+		l: l, kick: make(chan struct{}, 1), chunks: make(chan *Chunk, 2*l.o.Credits), lastID: l.chance.uint64() >> 1,
 	}
 }
 
@@ -87,6 +76,14 @@ func (r *repairer) await(ctx context.Context, wait time.Duration) bool {
 	return true
 }
 
+// takeAll takes a chunk and those that follow it without a pause.
+func (r *repairer) takeAll(ctx context.Context, c *Chunk) {
+	for c != nil && ctx.Err() == nil {
+		r.take(ctx, c)
+		c = r.queued(0)
+	}
+}
+
 // deliver takes a message of this node's sync queue.
 func (r *repairer) deliver(ctx context.Context, d Delivery) {
 	if d.Ack != nil {
@@ -96,23 +93,39 @@ func (r *repairer) deliver(ctx context.Context, d Delivery) {
 			}
 		}()
 	}
-	request, chunk, err := decodeSyncMessage(d.Message)
-	switch {
-	case err != nil:
+	m, err := decodeSyncMessage(d.Message)
+	if err != nil {
 		r.l.quarantined(Evidence{From: d.From, Error: err.Error()}, d.Body)
-	case request != nil:
-		r.l.answerer.enqueue(*request)
-	default:
+		return
+	}
+	r.dispatch(ctx, m)
+}
+
+// dispatch hands a message to whom it is for. None but the queue of chunks
+// makes it wait, and that has room for all that were asked for.
+func (r *repairer) dispatch(ctx context.Context, m Sync) {
+	switch {
+	case m.Request != nil:
+		r.l.answerer.enqueue(*m.Request)
+	case m.SnapshotRequest != nil:
+		r.l.snapshots.enqueue(*m.SnapshotRequest)
+	case m.SnapshotChunk != nil:
+		r.l.fetcher.deliver(m.SnapshotChunk)
+	case m.DigestRequest != nil:
+		r.l.drill.enqueue(*m.DigestRequest)
+	case m.DigestAnswer != nil:
+		r.l.drill.deliver(m.DigestAnswer)
+	case m.Chunk != nil:
 		select {
-		case r.chunks <- chunk:
+		case r.chunks <- m.Chunk:
 		case <-ctx.Done():
 		}
 	}
 }
 
-func decodeSyncMessage(m Message) (*Request, *Chunk, error) {
+func decodeSyncMessage(m Message) (Sync, error) {
 	if m.ContentType != SyncContentType {
-		return nil, nil, fmt.Errorf("content type %.100q is not %q", m.ContentType, SyncContentType)
+		return Sync{}, fmt.Errorf("content type %.100q is not %q", m.ContentType, SyncContentType)
 	}
 	return DecodeSync(m.Body)
 }
@@ -169,6 +182,7 @@ func (r *repairer) look(now time.Time) (want []Range, next time.Time) {
 		return nil, next
 	}
 	want = l.gaps.due(now, grace)
+	want = r.bySnapshot(now, have, lag, want)
 	if len(want) > 0 {
 		_, missing := l.store.Pending()
 		want = narrow(want, missing)
@@ -177,6 +191,25 @@ func (r *repairer) look(now time.Time) (want []Range, next time.Time) {
 		next = earlier(next, l.gaps.next(grace))
 	}
 	return want, next
+}
+
+// bySnapshot leaves out of the ranges what only a snapshot can bring, or should,
+// and has that fetched. The caller holds the link's mu.
+func (r *repairer) bySnapshot(now time.Time, have branch.Revision, lag uint64, want []Range) []Range {
+	f := r.l.fetcher
+	need := r.l.peers.beyondLogs(now, want)
+	cheaper := len(need) == 0 && len(have) == 0 && lag > uint64(r.l.o.SnapshotLag) && r.l.r.installer != nil && !f.failed()
+	if cheaper {
+		need = want
+	}
+	if need != nil && f.needed() == nil {
+		r.l.log.Info("Needed a snapshot", slog.Uint64("changesets", lag), slog.Bool("cheaper", cheaper))
+	}
+	f.require(need)
+	if cheaper || f.busy() {
+		return nil
+	}
+	return want
 }
 
 // narrow leaves out of the ranges what is pending already: where something
@@ -219,26 +252,33 @@ func (r *repairer) ask(ctx context.Context, now time.Time, want []Range) {
 	ranges = ranges[:min(len(ranges), maxRanges)]
 	r.l.gaps.asked(now, ranges)
 	request := Request{From: r.l.store.Branch(), Session: p.Session, Ranges: ranges, Credits: r.l.o.Credits}
-	r.asked = &asking{peer: p.Branch, ranges: ranges, deadline: now.Add(r.l.o.RequestTimeout)}
+	r.asked = &asking{
+		peer: p.Branch, session: p.Session, ranges: ranges, deadline: now.Add(r.l.o.RequestTimeout), credits: r.l.o.Credits,
+	}
 	r.l.mu.Unlock()
 	r.lastID++
 	r.asked.id, request.ID = r.lastID, r.lastID
 	r.l.log.Debug("Asked a peer for missing changesets", slog.String("peer", string(r.asked.peer)), slog.Int("ranges", len(ranges)))
-	if err := r.l.publishSync(ctx, r.asked.peer, request); err != nil && ctx.Err() == nil {
+	if err := r.request(ctx, request); err != nil && ctx.Err() == nil {
 		r.l.log.Debug("Could not send a request", slog.Any("error", err))
 		r.done("failed")
 	}
 }
 
-// publishSync sends a request to a peer's queue.
-func (l *link) publishSync(ctx context.Context, to branch.ID, request Request) error {
-	body, err := EncodeRequest(request)
+func (r *repairer) request(ctx context.Context, q Request) error {
+	body, err := EncodeRequest(q)
 	if err != nil {
 		return err
 	}
+	return r.l.publishSync(ctx, r.asked.peer, body)
+}
+
+// publishSync sends a message to a peer's queue, without waiting until the
+// broker has it: whoever asks gets an answer or asks again.
+func (l *link) publishSync(ctx context.Context, to branch.ID, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, beaconTimeout)
 	defer cancel()
-	_, err = l.cfg.Transport.Publish(ctx, l.syncQueue(id(to)), Message{
+	_, err := l.cfg.Transport.Publish(ctx, l.syncQueue(id(to)), Message{
 		From: l.store.Branch(), ContentType: SyncContentType, TTL: messageTTL, Body: body,
 	})
 	if err != nil {
@@ -268,55 +308,4 @@ func (r *repairer) avoid(now time.Time) {
 	if p := r.l.peers.byBranch[r.asked.peer]; p != nil {
 		p.avoid = now.Add(avoidance)
 	}
-}
-
-// take applies a chunk of the answer waited for; others are late and dropped.
-func (r *repairer) take(ctx context.Context, c *Chunk) {
-	a := r.asked
-	if a == nil || c.ID != a.id || c.From != a.peer || c.Number <= a.chunk {
-		return
-	}
-	a.chunk = c.Number
-	if len(c.Body) > 0 {
-		envelopes, err := changeset.Unpack(c.Body, changeset.DefaultLimits())
-		if err != nil {
-			r.l.quarantined(Evidence{From: c.From, Error: err.Error()}, c.Body)
-			r.avoid(time.Now())
-			r.done("malformed")
-			return
-		}
-		sum, err := r.l.apply(ctx, c.From, envelopes)
-		if err != nil {
-			return
-		}
-		a.gained += sum.Applied + sum.Pending
-	}
-	a.deadline = time.Now().Add(r.l.o.RequestTimeout)
-	if c.Last {
-		r.finish(time.Now(), c.Outcomes)
-	}
-}
-
-// finish judges a whole answer.
-func (r *repairer) finish(now time.Time, outcomes []Outcome) {
-	verdicts := map[Verdict][]Range{}
-	for _, o := range outcomes {
-		verdicts[o.Verdict] = append(verdicts[o.Verdict], o.Range)
-	}
-	outcome := Have.String()
-	if len(verdicts[Unknown]) > 0 || len(verdicts[BelowFloor]) > 0 || len(outcomes) == 0 {
-		outcome = Unknown.String()
-		r.avoid(now)
-	}
-	if below := verdicts[BelowFloor]; len(below) > 0 {
-		outcome = BelowFloor.String()
-		r.l.log.Warn("A peer no longer has changesets in its log that this node lacks",
-			slog.String("peer", string(r.asked.peer)), slog.String("branch", string(below[0].Branch)), slog.Uint64("from", below[0].From))
-	}
-	if r.asked.gained > 0 {
-		r.l.mu.Lock()
-		r.l.gaps.hurry(slices.Concat(verdicts[More], verdicts[Unknown], verdicts[BelowFloor]))
-		r.l.mu.Unlock()
-	}
-	r.done(outcome)
 }

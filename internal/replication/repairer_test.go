@@ -32,11 +32,11 @@ func peerBeacon(s *fakeStore, count uint64) Beacon {
 func requestsTo(t *testing.T, tr *scripted, peer branch.ID) (out []Request) {
 	t.Helper()
 	for _, m := range tr.on("CH.sync." + string(peer)) {
-		q, _, err := DecodeSync(m.m.Body)
-		if err != nil || q == nil {
-			t.Fatalf("sync message %+v, %v", q, err)
+		s, err := DecodeSync(m.m.Body)
+		if err != nil || s.Request == nil {
+			t.Fatalf("sync message %+v, %v", s, err)
 		}
-		out = append(out, *q)
+		out = append(out, *s.Request)
 	}
 	return out
 }
@@ -204,31 +204,89 @@ func TestRequestsOfAnEarlierProcessAreNotAnswered(t *testing.T) {
 		}
 		ask(r.session)
 		waitFor(t, "answered", func() bool { return len(tr.on("CH.sync.0B")) == 1 })
-		_, c, err := DecodeSync(tr.on("CH.sync.0B")[0].m.Body)
-		if err != nil || !c.Last || c.Number != 1 || !slices.Equal(c.Outcomes, []Outcome{{Range{"0A", 1, 5}, Have}}) {
-			t.Errorf("answer %+v, %v", c, err)
+		m, err := DecodeSync(tr.on("CH.sync.0B")[0].m.Body)
+		if c := m.Chunk; err != nil || !c.Last || c.Number != 1 || !slices.Equal(c.Outcomes, []Outcome{{Range{"0A", 1, 5}, Have}}) {
+			t.Errorf("answer %+v, %v", m.Chunk, err)
 		}
 	})
 }
 
-func TestAnswerStopsAtTheCreditsAndWaitsForTheBrokerAfterEachChunk(t *testing.T) {
+// chunksTo reads the chunks a node sent to a peer.
+func chunksTo(t *testing.T, tr *scripted, peer branch.ID) (out []Chunk) {
+	t.Helper()
+	for _, m := range tr.on("CH.sync." + string(peer)) {
+		s, err := DecodeSync(m.m.Body)
+		if err != nil || s.Chunk == nil {
+			t.Fatalf("sync message %+v, %v", s, err)
+		}
+		out = append(out, *s.Chunk)
+	}
+	return out
+}
+
+func TestAnswerIsNeverFurtherAheadOfTheBrokerThanItsWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := usedStore(t, 100)
-		r, tr := soloNode(t, s, Options{ChunkBytes: 1000})
-		r.links[0].answerer.enqueue(Request{ID: 1, From: "0B", Session: r.session, Ranges: []Range{{"0A", 1, 100}}, Credits: 3})
-		for i := range 3 {
-			waitFor(t, "a chunk", func() bool { return len(tr.on("CH.sync.0B")) == i+1 })
+		r, tr := soloNode(t, s, Options{ChunkBytes: 1000, RequestTimeout: time.Minute})
+		r.links[0].answerer.enqueue(Request{ID: 1, From: "0B", Session: r.session, Ranges: []Range{{"0A", 1, 100}}, Credits: 9})
+		for i := range 5 {
+			waitFor(t, "a chunk", func() bool { return len(tr.on("CH.sync.0B")) == i+flowWindow })
 			time.Sleep(time.Second)
-			if n := len(tr.on("CH.sync.0B")); n != i+1 {
+			if n := len(tr.on("CH.sync.0B")); n != i+flowWindow {
 				t.Fatalf("%d chunks, though the broker has confirmed %d", n, i)
 			}
 			tr.on("CH.sync.0B")[i].verdict <- nil
 		}
+	})
+}
+
+func TestAnswerStopsAtTheCreditsAndGoesOnWithMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := usedStore(t, 100)
+		r, tr := soloNode(t, s, Options{ChunkBytes: 1000, RequestTimeout: time.Hour})
+		tr.confirm()
+		a := r.links[0].answerer
+		a.enqueue(Request{ID: 1, From: "0B", Session: r.session, Ranges: []Range{{"0A", 1, 100}}, Credits: 3})
+		waitFor(t, "two chunks", func() bool { return len(tr.on("CH.sync.0B")) == 2 })
+		a.enqueue(Request{ID: 2, From: "0B", Session: r.session, Credits: 7, Grant: true}) // of another answer
+		a.enqueue(Request{ID: 1, From: "0B", Session: r.session, Credits: 2, Grant: true})
+		waitFor(t, "the answer", func() bool { return len(tr.on("CH.sync.0B")) == 5 })
 		time.Sleep(time.Minute)
-		sent := tr.on("CH.sync.0B")
-		_, last, err := DecodeSync(sent[len(sent)-1].m.Body)
-		if err != nil || len(sent) != 3 || !last.Last || last.Outcomes[1].Verdict != More {
-			t.Errorf("%d chunks, the last %+v, %v", len(sent), last, err)
+		sent := chunksTo(t, tr, "0B")
+		last := sent[len(sent)-1]
+		if len(sent) != 5 || !last.Last || len(last.Outcomes) != 2 || last.Outcomes[1].Verdict != More {
+			t.Errorf("%d chunks, the last %+v", len(sent), last)
+		}
+		for i, c := range sent {
+			if c.Number != i+1 || c.Last != (i == 4) {
+				t.Errorf("chunk %d: %+v", i, c)
+			}
+		}
+	})
+}
+
+func TestNobodyWaitsLongBehindAnAnswerWithManyCredits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := usedStore(t, 3000)
+		r, tr := soloNode(t, s, Options{ChunkBytes: 1, RequestTimeout: time.Hour})
+		tr.confirm()
+		a := r.links[0].answerer
+		ask := func(peer branch.ID, grant bool) {
+			a.enqueue(Request{ID: 1, From: peer, Session: r.session, Ranges: []Range{{"0A", 1, 3000}}, Credits: 32, Grant: grant})
+		}
+		ask("0B", false)
+		time.Sleep(time.Millisecond)
+		for range 10 {
+			ask("0B", true)
+		}
+		ask("0C", false)
+		waitFor(t, "0C answered", func() bool { return len(tr.on("CH.sync.0C")) == 32 })
+		if n := len(tr.on("CH.sync.0B")); n < 32 || n > fairChunks+32 {
+			t.Errorf("0B got %d chunks before 0C got its own", n)
+		}
+		sent := chunksTo(t, tr, "0B")
+		if last := sent[len(sent)-1]; !last.Last || last.Outcomes[1].Verdict != More {
+			t.Errorf("the answer to 0B ended with %+v", last)
 		}
 	})
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"strconv"
 	"sync"
 	"time"
 
@@ -24,6 +22,12 @@ type Replicator struct {
 	// session is random, new in each process.
 	session string
 	started time.Time
+	// digests remembers the text of the digest, donor makes snapshots for peers,
+	// installer lets one link at a time get one, keeper trims the log.
+	digests   digestText
+	donor     *donor
+	installer *installer
+	keeper    *keeper
 
 	mu       sync.Mutex
 	safety   safety
@@ -51,8 +55,9 @@ func New(s Store, links []LinkConfig, o Options) (*Replicator, error) {
 		return nil, fmt.Errorf("preparing replication: reading whether the branch was used: %w", err)
 	}
 	r := &Replicator{
-		store: s, o: o, metrics: newMetrics(), session: strconv.FormatUint(rand.Uint64(), 36), started: time.Now(),
+		store: s, o: o, metrics: newMetrics(), session: newSession(o.Seed, s.Branch(), time.Now()), started: time.Now(),
 		quarantine: &quarantine{log: o.Logger, size: o.QuarantineSize},
+		donor:      newDonor(s, o), installer: newInstaller(s, o), keeper: newKeeper(s.Branch(), len(links) == 0, o),
 	}
 	r.safety = safety{own: s.Branch(), session: r.session, every: o.BeaconInterval, mark: mark, opened: opened > 0}
 	for _, cfg := range links {
@@ -71,15 +76,18 @@ func New(s Store, links []LinkConfig, o Options) (*Replicator, error) {
 // error means that a link cannot work at all; the others have been ended too.
 // Without links it declares the store bootstrapped and waits for ctx to end.
 func (r *Replicator) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	running.Go(func() { r.keep(ctx) })
 	if len(r.links) == 0 {
 		r.settle(ctx)
 		<-ctx.Done()
+		running.Wait()
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	running.Go(func() { r.donor.run(ctx) })
 	errs := make([]error, len(r.links))
-	var running sync.WaitGroup
 	for i, l := range r.links {
 		running.Go(func() {
 			defer cancel()

@@ -15,6 +15,8 @@ type scripted struct {
 	observe func(State)
 	subs    []Subscription
 	sent    []sentMessage
+	// confirming confirms publications at once.
+	confirming bool
 	// refuse, when set, is the error of the next publications.
 	refuse error
 	// running is closed once Run was called.
@@ -46,6 +48,9 @@ func (s *scripted) Publish(_ context.Context, to Destination, m Message) (Confir
 		return nil, s.refuse
 	}
 	sent := sentMessage{to: to, m: m, verdict: make(chan error, 1)}
+	if s.confirming {
+		sent.verdict <- nil
+	}
 	s.sent = append(s.sent, sent)
 	return sent, nil
 }
@@ -58,6 +63,13 @@ func (m sentMessage) Wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// confirm lets the broker confirm everything at once from now on.
+func (s *scripted) confirm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.confirming = true
 }
 
 // on lists what was published to a destination.

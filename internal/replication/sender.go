@@ -24,10 +24,14 @@ type sender struct {
 	look chan struct{}
 	// slots has an item for each flight that is not confirmed; new in each session.
 	slots chan struct{}
+	// turn is taken by a session, or by who pauses the sender, and interrupt ends
+	// the session that has it.
+	turn      chan struct{}
+	interrupt context.CancelCauseFunc
 }
 
 func newSender(l *link) *sender {
-	return &sender{l: l, moved: make(chan struct{}), look: make(chan struct{}, 1)}
+	return &sender{l: l, moved: make(chan struct{}), look: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 }
 
 // flight is a stretch of the feed and the messages of it that the broker has
@@ -53,8 +57,8 @@ func (s *sender) run(ctx context.Context) {
 		if progress {
 			wait.reset()
 		}
-		if lost {
-			continue // the link is down, or ctx has ended
+		if lost || isPaused(err) {
+			continue // the link is down, or ctx has ended, or somebody needs the feed to stand still
 		}
 		s.l.noteError(fmt.Errorf("publishing: %w", err))
 		s.l.log.Warn("Stopped publishing, trying again from the cursor", slog.Any("error", err))
@@ -65,6 +69,11 @@ func (s *sender) run(ctx context.Context) {
 // session publishes from the durable cursor until something fails. progress is
 // true when the broker confirmed anything.
 func (s *sender) session(ctx context.Context) (progress bool, err error) {
+	ctx, done, err := s.begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
 	cursor, err := s.l.store.Cursor(s.l.cfg.Name)
 	if err != nil {
 		return false, fmt.Errorf("reading the cursor: %w", err)

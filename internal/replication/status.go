@@ -20,7 +20,7 @@ func (r *Replicator) Status() nodestatus.Status {
 	now := time.Now()
 	s := nodestatus.Status{Branch: r.store.Branch(), Incarnation: r.store.Incarnation()}
 	revision, digest := r.store.Snapshot()
-	s.Revision, s.Digest = revision, digest.String()
+	s.Revision, s.Digest = revision, r.digests.text(digest)
 	var lagging time.Time
 	for _, l := range r.links {
 		since := l.report(&s)
@@ -30,6 +30,7 @@ func (r *Replicator) Status() nodestatus.Status {
 		s.Lag.Seconds = now.Sub(lagging).Seconds()
 	}
 	s.Outbox = r.outbox(now)
+	s.Retention = r.keeper.status(floorOf(r.store))
 	pending, missing := r.store.Pending()
 	s.Pending = nodestatus.Pending{Changesets: pending, Missing: missing[:min(len(missing), maxMissingShown)]}
 	refused, draining := r.refusal()
@@ -67,6 +68,7 @@ func (l *link) report(s *nodestatus.Status) (lagging time.Time) {
 	lag, lagging := l.gaps.lacking()
 	s.Lag.Changesets = max(s.Lag.Changesets, lag)
 	s.Links = append(s.Links, l.status())
+	s.Divergence = append(s.Divergence, l.drill.status()...)
 	for _, p := range l.peers.sorted() {
 		s.Peers = append(s.Peers, nodestatus.Peer{
 			Branch: p.Branch, Incarnation: p.Incarnation, Revision: p.Revision, LastSeen: p.seen.UTC(), Diverged: p.diverged,
@@ -142,7 +144,11 @@ func (l *link) trouble(now time.Time, me branch.ID) (nodestatus.Reason, string) 
 		return nodestatus.ReasonCatchingUp, prefix + fmt.Sprintf("subscribed, asking the peers what they have (%d heard)", l.peers.alive(now))
 	case phaseCatchingUp:
 		lag, _ := l.gaps.lacking()
-		return nodestatus.ReasonCatchingUp, prefix + fmt.Sprintf("%d changesets that peers have are missing here", lag)
+		message := prefix + fmt.Sprintf("%d changesets that peers have are missing here", lag)
+		if how := l.fetcher.progress(); how != "" {
+			message += "; " + how
+		}
+		return nodestatus.ReasonCatchingUp, message
 	default:
 		return nodestatus.ReasonReady, ""
 	}

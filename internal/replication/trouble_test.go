@@ -181,7 +181,7 @@ func TestPeerWithTheSameRevisionAndAnotherDigestIsReportedAsDiverged(t *testing.
 	})
 }
 
-func TestPeerBelowTheFloorIsToldSoAndAnotherHelps(t *testing.T) {
+func TestPeerWhoseLogStartsLaterIsNotAskedForWhatLeftItAndAnotherHelps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker(1)
 		x, y := pair(t, b)
@@ -193,8 +193,8 @@ func TestPeerBelowTheFloorIsToldSoAndAnotherHelps(t *testing.T) {
 		z := newTestNode(t, b, "0C", Options{Seed: 3})
 		z.start()
 		eventually(t, 3*time.Minute, "got all", func() bool { return converged(x, y, z) })
-		if n := testutil.ToFloat64(z.repl.metrics.requests.WithLabelValues("main", "below-floor")); n == 0 {
-			t.Error("the author did not say that its log starts later")
+		if n := testutil.ToFloat64(z.repl.metrics.requests.WithLabelValues("main", "below-floor")); n != 0 {
+			t.Error("the author was asked for what its beacons say has left its log")
 		}
 		stopAll(x, y, z)
 	})

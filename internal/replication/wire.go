@@ -21,7 +21,7 @@ var modes = sync.OnceValues(func() (m wireModes, err error) {
 	m.dec, err = cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
 		MaxNestedLevels:  8,
-		MaxArrayElements: maxRanges,
+		MaxArrayElements: 4 * maxRanges, // each range asked for may come back in several pieces
 		MaxMapPairs:      64,
 		IndefLength:      cbor.IndefLengthForbidden,
 		TagsMd:           cbor.TagsForbidden,
