@@ -120,6 +120,10 @@ func (l *link) subscriptions(ctx context.Context) []Subscription {
 			delivery, cancel := context.WithCancel(delivery)
 			defer cancel()
 			defer context.AfterFunc(ctx, cancel)()
+			if d.Problem != nil {
+				l.unreadable(delivery, d)
+				return
+			}
 			deliver(delivery, d)
 		}
 	}
@@ -130,6 +134,17 @@ func (l *link) subscriptions(ctx context.Context) []Subscription {
 		},
 		{Destination: l.beaconTopic(), Deliver: during(l.beaconer.deliver)},
 		{Destination: l.syncQueue(id(me)), Deliver: during(l.unlessHeld(l.repairer.deliver))},
+	}
+}
+
+// unreadable puts a message that the transport could not read whole into quarantine.
+func (l *link) unreadable(ctx context.Context, d Delivery) {
+	l.quarantined(Evidence{From: d.From, Error: d.Problem.Error()}, d.Body)
+	if d.Ack == nil {
+		return
+	}
+	if err := d.Ack(ctx); err != nil {
+		l.log.Debug("Could not acknowledge an unreadable message; it will come again", slog.Any("error", err))
 	}
 }
 

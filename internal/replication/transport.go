@@ -56,6 +56,9 @@ type Confirmation interface {
 // Delivery is one received message.
 type Delivery struct {
 	Message
+	// Problem says why the message could not be read whole: it broke a limit of
+	// size, say, and Body is nil. It is to be quarantined and acknowledged.
+	Problem error
 	// Ack tells the broker that it may forget the message. It is nil for
 	// subscriptions that need none. An error means that it may come again.
 	Ack func(ctx context.Context) error

@@ -95,3 +95,16 @@ func IsClientIDInUse(err error) bool {
 	return strings.Contains(text, "client") && strings.Contains(text, "already connected") ||
 		strings.Contains(text, "client") && strings.Contains(text, "id") && strings.Contains(text, "already in use")
 }
+
+// IsTooLarge says whether err is a broker's refusal of a frame for its size. The wording is that of
+// ActiveMQ ("The maximum frame size was exceeded", "The maximum data length was exceeded") and of
+// RabbitMQ ("max_frame_size").
+func IsTooLarge(err error) bool {
+	e, ok := errors.AsType[*ServerError](err)
+	if !ok {
+		return false
+	}
+	text := strings.ToLower(e.Message + "\n" + e.Detail)
+	return strings.Contains(text, "maximum frame size") || strings.Contains(text, "maximum data length") ||
+		strings.Contains(text, "max_frame_size") || strings.Contains(text, "frame too large")
+}

@@ -2,6 +2,7 @@ package stomplink_test
 
 import (
 	"context"
+	"crypto/md5"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"vesperdb.io/vesper/internal/activemqtest"
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/pjson"
+	"vesperdb.io/vesper/internal/rabbitmqtest"
 	"vesperdb.io/vesper/internal/replication"
 	"vesperdb.io/vesper/internal/replication/stomplink"
 	"vesperdb.io/vesper/internal/stomp"
@@ -22,11 +24,13 @@ import (
 	"vesperdb.io/vesper/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(activemqtest.Shared(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(rabbitmqtest.Shared(activemqtest.Shared(m))) }
 
-// anyBroker is the embedded broker or a real ActiveMQ.
+// anyBroker is the embedded broker, a real ActiveMQ or a real RabbitMQ.
 type anyBroker interface {
 	Addr() string
+	// credentials are nil where the broker asks for none.
+	credentials() stomp.CredentialSource
 	// kill ends the broker or cuts it off without a good-bye; back brings it up
 	// again with what it had acknowledged.
 	kill()
@@ -35,7 +39,8 @@ type anyBroker interface {
 
 type embedded struct{ *broker.Broker }
 
-func (e embedded) kill() { e.Suspend() }
+func (e embedded) credentials() stomp.CredentialSource { return nil }
+func (e embedded) kill()                               { e.Suspend() }
 func (e embedded) back(t *testing.T) {
 	t.Helper()
 	if err := e.Resume(); err != nil {
@@ -45,10 +50,34 @@ func (e embedded) back(t *testing.T) {
 
 type activeMQ struct{ *activemqtest.Broker }
 
-func (a activeMQ) kill() { a.Kill() }
+func (a activeMQ) credentials() stomp.CredentialSource { return nil }
+func (a activeMQ) kill()                               { a.Kill() }
 func (a activeMQ) back(t *testing.T) {
 	t.Helper()
 	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rabbitMQ is shared by all tests: its start takes long, and channels keep them apart.
+type rabbitMQ struct {
+	*rabbitmqtest.Broker
+	t *testing.T
+}
+
+func (r rabbitMQ) credentials() stomp.CredentialSource {
+	return stomp.StaticCredentials(rabbitmqtest.Login, rabbitmqtest.Passcode)
+}
+
+func (r rabbitMQ) kill() {
+	if err := r.Kill(); err != nil {
+		r.t.Error(err)
+	}
+}
+
+func (r rabbitMQ) back(t *testing.T) {
+	t.Helper()
+	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -63,7 +92,7 @@ func startEmbedded(t *testing.T, o broker.Options) embedded {
 	return embedded{b}
 }
 
-// onEachBroker runs a test on the embedded broker and on a real ActiveMQ.
+// onEachBroker runs a test on the embedded broker, on a real ActiveMQ and on a real RabbitMQ.
 func onEachBroker(t *testing.T, test func(t *testing.T, b anyBroker)) {
 	t.Run("embedded", func(t *testing.T) { test(t, startEmbedded(t, broker.Options{})) })
 	t.Run("activemq", func(t *testing.T) {
@@ -71,6 +100,12 @@ func onEachBroker(t *testing.T, test func(t *testing.T, b anyBroker)) {
 			t.Skip("short: starts a Java process")
 		}
 		test(t, activeMQ{activemqtest.Start(t, activemqtest.Options{})})
+	})
+	t.Run("rabbitmq", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("short: starts a large process")
+		}
+		test(t, rabbitMQ{rabbitmqtest.Get(t), t})
 	})
 }
 
@@ -83,10 +118,14 @@ func quiet() *slog.Logger {
 
 // node is a real store, a Replicator and a STOMP transport.
 type node struct {
-	t    *testing.T
-	id   branch.ID
-	dir  string
-	addr string
+	t       *testing.T
+	id      branch.ID
+	dir     string
+	channel string
+	// options of the transport; start fills in what they all have.
+	options stomplink.Options
+	// logs gets what the node logs, unless it is nil.
+	logs io.Writer
 	// wrap, when set, stands between the store and the Replicator.
 	wrap func(*store.Store) replication.Store
 
@@ -99,7 +138,10 @@ type node struct {
 }
 
 func newNode(t *testing.T, b anyBroker, id branch.ID) *node {
-	n := &node{t: t, id: id, dir: t.TempDir(), addr: b.Addr()}
+	n := &node{t: t, id: id, dir: t.TempDir(), channel: channelOf(t), options: stomplink.Options{
+		Hosts: []string{b.Addr()}, Branch: id, HeartBeat: time.Second, Credentials: b.credentials(),
+		Backoff: stomp.Backoff{Min: 50 * time.Millisecond, Max: 500 * time.Millisecond},
+	}}
 	t.Cleanup(func() {
 		if n.stop != nil {
 			n.stop()
@@ -108,17 +150,21 @@ func newNode(t *testing.T, b anyBroker, id branch.ID) *node {
 	return n
 }
 
+// channelOf is the test's own channel, since tests share a broker.
+func channelOf(t *testing.T) string { return fmt.Sprintf("VESPER_%x", md5.Sum([]byte(t.Name()))) }
+
 func (n *node) start() *node {
 	n.t.Helper()
 	log := quiet().With("node", string(n.id))
+	if n.logs != nil {
+		log = slog.New(slog.NewTextHandler(n.logs, nil))
+	}
 	s, err := store.Open(context.Background(), store.Options{Dir: n.dir, Branch: n.id, Logger: log})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	transport, err := stomplink.New(stomplink.Options{
-		Hosts: []string{n.addr}, Branch: n.id, HeartBeat: time.Second, Logger: log,
-		Backoff: stomp.Backoff{Min: 50 * time.Millisecond, Max: 500 * time.Millisecond},
-	})
+	n.options.Logger = log
+	transport, err := stomplink.New(n.options)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -127,7 +173,7 @@ func (n *node) start() *node {
 		facade = n.wrap(s)
 	}
 	n.repl, err = replication.New(facade, []replication.LinkConfig{{
-		Name: "main", Channel: "VESPER_TEST", Hosts: []string{n.addr}, Transport: transport,
+		Name: "main", Channel: n.channel, Hosts: n.options.Hosts, Transport: transport,
 	}}, replication.Options{
 		BeaconInterval: time.Second, DiscoveryWindow: 1500 * time.Millisecond, Grace: 500 * time.Millisecond,
 		RequestTimeout: 3 * time.Second, Logger: log,
@@ -154,6 +200,22 @@ func (n *node) run() {
 		}
 		n.stop = nil
 	}
+}
+
+// tryWriteText adds one object with a text in it.
+func (n *node) tryWriteText(text string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	id := fmt.Sprintf("%s-%d", n.id, len(n.acked))
+	doc, err := pjson.Parse([]byte(fmt.Sprintf(`[{"id": %q, "name": "object", "text": %q}]`, id, text)), pjson.Options{})
+	if err != nil {
+		return err
+	}
+	_, err = n.store.Update(context.Background(), store.WriteOptions{}, func(tx *store.Tx) error { return tx.Add(doc.Objects) })
+	if err == nil {
+		n.acked = append(n.acked, id)
+	}
+	return err
 }
 
 // tryWrite adds one object and remembers it when the write is acknowledged.

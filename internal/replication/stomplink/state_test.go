@@ -133,7 +133,7 @@ func TestReceivingAndSendingHaveClientIDsOfTheirOwn(t *testing.T) {
 }
 
 func TestConfirmationOfWhatNeedsNoneIsImmediate(t *testing.T) {
-	if err := (confirmed{}).Wait(t.Context()); err != nil {
+	if err := (receipts)(nil).Wait(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +42,13 @@ type Options struct {
 	Branch branch.ID
 	// Flavor names the broker's profile; "" or "auto" chooses by what it says.
 	Flavor string
+	// VirtualHost is the one to connect to on brokers that have several; "" is
+	// what the broker's make usually has.
+	VirtualHost string
+	// MaxMessage bounds the body of one message, in bytes, for a broker that
+	// takes less than its make usually does; larger ones are sent in parts. 0
+	// goes by the make.
+	MaxMessage int
 	// Credentials and TLS are asked at every connect; nil for none.
 	Credentials stomp.CredentialSource
 	TLS         stomp.TLSSource
@@ -62,6 +71,9 @@ type Transport struct {
 	sending           *stomp.Session
 	observe           func(replication.State)
 	sendAt, receiveAt stomp.Event
+	// largest is the largest body sent on the current connection, taken what the
+	// broker turned out to take at most; 0 while it refused none.
+	largest, taken int
 }
 
 // New checks the options. The error names the one that is wrong.
@@ -85,7 +97,7 @@ func New(o Options) (*Transport, error) {
 
 func (t *Transport) options(suffix string) stomp.Options {
 	return stomp.Options{
-		ClientID: string(t.o.Branch) + suffix, Credentials: t.o.Credentials, TLS: t.o.TLS, Profile: t.profile,
+		ClientID: string(t.o.Branch) + suffix, Host: t.o.VirtualHost, Credentials: t.o.Credentials, TLS: t.o.TLS, Profile: t.profile,
 		HeartBeat: t.o.HeartBeat, Limits: frame.Limits{Body: maxBody}, Logger: t.o.Logger,
 	}
 }
@@ -152,6 +164,9 @@ func (t *Transport) event(which *stomp.Event, e stomp.Event) {
 		e.Err, e.PossibleSecondCopy = which.Err, which.PossibleSecondCopy
 	}
 	*which = e
+	if which == &t.sendAt && e.State == stomp.StateLost {
+		t.learn(e.Err)
+	}
 	t.observe(combine(t.sendAt, t.receiveAt))
 }
 
@@ -210,10 +225,9 @@ func prefetch(s replication.Subscription) int {
 // handler hands a message on. Where the broker has no selectors, our own come
 // back to us: they are left out here.
 func (t *Transport) handler(s replication.Subscription, ack stomp.AckMode) func(context.Context, *stomp.Message) {
+	var parts assembler
 	return func(ctx context.Context, m *stomp.Message) {
-		d := replication.Delivery{Message: replication.Message{
-			From: branch.ID(m.Header.Get(clientIDHeader)), ContentType: m.ContentType, Body: m.Body,
-		}}
+		d := delivery(m)
 		if ack != stomp.AckAuto {
 			d.Ack = m.Ack
 		}
@@ -223,8 +237,25 @@ func (t *Transport) handler(s replication.Subscription, ack stomp.AckMode) func(
 			}
 			return
 		}
-		s.Deliver(ctx, d)
+		if parts.whole(ctx, &d) {
+			s.Deliver(ctx, d)
+		}
 	}
+}
+
+func delivery(m *stomp.Message) replication.Delivery {
+	d := replication.Delivery{Message: replication.Message{
+		From: branch.ID(m.Header.Get(clientIDHeader)), ContentType: m.ContentType, Body: m.Body,
+		Header: make(map[string]string, len(m.Header)),
+	}, Problem: m.Problem}
+	for _, x := range m.Header {
+		if _, repeated := d.Header[x.Key]; !repeated {
+			d.Header[x.Key] = x.Value
+		}
+	}
+	_, counted := d.Header[frame.HeaderContentLength]
+	d.Text = !counted
+	return d
 }
 
 func destination(d replication.Destination) string {
@@ -242,28 +273,70 @@ func (t *Transport) Publish(ctx context.Context, to replication.Destination, m r
 	if sending == nil {
 		return nil, errors.New("not connected to the broker")
 	}
-	out := stomp.Outgoing{
-		Destination: destination(to), ContentType: m.ContentType, Body: m.Body, NonPersistent: !m.Persistent,
+	out := outgoing(to, m)
+	// All parts go to one connection: what a lost one had of them is void.
+	c, err := sending.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("sending to %s: %w", out.Destination, err)
 	}
-	out.Header.Add(clientIDHeader, string(m.From))
-	if m.TTL > 0 {
-		out.Expires = time.Now().Add(m.TTL)
-	}
-	if m.Confirm {
-		receipt, err := sending.SendAsync(ctx, out)
+	var answers receipts
+	for _, part := range split(out, t.partSize(c.Profile(), len(m.Body))) {
+		if !m.Confirm {
+			err = c.SendNoReceipt(ctx, part)
+		} else {
+			var r *stomp.Receipt
+			if r, err = c.SendAsync(ctx, part); err == nil {
+				answers = append(answers, r)
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("sending to %s: %w", out.Destination, err)
 		}
-		return receipt, nil
 	}
-	if err := sending.SendNoReceipt(ctx, out); err != nil {
-		return nil, fmt.Errorf("sending to %s: %w", out.Destination, err)
-	}
-	return confirmed{}, nil
+	return answers, nil
 }
 
-// confirmed is the confirmation of a message for which none was asked.
-type confirmed struct{}
+func outgoing(to replication.Destination, m replication.Message) stomp.Outgoing {
+	out := stomp.Outgoing{
+		Destination: destination(to), ContentType: m.ContentType, Body: m.Body, Text: m.Text, NonPersistent: !m.Persistent,
+	}
+	out.Header.Add(clientIDHeader, string(m.From))
+	for _, key := range slices.Sorted(maps.Keys(m.Header)) {
+		out.Header.Add(key, m.Header[key])
+	}
+	if m.TTL > 0 {
+		out.Expires = time.Now().Add(m.TTL)
+	}
+	return out
+}
 
-// Wait implements replication.Confirmation.
-func (confirmed) Wait(context.Context) error { return nil }
+// partSize is the largest body that the broker takes, and notes that one of
+// this size is about to be sent.
+func (t *Transport) partSize(p stomp.Profile, body int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	size := maxBody
+	for _, limit := range []int{p.MaxBody, t.o.MaxMessage, t.taken} {
+		if limit > 0 {
+			size = min(size, limit)
+		}
+	}
+	size = max(size, minPart)
+	t.largest = max(t.largest, min(size, body))
+	return size
+}
+
+// learn takes the end of the sending connection: where the broker ended it over
+// the size of a frame, the next ones are half as large.
+func (t *Transport) learn(err error) {
+	refused := t.largest
+	t.largest = 0
+	if !stomp.IsTooLarge(err) || refused <= minPart {
+		return
+	}
+	t.taken = max(refused/2, minPart)
+	if t.o.Logger != nil {
+		t.o.Logger.Warn("The broker refused a message for its size; larger ones are sent in parts from now on",
+			slog.Int("refused", refused), slog.Int("part", t.taken), slog.Any("error", err))
+	}
+}
