@@ -128,7 +128,7 @@ func decode(e Envelope, limits Limits) (Changeset, error) {
 		return Changeset{}, err
 	}
 	if sha256.Sum256(e.Body) != e.Hash {
-		return Changeset{}, fmt.Errorf("the body of %d bytes has another hash than %x", len(e.Body), e.Hash[:8])
+		return Changeset{}, &HashError{Size: len(e.Body), Want: e.Hash}
 	}
 	m, err := modes()
 	if err != nil {

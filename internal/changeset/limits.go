@@ -41,6 +41,18 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s is too large: %d, and the limit is %d", e.What, e.Size, e.Limit)
 }
 
+// HashError says that a changeset is not what its author hashed.
+type HashError struct {
+	// Size is that of the body in bytes, Want the hash that it should have.
+	Size int
+	Want [32]byte
+}
+
+// Error names the size and the hash.
+func (e *HashError) Error() string {
+	return fmt.Sprintf("the body of %d bytes has another hash than %x", e.Size, e.Want[:8])
+}
+
 func checkLimit[N int | uint64](what string, size N, limit int) error {
 	if uint64(size) > uint64(limit) {
 		return &LimitError{What: what, Size: uint64(size), Limit: uint64(limit)}

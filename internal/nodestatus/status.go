@@ -33,6 +33,12 @@ const (
 	// ReasonBranchInUse means: another live process writes under this node's branch
 	// id, or has written. Writes are refused.
 	ReasonBranchInUse Reason = "BranchInUse"
+	// ReasonBranchForked means: two different changesets of this node's own branch
+	// exist under one name: two nodes have written under its id. Writes are refused.
+	ReasonBranchForked Reason = "BranchForked"
+	// ReasonVolumeCopied means: the store's file is a copy, or was restored from a
+	// backup, and may lack what the branch wrote since. Writes are refused.
+	ReasonVolumeCopied Reason = "VolumeCopied"
 	// ReasonStorageFailed means: the store cannot write (a full or failing disk).
 	ReasonStorageFailed Reason = "StorageFailed"
 	// ReasonDraining means: asked to stop; writes are refused while the outbox empties.
@@ -78,6 +84,11 @@ type Status struct {
 	Divergence []Divergence `json:"divergence,omitempty"`
 	// Retention is absent while the whole log is kept for ever.
 	Retention *Retention `json:"retention,omitempty"`
+	// Forks lists the branches of which two contents of one name are known:
+	// nothing more of them is applied until a human has decided.
+	Forks []Fork `json:"forks,omitempty"`
+	// Quarantine counts what came, cannot be applied, and is kept for a human.
+	Quarantine int `json:"quarantine,omitempty"`
 	// Conflicts counts the properties that hold concurrent values now.
 	Conflicts int64   `json:"conflicts"`
 	Storage   Storage `json:"storage"`
@@ -127,6 +138,16 @@ type Peer struct {
 	LastSeen    time.Time       `json:"lastSeen"`
 	// Diverged is true when the peer reported this node's revision with another digest.
 	Diverged bool `json:"diverged,omitempty"`
+}
+
+// Fork says that two changesets of one name exist.
+type Fork struct {
+	Branch branch.ID `json:"branch"`
+	// Dot is the first name known to stand for two changesets.
+	Dot  branch.Dot `json:"dot"`
+	Seen time.Time  `json:"seen"`
+	// Told is the peer that told of it; empty when the other changeset came here.
+	Told branch.ID `json:"told,omitempty"`
 }
 
 // Divergence says that a peer holds another state at the same revision.

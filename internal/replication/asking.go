@@ -83,7 +83,7 @@ func (r *repairer) take(ctx context.Context, c *Chunk) {
 		size += len(c.Body)
 		var list []changeset.Envelope
 		if list, malformed = r.asked.open(c); malformed != nil {
-			r.l.quarantined(Evidence{From: c.From, Error: malformed.Error()}, c.Body)
+			r.l.quarantined(Evidence{From: c.From, Cause: causeOf(malformed), Error: malformed.Error()}, c.Body)
 		}
 		envelopes = append(envelopes, list...)
 		if c.Last {

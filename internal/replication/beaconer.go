@@ -210,15 +210,20 @@ func (b *beaconer) deliver(ctx context.Context, d Delivery) {
 		}()
 	}
 	if d.ContentType != BeaconContentType {
-		b.l.quarantined(Evidence{From: d.From, Error: fmt.Sprintf("content type %.100q is not %q", d.ContentType, BeaconContentType)}, d.Body)
+		b.l.quarantined(Evidence{From: d.From, Cause: CauseForeign, Error: (&foreignError{d.ContentType, BeaconContentType}).Error()}, d.Body)
 		return
 	}
 	beacon, err := DecodeBeacon(d.Body)
 	if err != nil {
-		b.l.quarantined(Evidence{From: d.From, Error: err.Error()}, d.Body)
+		b.l.quarantined(Evidence{From: d.From, Cause: causeOf(err), Error: err.Error()}, d.Body)
 		return
 	}
 	if beacon.Session == b.l.r.session {
+		return
+	}
+	if own := b.l.store.Branch(); beacon.Branch.Width() != own.Width() {
+		err := &strangerError{beacon.Branch, own}
+		b.l.quarantined(Evidence{From: d.From, Cause: CauseUnknownBranch, Error: err.Error()}, d.Body)
 		return
 	}
 	b.l.metrics.beacons.WithLabelValues(b.l.cfg.Name, "heard").Inc()

@@ -117,7 +117,7 @@ func TestBeaconsThatAreNoHellosAreNotAnswered(t *testing.T) {
 func TestInACrowdBeaconsAreRarerAndFewAnswerAHello(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, tr := soloNode(t, usedStore(t, 0), Options{BeaconInterval: 10 * time.Second})
-		id := branch.First(3)
+		id := branch.ID("0B")
 		for i := range 500 {
 			hear(t, tr, Beacon{Branch: id, Session: fmt.Sprint(i), Count: 1, Every: time.Hour})
 			id, _ = id.Next()

@@ -165,7 +165,7 @@ func TestForkOfTheOwnBranchIsRefusedForGood(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.set(func(b *fakeBroker) { b.route(Destination{Topic, "CH"}, packed(t, "0C", forged...)) })
-		eventually(t, time.Minute, "own fork seen", func() bool { return x.status().Reason == nodestatus.ReasonBranchInUse })
+		eventually(t, time.Minute, "own fork seen", func() bool { return x.status().Reason == nodestatus.ReasonBranchForked })
 		eventually(t, time.Minute, "evidence kept", func() bool { return len(y.repl.Quarantine()) == 1 })
 		if e := y.repl.Quarantine()[0]; e.Dot.String() != "0A00001" || e.From != "0C" || e.Size == 0 {
 			t.Errorf("evidence %+v", e)
@@ -192,7 +192,7 @@ func TestSafetyJudgesWhatIsKnownOfTheOwnBranch(t *testing.T) {
 		"a new store whose branch is unused":  {safety{opened: true, proven: true}, ""},
 		"peers are ahead":                     {safety{bootstrapped: true, head: 4, claimed: 5}, nodestatus.ReasonBranchAhead},
 		"peers were ahead":                    {safety{bootstrapped: true, head: 5, claimed: 5, mark: 5}, nodestatus.ReasonBranchAhead},
-		"a fork":                              {safety{bootstrapped: true, forked: "0A00001"}, nodestatus.ReasonBranchInUse},
+		"a fork":                              {safety{bootstrapped: true, forked: "0A00001"}, nodestatus.ReasonBranchForked},
 		"a twin heard once":                   {safety{bootstrapped: true, proven: true, twin: twin{session: "t", seen: now}}, ""},
 		"a twin for sure":                     {safety{bootstrapped: true, twin: twin{session: "t", seen: now, sure: true}}, nodestatus.ReasonBranchInUse},
 		"a twin that has long been silent":    {safety{bootstrapped: true, proven: true, twin: twin{session: "t", seen: now.Add(-time.Hour), sure: true}}, ""},

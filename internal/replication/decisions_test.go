@@ -288,8 +288,16 @@ func TestQuarantineKeepsTheLatestEvidenceAndNoMore(t *testing.T) {
 	if got != "789" {
 		t.Errorf("kept %s", got)
 	}
-	if q.keep(Evidence{Hash: "h"}) != true || q.keep(Evidence{Hash: "h"}) != false {
-		t.Error("a cause is not news exactly once")
+	at := time.Now()
+	for i, want := range []struct {
+		after time.Duration
+		since int
+		tell  bool
+	}{{0, 0, true}, {time.Second, 0, false}, {time.Minute, 0, false}, {time.Hour, 2, true}, {time.Hour + 1, 0, false}} {
+		since, tell := q.keep(Evidence{From: "0X", Cause: CauseHash, Time: at.Add(want.after)})
+		if since != want.since || tell != want.tell {
+			t.Errorf("piece %d: told %v with %d before, want %v with %d", i, tell, since, want.tell, want.since)
+		}
 	}
 }
 

@@ -3,8 +3,6 @@ package replication
 import (
 	"context"
 	"time"
-
-	"vesperdb.io/vesper/internal/branch"
 )
 
 // keep lets go of the oldest part of the log, if that is configured.
@@ -13,10 +11,10 @@ func (r *Replicator) keep(ctx context.Context) {
 }
 
 // memberHeard records what a node says it has.
-func (r *Replicator) memberHeard(now time.Time, b Beacon) { r.keeper.hear(now, b.Branch, b.Revision) }
+func (r *Replicator) memberHeard(now time.Time, b Beacon) {
+	r.keeper.hear(now, b.Branch, b.Revision)
+	r.listen(b)
+}
 
 // snapshotLoad is how many peers this node has been giving a snapshot lately.
 func (r *Replicator) snapshotLoad() uint64 { return r.donor.load(time.Now()) }
-
-// forks names the branches of which two contents of one dot are known.
-func (r *Replicator) forks() []branch.Dot { return nil }

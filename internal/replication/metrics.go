@@ -17,7 +17,7 @@ type metrics struct {
 	answered, quarantined, diverged   *prometheus.CounterVec
 	storageErrors, unsendable         *prometheus.CounterVec
 	snapshots, snapshotBytes          *prometheus.CounterVec
-	lag                               *prometheus.GaugeVec
+	lag, ahead                        *prometheus.GaugeVec
 	trimmed                           prometheus.Counter
 }
 
@@ -41,7 +41,7 @@ func newMetrics() *metrics {
 		beacons:        counter("beacons_total", "Beacons sent and heard.", "direction"),
 		requests:       counter("requests_total", "Requests to peers for missing changesets, by how they ended.", "outcome"),
 		answered:       counter("answered_changesets_total", "Changesets sent to peers that asked for them."),
-		quarantined:    counter("quarantined_total", "Messages and changesets put into quarantine."),
+		quarantined:    counter("quarantined_total", "Messages and changesets put into quarantine, by cause.", "cause"),
 		diverged:       counter("diverged_total", "Times a peer with the same revision had another digest."),
 		storageErrors:  counter("storage_errors_total", "Attempts to apply changesets that failed in the store."),
 		unsendable:     counter("unsendable_changesets_total", "Changesets passed over because the link can never carry them."),
@@ -51,6 +51,10 @@ func newMetrics() *metrics {
 			Namespace: "vesper", Subsystem: "replication", Name: "trimmed_changesets_total",
 			Help: "Changesets that left the log, since every member has them and they were older than the retention.",
 		}),
+		ahead: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "vesper", Subsystem: "replication", Name: "clock_ahead_seconds",
+			Help: "How far the clock of what was applied last was ahead of this node's; it is taken as it is.",
+		}, []string{"link"}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "vesper", Subsystem: "replication", Name: "lag_changesets",
 			Help: "Changesets that living peers have and this node lacks.",
@@ -61,7 +65,7 @@ func newMetrics() *metrics {
 func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.published, m.publishedBytes, m.received, m.receivedBytes, m.applied, m.duplicate, m.held, m.dropped, m.refused,
-		m.reconnects, m.beacons, m.requests, m.answered, m.quarantined, m.diverged, m.storageErrors, m.unsendable, m.lag,
+		m.reconnects, m.beacons, m.requests, m.answered, m.quarantined, m.diverged, m.storageErrors, m.unsendable, m.lag, m.ahead,
 		m.snapshots, m.snapshotBytes, m.trimmed,
 	}
 }

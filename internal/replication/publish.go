@@ -163,5 +163,5 @@ func (l *link) tooLarge(list []changeset.Envelope, messages []Message) error {
 // the log; peers of this link lack it, and what builds on it.
 func (l *link) setAside(e changeset.Envelope, why *UnsendableError) {
 	l.metrics.unsendable.WithLabelValues(l.cfg.Name).Inc()
-	l.quarantined(Evidence{From: e.Dot.Branch, Dot: e.Dot, Error: why.Error()}, e.Body)
+	l.quarantined(Evidence{From: e.Dot.Branch, Dot: e.Dot, Cause: causeOf(why), Error: why.Error()}, e.Body)
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
+	"slices"
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
@@ -83,7 +83,7 @@ func (r *receiver) process(ctx context.Context, batch []Delivery) {
 			return
 		}
 		if err != nil {
-			r.l.quarantined(Evidence{From: d.From, Error: err.Error()}, d.Body)
+			r.l.quarantined(Evidence{From: d.From, Cause: causeOf(err), Error: err.Error()}, d.Body)
 			continue
 		}
 		envelopes, from = append(envelopes, list...), d.From
@@ -123,7 +123,7 @@ func (r *receiver) unpack(ctx context.Context, m Message) ([]changeset.Envelope,
 // apply hands changesets to the store and returns when all are durable or
 // quarantined. It waits out storage errors: the error says only that ctx ended.
 func (l *link) apply(ctx context.Context, from branch.ID, envelopes []changeset.Envelope) (store.Applied, error) {
-	if len(envelopes) == 0 {
+	if envelopes = l.known(from, envelopes); len(envelopes) == 0 {
 		return store.Applied{}, nil
 	}
 	for _, e := range envelopes {
@@ -151,6 +151,26 @@ func (l *link) apply(ctx context.Context, from branch.ID, envelopes []changeset.
 	}
 }
 
+// known leaves out the changesets of branches that no node of this system can
+// have, and keeps evidence of them.
+func (l *link) known(from branch.ID, envelopes []changeset.Envelope) []changeset.Envelope {
+	own := l.store.Branch()
+	stranger := func(e changeset.Envelope) bool { return e.Dot.Branch.Width() != own.Width() }
+	if !slices.ContainsFunc(envelopes, stranger) {
+		return envelopes
+	}
+	var out []changeset.Envelope
+	for _, e := range envelopes {
+		if !stranger(e) {
+			out = append(out, e)
+			continue
+		}
+		err := &strangerError{e.Dot.Branch, own}
+		l.quarantined(Evidence{From: from, Dot: e.Dot, Cause: CauseUnknownBranch, Error: err.Error()}, e.Body)
+	}
+	return out
+}
+
 func isStorage(err error) bool {
 	var s *store.StorageError
 	return errors.As(err, &s)
@@ -161,7 +181,7 @@ func isStorage(err error) bool {
 // stays missing, so that it is asked for again later.
 func (l *link) isolate(ctx context.Context, from branch.ID, envelopes []changeset.Envelope, cause error) (sum store.Applied, err error) {
 	if len(envelopes) == 1 {
-		l.quarantined(Evidence{From: from, Dot: envelopes[0].Dot, Error: cause.Error()}, envelopes[0].Body)
+		l.quarantined(Evidence{From: from, Dot: envelopes[0].Dot, Cause: CauseStuck, Error: cause.Error()}, envelopes[0].Body)
 		return sum, nil
 	}
 	for i := range envelopes {
@@ -187,6 +207,9 @@ func (l *link) applied(from branch.ID, envelopes []changeset.Envelope, a store.A
 	l.metrics.held.WithLabelValues(name).Add(float64(a.Pending))
 	l.metrics.refused.WithLabelValues(name).Add(float64(len(a.Rejected)))
 	l.metrics.dropped.WithLabelValues(name).Add(float64(a.Dropped))
+	if a.Applied > 0 {
+		l.metrics.ahead.WithLabelValues(name).Set(a.Ahead.Seconds())
+	}
 	if a.Pending+a.Dropped > 0 {
 		l.readEvidence()
 	}
@@ -218,15 +241,9 @@ func bodyOf(envelopes []changeset.Envelope, d branch.Dot) []byte {
 }
 
 func (l *link) rejected(from branch.ID, rejection store.Rejection, body []byte) {
-	l.quarantined(Evidence{From: from, Dot: rejection.Dot, Error: rejection.Err.Error()}, body)
+	l.quarantined(Evidence{From: from, Dot: rejection.Dot, Cause: causeOf(rejection.Err), Error: rejection.Err.Error()}, body)
 	var fork *store.ForkError
 	if errors.As(rejection.Err, &fork) && rejection.Dot.Branch == l.store.Branch() {
 		l.r.forked(rejection.Dot)
 	}
-}
-
-func (l *link) quarantined(e Evidence, body []byte) {
-	e.Time, e.Link = time.Now(), l.cfg.Name
-	l.metrics.quarantined.WithLabelValues(l.cfg.Name).Inc()
-	l.r.quarantine.add(e, body)
 }

@@ -95,7 +95,7 @@ func (r *repairer) deliver(ctx context.Context, d Delivery) {
 	}
 	m, err := decodeSyncMessage(d.Message)
 	if err != nil {
-		r.l.quarantined(Evidence{From: d.From, Error: err.Error()}, d.Body)
+		r.l.quarantined(Evidence{From: d.From, Cause: causeOf(err), Error: err.Error()}, d.Body)
 		return
 	}
 	r.dispatch(ctx, m)
@@ -125,7 +125,7 @@ func (r *repairer) dispatch(ctx context.Context, m Sync) {
 
 func decodeSyncMessage(m Message) (Sync, error) {
 	if m.ContentType != SyncContentType {
-		return Sync{}, fmt.Errorf("content type %.100q is not %q", m.ContentType, SyncContentType)
+		return Sync{}, &foreignError{m.ContentType, SyncContentType}
 	}
 	return DecodeSync(m.Body)
 }
@@ -166,7 +166,7 @@ func (r *repairer) look(now time.Time) (want []Range, next time.Time) {
 	bootstrapped := l.store.Bootstrapped()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	target := l.peers.target(now)
+	target := r.l.r.unforked(l.peers.target(now))
 	l.gaps.update(now, have, target)
 	lag, since := l.gaps.lacking()
 	l.metrics.lag.WithLabelValues(l.cfg.Name).Set(float64(lag))

@@ -29,9 +29,11 @@ type Replicator struct {
 	installer *installer
 	keeper    *keeper
 
-	mu       sync.Mutex
-	safety   safety
-	draining bool
+	mu sync.Mutex
+	// membersAt is when a copied store looks at the members again.
+	membersAt time.Time
+	safety    safety
+	draining  bool
 	// refused is what the store was last told; nil means nothing yet.
 	refused *refusal
 	// markErr is why the mark could not be made durable.
@@ -80,6 +82,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { r.keep(ctx) })
+	running.Go(func() { r.watch(ctx) })
 	if len(r.links) == 0 {
 		r.settle(ctx)
 		<-ctx.Done()
@@ -128,11 +131,19 @@ func (r *Replicator) AcceptBranch(ctx context.Context) error {
 		return fmt.Errorf("accepting branch %s: peers hold changesets up to %d, this store only up to %d: wait until they are fetched",
 			r.safety.own, max(r.safety.claimed, r.safety.mark), head)
 	}
+	if r.safety.forked != "" || r.safety.told != nil {
+		return fmt.Errorf("accepting branch %s: it is forked: settle that first (DELETE /v1/forks/%s)", r.safety.own, r.safety.own)
+	}
 	if err := r.store.SetBootstrapped(ctx); err != nil {
 		return fmt.Errorf("accepting branch %s: %w", r.safety.own, err)
 	}
 	if err := r.store.SetCursor(ctx, markCursor, 0); err != nil {
 		return fmt.Errorf("accepting branch %s: %w", r.safety.own, err)
+	}
+	if s, ok := r.store.(copyStore); ok {
+		if err := s.MarkOwned(ctx); err != nil {
+			return fmt.Errorf("accepting branch %s: %w", r.safety.own, err)
+		}
 	}
 	r.safety.mark = 0
 	r.o.Logger.Warn("Accepted the branch; writes go on after what was fetched",
@@ -159,7 +170,9 @@ func (r *Replicator) settle(ctx context.Context) {
 	defer r.mu.Unlock()
 	r.safety.discovered, r.safety.taken, r.safety.inUse = p.discovered, p.taken, p.inUse
 	r.safety.proven = r.safety.proven || p.proven
+	r.keepTold(ctx)
 	r.gateLocked(time.Now())
+	r.claimOwnership(ctx, time.Now())
 	if r.saveMark(ctx) != nil || r.open(ctx) != nil || !p.caughtUp || r.safety.bootstrapped {
 		return
 	}
@@ -285,10 +298,9 @@ func (r *Replicator) gate(now time.Time) {
 
 // gateLocked tells the store whether it may take writes, when that changed.
 func (r *Replicator) gateLocked(now time.Time) {
-	r.safety.head = r.head()
-	r.safety.bootstrapped = r.store.Bootstrapped()
+	r.lookAtStore()
 	refused := refusal{}
-	if len(r.links) > 0 {
+	if len(r.links) > 0 || r.safety.copied || r.safety.forked != "" {
 		refused = r.safety.judge(now)
 	}
 	if r.draining || r.refused != nil && *r.refused == refused {

@@ -46,7 +46,19 @@ type safety struct {
 	// twin is another live process with this branch id.
 	twin twin
 	// forked is set when two changesets with one dot of our branch were seen.
+	// told is what a peer says of that and the store has not recorded yet.
 	forked string
+	told   *told
+	// copied says that the store's file is a copy that nobody has accepted, heard
+	// whom we have heard since the start.
+	copied bool
+	heard  map[branch.ID]bool
+}
+
+// told is a fork of our branch of which a peer told us.
+type told struct {
+	dot  branch.Dot
+	from branch.ID
 }
 
 // twin is what is known of another process that uses our branch id.
@@ -57,6 +69,30 @@ type twin struct {
 	// sure after a second beacon: the first may have been under way when our
 	// own former process ended.
 	sure bool
+}
+
+// maxHeard bounds whom a copy remembers to have heard.
+const maxHeard = maxPeers
+
+// hear records that a node lives.
+func (s *safety) hear(id branch.ID) {
+	if s.heard == nil {
+		s.heard = map[branch.ID]bool{}
+	}
+	if len(s.heard) < maxHeard {
+		s.heard[id] = true
+	}
+}
+
+// heardAll reports whether every other member was heard since the start. An
+// empty list says nothing: there may be members that nobody has told us of.
+func (s *safety) heardAll(members []branch.ID) bool {
+	for _, id := range members {
+		if id != s.own && !s.heard[id] {
+			return false
+		}
+	}
+	return len(members) > 0
 }
 
 // claim records that some peer has own changesets up to seq.
@@ -116,10 +152,14 @@ func (s *safety) twinGone() time.Time {
 // judge returns why writes must be refused now.
 func (s *safety) judge(now time.Time) refusal {
 	switch {
-	case s.forked != "":
-		return refusal{nodestatus.ReasonBranchInUse, fmt.Sprintf(
+	case s.forked != "" || s.told != nil:
+		dot := s.forked
+		if dot == "" {
+			dot = s.told.dot.String()
+		}
+		return refusal{nodestatus.ReasonBranchForked, fmt.Sprintf(
 			"two different changesets of branch %s exist under one dot (%s): two writers have used this branch id. "+
-				"Writes are refused for good: give this node a new branch id", s.own, s.forked)}
+				"Writes are refused for good: give this node a new branch id, or settle the fork (docs/troubleshooting.md)", s.own, dot)}
 	case s.twinLives(now):
 		return refusal{nodestatus.ReasonBranchInUse, fmt.Sprintf(
 			"another running process uses branch id %s (incarnation %s). Writes are refused on both: stop one of the two, "+
@@ -133,6 +173,11 @@ func (s *safety) judge(now time.Time) refusal {
 			"the volume of branch %s was lost, replaced or restored. What peers hold of it (up to %d) has been fetched, but it may have "+
 				"held more that nobody received. Give this node a new branch id (in Kubernetes: delete its VesperNode and let the cluster "+
 				"make another), or accept the branch if nothing more was written", s.own, s.head)}
+	case s.copied:
+		return refusal{nodestatus.ReasonVolumeCopied, fmt.Sprintf(
+			"the file of this store is a copy or was restored from a backup: it may lack what branch %s wrote since, and its original may still run. "+
+				"Writes are refused until every member of the cluster was heard and none has more, or until the branch is accepted "+
+				"(vesper-node accept) by somebody who knows that nothing else of it is left", s.own)}
 	case s.unused():
 		return refusal{nodestatus.ReasonCatchingUp, fmt.Sprintf(
 			"this store is new and has not yet asked its peers whether branch %s was in use before: it takes writes once it has "+

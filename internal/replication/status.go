@@ -30,6 +30,9 @@ func (r *Replicator) Status() nodestatus.Status {
 		s.Lag.Seconds = now.Sub(lagging).Seconds()
 	}
 	s.Outbox = r.outbox(now)
+	for _, f := range r.openForks() {
+		s.Forks = append(s.Forks, nodestatus.Fork{Branch: f.Dot.Branch, Dot: f.Dot, Seen: f.Seen, Told: f.Told})
+	}
 	s.Retention = r.keeper.status(floorOf(r.store))
 	pending, missing := r.store.Pending()
 	s.Pending = nodestatus.Pending{Changesets: pending, Missing: missing[:min(len(missing), maxMissingShown)]}
@@ -104,7 +107,7 @@ func (r *Replicator) reason(now time.Time, refused refusal, draining bool) (node
 	switch {
 	case draining:
 		return nodestatus.ReasonDraining, "the node is stopping: writes are refused while what is left is published"
-	case len(r.links) == 0:
+	case len(r.links) == 0 && refused.Message == "":
 		return nodestatus.ReasonStandalone, ""
 	case refused.Message != "" && refused.Reason != nodestatus.ReasonCatchingUp:
 		return refused.Reason, refused.Message

@@ -61,7 +61,7 @@ func (PackedWire) Pack(list []changeset.Envelope) ([]Message, error) {
 // Unpack takes a message apart whose content type says that it is packed.
 func (PackedWire) Unpack(m Message) ([]changeset.Envelope, error) {
 	if m.ContentType != changeset.ContentType {
-		return nil, fmt.Errorf("content type %.100q is not %q", m.ContentType, changeset.ContentType)
+		return nil, &foreignError{m.ContentType, changeset.ContentType}
 	}
 	return changeset.Unpack(m.Body, changeset.DefaultLimits())
 }

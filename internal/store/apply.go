@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
@@ -51,6 +52,12 @@ func (a *Applied) add(b Applied) {
 	a.Pending += b.Pending
 	a.Dropped += b.Dropped
 	a.Rejected = append(a.Rejected, b.Rejected...)
+	a.Ahead = max(a.Ahead, b.Ahead)
+}
+
+func (a *Applied) noteApplied(clock changeset.Clock, now time.Time) {
+	a.Applied++
+	a.Ahead = max(a.Ahead, clock.Time().Sub(now))
 }
 
 func applyPiece(list []changeset.Envelope) []changeset.Envelope {
@@ -141,7 +148,7 @@ func (b *batch) settled(a *arrival, done *Applied) bool {
 		return false
 	}
 	b.advance(&a.set, a.env)
-	done.Applied++
+	done.noteApplied(a.set.Clock, b.now())
 	return true
 }
 
@@ -216,7 +223,7 @@ func (b *batch) drainNext(id branch.ID, done *Applied) bool {
 		return false
 	}
 	b.advance(&a.set, a.env)
-	done.Applied++
+	done.noteApplied(a.set.Clock, b.now())
 	return true
 }
 

@@ -99,6 +99,9 @@ type Applied struct {
 	Dropped int
 	// Rejected are those that can never be applied.
 	Rejected []Rejection
+	// Ahead is how far the furthest clock of those applied was ahead of the
+	// store's physical clock; 0 when none was. It is taken as it is.
+	Ahead time.Duration
 }
 
 // Rejection is a changeset that can never be applied, and why. The error is a
