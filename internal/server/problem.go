@@ -44,28 +44,30 @@ type kind struct {
 }
 
 var (
-	kindBadRequest   = kind{"bad-request", "The request cannot be understood", http.StatusBadRequest}
-	kindBadJSON      = kind{"bad-json", "The body is not a pJSON document", http.StatusBadRequest}
-	kindInvalid      = kind{"invalid-value", "A value cannot be stored", http.StatusBadRequest}
-	kindIDMismatch   = kind{"id-mismatch", "The body names another object than the path", http.StatusBadRequest}
-	kindCrossOrigin  = kind{"cross-origin", "The request comes from another web site", http.StatusForbidden}
-	kindNotFound     = kind{"not-found", "There is no such object", http.StatusNotFound}
-	kindNoRoute      = kind{"no-such-path", "There is no such path", http.StatusNotFound}
-	kindMethod       = kind{"method-not-allowed", "The method does not apply here", http.StatusMethodNotAllowed}
-	kindExists       = kind{"already-exists", "The object already exists", http.StatusConflict}
-	kindNoConflict   = kind{"not-in-conflict", "The property is not in conflict", http.StatusConflict}
-	kindNoValue      = kind{"no-such-value", "The property has no value of that changeset", http.StatusUnprocessableEntity}
-	kindCompacted    = kind{"compacted", "That part of the history is no longer kept", http.StatusGone}
-	kindFeedGap      = kind{"feed-gap", "The feed cannot be resumed there", http.StatusGone}
-	kindPrecondition = kind{"precondition-failed", "The object is not what the request expects", http.StatusPreconditionFailed}
-	kindTooLarge     = kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
-	kindMediaType    = kind{"unsupported-media-type", "The body's media type is not understood", http.StatusUnsupportedMediaType}
-	kindSlowClient   = kind{"request-timeout", "The request came too slowly", http.StatusRequestTimeout}
-	kindInternal     = kind{"internal", "The node failed", http.StatusInternalServerError}
-	kindRefused      = kind{"writes-refused", "The node takes no writes now", http.StatusServiceUnavailable}
-	kindClosed       = kind{"closing", "The node is stopping", http.StatusServiceUnavailable}
-	kindStorage      = kind{"storage-failed", "The disk did not take the write", http.StatusServiceUnavailable}
-	kindFull         = kind{"disk-full", "The disk is full", http.StatusInsufficientStorage}
+	kindBadRequest    = kind{"bad-request", "The request cannot be understood", http.StatusBadRequest}
+	kindBadJSON       = kind{"bad-json", "The body is not a pJSON document", http.StatusBadRequest}
+	kindInvalid       = kind{"invalid-value", "A value cannot be stored", http.StatusBadRequest}
+	kindIDMismatch    = kind{"id-mismatch", "The body names another object than the path", http.StatusBadRequest}
+	kindCrossOrigin   = kind{"cross-origin", "The request comes from another web site", http.StatusForbidden}
+	kindNotFound      = kind{"not-found", "There is no such object", http.StatusNotFound}
+	kindNoRoute       = kind{"no-such-path", "There is no such path", http.StatusNotFound}
+	kindMethod        = kind{"method-not-allowed", "The method does not apply here", http.StatusMethodNotAllowed}
+	kindExists        = kind{"already-exists", "The object already exists", http.StatusConflict}
+	kindNoSuch        = kind{"no-such-entry", "There is no such entry", http.StatusNotFound}
+	kindNotAcceptable = kind{"branch-not-acceptable", "The branch cannot be accepted now", http.StatusConflict}
+	kindNoConflict    = kind{"not-in-conflict", "The property is not in conflict", http.StatusConflict}
+	kindNoValue       = kind{"no-such-value", "The property has no value of that changeset", http.StatusUnprocessableEntity}
+	kindCompacted     = kind{"compacted", "That part of the history is no longer kept", http.StatusGone}
+	kindFeedGap       = kind{"feed-gap", "The feed cannot be resumed there", http.StatusGone}
+	kindPrecondition  = kind{"precondition-failed", "The object is not what the request expects", http.StatusPreconditionFailed}
+	kindTooLarge      = kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
+	kindMediaType     = kind{"unsupported-media-type", "The body's media type is not understood", http.StatusUnsupportedMediaType}
+	kindSlowClient    = kind{"request-timeout", "The request came too slowly", http.StatusRequestTimeout}
+	kindInternal      = kind{"internal", "The node failed", http.StatusInternalServerError}
+	kindRefused       = kind{"writes-refused", "The node takes no writes now", http.StatusServiceUnavailable}
+	kindClosed        = kind{"closing", "The node is stopping", http.StatusServiceUnavailable}
+	kindStorage       = kind{"storage-failed", "The disk did not take the write", http.StatusServiceUnavailable}
+	kindFull          = kind{"disk-full", "The disk is full", http.StatusInsufficientStorage}
 )
 
 // retrySeconds is what a client is told to wait when nobody knows better.

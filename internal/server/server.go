@@ -24,6 +24,10 @@ type Deps struct {
 	// Replication returns what replication knows of the node's status; the
 	// server adds the rest. Nil means that the node stands alone.
 	Replication func() nodestatus.Status
+	// AcceptBranch takes writes again under a branch that was ahead of the store,
+	// or whose store is a copy. Its error says why that cannot be. Nil, without
+	// replication, means that only the store has to be told.
+	AcceptBranch func(context.Context) error
 	// Registry gets the server's and the store's metrics and is what /metrics shows.
 	Registry *prometheus.Registry
 	// Logger is slog.Default() when nil.

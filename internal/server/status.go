@@ -16,7 +16,19 @@ import (
 type storageHealth struct {
 	mu      sync.Mutex
 	failure string
+	full    bool
+	// probing is set while a try is under way, tried when the last began.
+	probing bool
+	tried   time.Time
 }
+
+const (
+	// probeEvery is how often a disk that failed is tried, while somebody asks.
+	probeEvery = 2 * time.Second
+	// probeRoom is how much room a disk that was full must have before it is
+	// tried: the file grows by so much at a time.
+	probeRoom = 32 << 20
+)
 
 // note takes the outcome of a write. Errors that are not the disk's say nothing
 // about it.
@@ -28,8 +40,39 @@ func (h *storageHealth) note(err error) {
 	case err == nil:
 		h.failure = ""
 	case errors.As(err, &failed):
-		h.failure = failed.Error()
+		h.failure, h.full = failed.Error(), failed.DiskFull()
 	}
+}
+
+// due reports whether to try the disk now, and marks that as begun.
+func (h *storageHealth) due(now time.Time, free int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.failure == "" || h.probing || now.Sub(h.tried) < probeEvery || h.full && free < probeRoom {
+		return false
+	}
+	h.probing, h.tried = true, now
+	return true
+}
+
+func (h *storageHealth) probed(err error) {
+	h.note(err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.probing = false
+}
+
+// tryStorage finds out in the background whether a disk that failed works
+// again: without it, a node that is not ready gets no write that would show it.
+func (s *Server) tryStorage() {
+	if s.storage.message() == "" || !s.storage.due(time.Now(), s.deps.Store.Stats().FreeBytes) {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), healthPatience)
+		defer cancel()
+		s.storage.probed(s.deps.Store.Probe(ctx))
+	}()
 }
 
 func (h *storageHealth) message() string {
@@ -41,6 +84,7 @@ func (h *storageHealth) message() string {
 // status says how the node is.
 func (s *Server) status() nodestatus.Status {
 	st := s.deps.Store
+	s.tryStorage()
 	stats := st.Stats()
 	status := s.replicationStatus()
 	status.Version = version.Version
@@ -48,6 +92,9 @@ func (s *Server) status() nodestatus.Status {
 	status.Objects, status.Conflicts = stats.Objects, stats.Conflicts
 	status.Started = s.started
 	status.Storage = nodestatus.Storage{Bytes: stats.FileBytes, Free: stats.FreeBytes}
+	if kept, err := st.Evidence(context.Background()); err == nil {
+		status.Quarantine = len(kept)
+	}
 	s.overrule(&status)
 	return status
 }
@@ -116,9 +163,11 @@ func (s *Server) alive(ctx context.Context) string {
 	}
 }
 
-// readyz says whether clients should be sent here: the store is open, has once
-// been caught up (or there is nobody to catch up with) and the node is not
-// stopping. A node that lost its broker goes on serving.
+// readyz says whether clients should be sent here: the node does all of its job,
+// which is to read and to write. So it is not ready before it has once been
+// caught up (if there is anybody to catch up with), while it refuses writes, as
+// every node does for some seconds after its start, while its disk fails, and
+// when it stops. A node that lost its broker goes on serving.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	var reason string
 	switch {
@@ -127,9 +176,23 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	case s.deps.Replication != nil && !s.deps.Store.Bootstrapped():
 		reason = "the node has never been caught up with its peers: " + s.status().Message
 	default:
-		reason = s.alive(r.Context())
+		if reason = s.alive(r.Context()); reason == "" {
+			reason = s.noWrites()
+		}
 	}
 	return s.answerHealth(w, reason)
+}
+
+// noWrites is why writes are not taken now.
+func (s *Server) noWrites() string {
+	s.tryStorage()
+	if failure := s.storage.message(); failure != "" {
+		return failure
+	}
+	if reason := s.deps.Store.WritesRefused(); reason != "" {
+		return "writes are refused: " + reason
+	}
+	return ""
 }
 
 func (s *Server) answerHealth(w http.ResponseWriter, reason string) error {

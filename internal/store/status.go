@@ -119,3 +119,12 @@ func (s *Store) WritesRefused() string {
 	}
 	return s.refused
 }
+
+// Probe writes to the file, without a changeset, and returns a *StorageError
+// when the disk does not take that.
+func (s *Store) Probe(ctx context.Context) error {
+	return s.submit(ctx, func(b *batch) error {
+		b.put(bucketMeta, metaOpen, []byte{1})
+		return nil
+	})
+}
