@@ -39,13 +39,6 @@ const (
 // property is a property of a subject.
 type property struct{ subject, predicate string }
 
-func compareProperties(a, b property) int {
-	if c := strings.Compare(a.subject, b.subject); c != 0 {
-		return c
-	}
-	return strings.Compare(a.predicate, b.predicate)
-}
-
 // orderOf returns what follows the mark in the id of the record that says the
 // order of a property's values, and whether id is one.
 func orderOf(id string) (string, bool) {
