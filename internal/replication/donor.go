@@ -10,6 +10,7 @@ import (
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/replication/snapshotfile"
+	"vesperdb.io/vesper/internal/store"
 )
 
 const (
@@ -43,7 +44,7 @@ type donor struct {
 // offer is a snapshot on the shelf.
 type offer struct {
 	file *snapshotfile.File
-	info snapshotInfo
+	info store.SnapshotInfo
 	used time.Time
 }
 
@@ -83,7 +84,7 @@ func (d *donor) run(ctx context.Context) {
 func (d *donor) make(ctx context.Context) {
 	d.drop()
 	start := time.Now()
-	var info snapshotInfo
+	var info store.SnapshotInfo
 	file, err := d.shelf.Make(sizeOf(d.store), func(w io.Writer) (err error) {
 		info, err = d.from.WriteSnapshot(ctx, w)
 		return err

@@ -40,6 +40,12 @@ type fakeStore struct {
 	dead bool
 	// applies counts calls of Apply that were durable; acks are checked against it.
 	applies int
+	// twist changes what an object adds to the digest: this store has gone wrong.
+	twist map[branch.Dot]uint64
+	// snapshots counts those written, installed those put in place.
+	snapshots, installed int
+	// spoil, when set, changes a snapshot before it is given away.
+	spoil func([]byte) []byte
 }
 
 func newFakeStore(me branch.ID) *fakeStore {

@@ -154,7 +154,9 @@ func (f *fetcher) watch(ctx, up context.Context) {
 			return
 		}
 		f.mu.Lock()
-		f.err = err
+		if f.err = err; err == nil {
+			f.need = nil // until the next look says otherwise
+		}
 		f.mu.Unlock()
 		if err != nil {
 			f.l.metrics.snapshots.WithLabelValues(f.l.cfg.Name, "failed").Inc()

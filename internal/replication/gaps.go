@@ -75,10 +75,25 @@ func (t *gaps) due(now time.Time, grace time.Duration) []Range {
 			out = append(out, Range{id, g.have + 1, g.to})
 		}
 	}
-	slices.SortFunc(out, func(a, b Range) int {
-		return branch.Dot{Branch: a.Branch}.Compare(branch.Dot{Branch: b.Branch})
-	})
+	slices.SortFunc(out, byBranch)
 	return out
+}
+
+// standing lists all ranges that have stood still for the grace, also those that
+// were asked for in vain.
+func (t *gaps) standing(now time.Time, grace time.Duration) []Range {
+	var out []Range
+	for id, g := range t.byBranch {
+		if id == t.own || now.Sub(g.moved) >= grace {
+			out = append(out, Range{id, g.have + 1, g.to})
+		}
+	}
+	slices.SortFunc(out, byBranch)
+	return out
+}
+
+func byBranch(a, b Range) int {
+	return branch.Dot{Branch: a.Branch}.Compare(branch.Dot{Branch: b.Branch})
 }
 
 func (t *gaps) ripe(id branch.ID, g *gap, grace time.Duration) time.Time {

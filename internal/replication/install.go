@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/store"
 )
 
 // installer lets one link at a time fetch and install a snapshot: there is one
@@ -40,14 +41,14 @@ func (i *installer) once(ctx context.Context, fn func() error) error {
 // install puts a snapshot, which holds revision, in place of what the store
 // holds; what the store had beyond it goes on top. Meanwhile no link publishes,
 // since the positions of the feed change their meaning.
-func (r *Replicator) install(ctx context.Context, path string, revision branch.Revision) (snapshotInfo, error) {
+func (r *Replicator) install(ctx context.Context, path string, revision branch.Revision) (store.SnapshotInfo, error) {
 	if err := r.markSnapshot(ctx, revision); err != nil {
-		return snapshotInfo{}, err
+		return store.SnapshotInfo{}, err
 	}
 	for _, l := range r.links {
 		resume, err := l.sender.pause(ctx)
 		if err != nil {
-			return snapshotInfo{}, fmt.Errorf("pausing link %s: %w", l.cfg.Name, err)
+			return store.SnapshotInfo{}, fmt.Errorf("pausing link %s: %w", l.cfg.Name, err)
 		}
 		defer resume()
 	}

@@ -182,7 +182,7 @@ func (r *repairer) look(now time.Time) (want []Range, next time.Time) {
 		return nil, next
 	}
 	want = l.gaps.due(now, grace)
-	want = r.bySnapshot(now, have, lag, want)
+	want = r.bySnapshot(now, have, lag, want, l.gaps.standing(now, grace))
 	if len(want) > 0 {
 		_, missing := l.store.Pending()
 		want = narrow(want, missing)
@@ -193,14 +193,15 @@ func (r *repairer) look(now time.Time) (want []Range, next time.Time) {
 	return want, next
 }
 
-// bySnapshot leaves out of the ranges what only a snapshot can bring, or should,
-// and has that fetched. The caller holds the link's mu.
-func (r *repairer) bySnapshot(now time.Time, have branch.Revision, lag uint64, want []Range) []Range {
+// bySnapshot has what only a snapshot can bring, or should, of all that is
+// standing fetched, and returns what else to ask for of want. The caller holds
+// the link's mu.
+func (r *repairer) bySnapshot(now time.Time, have branch.Revision, lag uint64, want, standing []Range) []Range {
 	f := r.l.fetcher
-	need := r.l.peers.beyondLogs(now, want)
+	need := r.l.peers.beyondLogs(now, standing)
 	cheaper := len(need) == 0 && len(have) == 0 && lag > uint64(r.l.o.SnapshotLag) && r.l.r.installer != nil && !f.failed()
 	if cheaper {
-		need = want
+		need = standing
 	}
 	if need != nil && f.needed() == nil {
 		r.l.log.Info("Needed a snapshot", slog.Uint64("changesets", lag), slog.Bool("cheaper", cheaper))

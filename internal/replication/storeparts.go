@@ -16,22 +16,11 @@ import (
 type snapshotStore interface {
 	// WriteSnapshot writes the state and the log, without what makes this store
 	// itself: its branch, incarnation, cursors and pending changesets.
-	WriteSnapshot(ctx context.Context, w io.Writer) (snapshotInfo, error)
+	WriteSnapshot(ctx context.Context, w io.Writer) (store.SnapshotInfo, error)
 	// InstallSnapshot puts a snapshot in place of what the store holds, applies
 	// on top of it what the store had and the snapshot lacks, verifies the
 	// digest, and sets the cursors of links so that all of that goes out again.
-	InstallSnapshot(ctx context.Context, path string) (snapshotInfo, error)
-}
-
-// snapshotInfo describes a snapshot.
-type snapshotInfo struct {
-	Revision   branch.Revision
-	Digest     store.Digest
-	Objects    int64
-	Changesets uint64
-	Bytes      int64
-	SHA256     [32]byte
-	Floor      branch.Revision
+	InstallSnapshot(ctx context.Context, path string) (store.SnapshotInfo, error)
 }
 
 // storeObject is what one object adds to its bucket of the digest.
