@@ -13,14 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/replication"
-	"vesperdb.io/vesper/internal/replication/stomplink"
 	"vesperdb.io/vesper/internal/server"
-	"vesperdb.io/vesper/internal/stomp"
 	"vesperdb.io/vesper/internal/store"
 )
-
-// linkName is the name under which the store keeps the cursor of the node's link.
-const linkName = "main"
 
 // httpGrace is how long requests may take to finish once nothing is left to publish.
 const httpGrace = 3 * time.Second
@@ -39,9 +34,8 @@ type node struct {
 // taken first: a port in use must not cost a start and stop of the store. The
 // caller ends the node with run or close.
 func openNode(ctx context.Context, c nodeconfig.Config, log *slog.Logger) (*node, error) {
-	if c.Wire != nodeconfig.WirePacked {
-		return nil, &nodeconfig.Error{Problems: []nodeconfig.Problem{{Key: "wire",
-			Message: fmt.Sprintf("this release does not speak %q yet: leave the key out, or write packed", c.Wire)}}}
+	if err := checkWires(c); err != nil {
+		return nil, err
 	}
 	listener, err := listen(ctx, c.Listen)
 	if err != nil {
@@ -70,11 +64,11 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 func (n *node) open(ctx context.Context) error {
 	c := n.config
 	var err error
-	n.store, err = store.Open(ctx, store.Options{Dir: c.StoragePath, Branch: c.BranchID, Trunk: c.TrunkID, Logger: n.log})
+	n.store, err = store.Open(ctx, storeOptions(c, n.log))
 	if err != nil {
 		return fmt.Errorf("opening the store of node %s: %w", c.BranchID, err)
 	}
-	links, err := n.links()
+	links, err := linksOf(c, n.log)
 	if err != nil {
 		return err
 	}
@@ -91,29 +85,16 @@ func (n *node) open(ctx context.Context) error {
 	return err
 }
 
-func (n *node) links() ([]replication.LinkConfig, error) {
-	c := n.config
-	if !c.Replicates() {
-		return nil, nil
+// storeOptions say how a node opens its store.
+func storeOptions(c nodeconfig.Config, log *slog.Logger) store.Options {
+	o := store.Options{
+		Dir: c.StoragePath, Branch: c.BranchID, Trunk: c.TrunkID, Logger: log,
+		ConflictPolicy: store.ConflictPolicy(c.ConflictPolicy),
 	}
-	options := stomplink.Options{
-		Hosts: c.ReplicationHosts, Branch: c.BranchID, Flavor: string(c.Broker.Flavor),
-		HeartBeat: c.Broker.HeartBeat, NoSTOMPAck: !c.SendSTOMPAck, Logger: n.log,
+	if c.VolumeIdentity == nodeconfig.VolumeNone {
+		o.VolumeIdentity = func(string) string { return "" }
 	}
-	if options.HeartBeat == 0 {
-		options.HeartBeat = -1 // none, where 0 would be the default
-	}
-	if c.Broker.UsernameFile != "" {
-		options.Credentials = stomp.CredentialFiles(c.Broker.UsernameFile, c.Broker.PasswordFile)
-	}
-	if t := c.Broker.TLS; t != nil {
-		options.TLS = stomp.TLSFiles{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName}.Source()
-	}
-	transport, err := stomplink.New(options)
-	if err != nil {
-		return nil, fmt.Errorf("preparing the link to the broker: %w", err)
-	}
-	return []replication.LinkConfig{{Name: linkName, Channel: c.ReplicationChannel, Hosts: c.ReplicationHosts, Transport: transport}}, nil
+	return o
 }
 
 // close lets go of what openNode took, in case the node does not run.
@@ -146,7 +127,7 @@ func (n *node) run(ctx context.Context) error {
 	go func() { replicated <- n.replicator.Run(replicating) }()
 	go func() { served <- n.server.Serve(serving, n.listener, httpGrace) }()
 	n.log.Info("Started the node", "url", n.url(), "storage", n.config.StoragePath,
-		"hosts", n.config.ReplicationHosts, "channel", n.config.ReplicationChannel)
+		"links", linkTexts(n.config))
 
 	var cause error
 	select {

@@ -150,12 +150,20 @@ func (l *link) unreadable(ctx context.Context, d Delivery) {
 
 // observe takes each change of the transport's state.
 func (l *link) observe(s State) {
+	if l.observed(s) {
+		l.r.limitWrites()
+	}
+	l.repairer.wake()
+}
+
+// observed reports whether the broker is another than before.
+func (l *link) observed(s State) (other bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := l.state
 	l.state = s
 	if s.Server != "" {
-		l.server = s.Server
+		other, l.server = s.Server != l.server, s.Server
 	}
 	if s.Err != nil {
 		l.lastErr = s.Err
@@ -166,7 +174,7 @@ func (l *link) observe(s State) {
 	case !s.Up() && was.Up():
 		l.nowDown(s.Err)
 	}
-	l.repairer.wake()
+	return other
 }
 
 func (l *link) nowUp() {

@@ -71,6 +71,7 @@ func New(s Store, links []LinkConfig, o Options) (*Replicator, error) {
 		}
 	}
 	r.gate(time.Now())
+	r.limitWrites()
 	return r, nil
 }
 

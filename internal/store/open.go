@@ -57,6 +57,7 @@ type Store struct {
 	changed chan struct{}
 	refused string
 	lease   time.Time
+	limit   writeLimit
 }
 
 // Open opens the store in a directory, or makes a new one. It refuses a file of

@@ -61,6 +61,9 @@ type WriteOptions struct {
 	// Preconditions must all hold when the transaction runs, or it fails with a
 	// *PreconditionError and writes nothing.
 	Preconditions []Precondition
+
+	// limit refuses changesets by their size; nil refuses none.
+	limit func(bytes int) error
 }
 
 // Precondition is a condition on one object. The zero value of the fields after

@@ -11,6 +11,7 @@ import (
 
 func (s *Store) update(ctx context.Context, opts WriteOptions, fn func(*Tx) error) (Commit, error) {
 	var commit Commit
+	opts.limit = s.limit.check
 	err := s.submit(ctx, func(b *batch) error {
 		commit = Commit{}
 		if reason := s.WritesRefused(); reason != "" {
@@ -87,6 +88,11 @@ func (b *batch) commitLocal(ctx context.Context, own branch.ID, opts WriteOption
 			return Commit{}, &LimitError{Err: err}
 		}
 		return Commit{}, &InvalidError{Err: err}
+	}
+	if opts.limit != nil {
+		if err := opts.limit(len(env.Body)); err != nil {
+			return Commit{}, err
+		}
 	}
 	b.advance(&c, env)
 	b.local++

@@ -40,6 +40,9 @@ type Options struct {
 	// Branch is the client id of the receiving connection, and with "-send"
 	// behind it that of the sending one.
 	Branch branch.ID
+	// Link is part of the client ids, so that a node can have several links to one
+	// broker; "" for the only one.
+	Link string
 	// Flavor names the broker's profile; "" or "auto" chooses by what it says.
 	Flavor string
 	// VirtualHost is the one to connect to on brokers that have several; "" is
@@ -96,8 +99,12 @@ func New(o Options) (*Transport, error) {
 }
 
 func (t *Transport) options(suffix string) stomp.Options {
+	id := string(t.o.Branch)
+	if t.o.Link != "" {
+		id += "-" + t.o.Link
+	}
 	return stomp.Options{
-		ClientID: string(t.o.Branch) + suffix, Host: t.o.VirtualHost, Credentials: t.o.Credentials, TLS: t.o.TLS, Profile: t.profile,
+		ClientID: id + suffix, Host: t.o.VirtualHost, Credentials: t.o.Credentials, TLS: t.o.TLS, Profile: t.profile,
 		HeartBeat: t.o.HeartBeat, Limits: frame.Limits{Body: maxBody}, Logger: t.o.Logger,
 	}
 }

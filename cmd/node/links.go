@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"vesperdb.io/vesper/internal/nodeconfig"
+	"vesperdb.io/vesper/internal/replication"
+	"vesperdb.io/vesper/internal/replication/stomplink"
+	"vesperdb.io/vesper/internal/stomp"
+)
+
+// linksOf makes the links of a configuration, each with a transport of its own.
+func linksOf(c nodeconfig.Config, log *slog.Logger) ([]replication.LinkConfig, error) {
+	var out []replication.LinkConfig
+	for _, l := range c.AllLinks() {
+		transport, err := stomplink.New(transportOptions(c, l, log))
+		if err != nil {
+			return nil, fmt.Errorf("preparing the link %s: %w", l.Name, err)
+		}
+		out = append(out, replication.LinkConfig{
+			Name: l.Name, Channel: l.Channel, Hosts: l.Hosts, Relay: l.Relay, Transport: transport,
+			MaxMessage: func(server string) int { return maxMessage(l.Broker, server) },
+		})
+	}
+	return out, nil
+}
+
+// transportOptions say how to reach the broker of a link. The main link's client
+// ids are the node's alone, those of others carry the link's name: one broker
+// may serve several links of a node, and keeps a durable subscription under them.
+func transportOptions(c nodeconfig.Config, l nodeconfig.Link, log *slog.Logger) stomplink.Options {
+	o := stomplink.Options{
+		Hosts: l.Hosts, Branch: c.BranchID, Flavor: string(l.Broker.Flavor),
+		HeartBeat: l.Broker.HeartBeat, NoSTOMPAck: !l.SendSTOMPAck, Logger: log.With(slog.String("link", l.Name)),
+	}
+	if l.Name != nodeconfig.MainLink {
+		o.Link = l.Name
+	}
+	if o.HeartBeat == 0 {
+		o.HeartBeat = -1 // none, where 0 would be the default
+	}
+	if l.Broker.UsernameFile != "" {
+		o.Credentials = stomp.CredentialFiles(l.Broker.UsernameFile, l.Broker.PasswordFile)
+	}
+	if t := l.Broker.TLS; t != nil {
+		o.TLS = stomp.TLSFiles{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName}.Source()
+	}
+	return o
+}
+
+const (
+	// frameRoom is left in a broker's limit for what is not the body.
+	frameRoom = 16 << 10
+	// unknownBroker is assumed of a broker that was not reached yet: the least
+	// that any of the known ones takes.
+	unknownBroker = 4 << 20
+)
+
+// maxMessage is the largest body that a broker takes: as configured, else by its
+// flavor, else by what it calls itself; 0 for any.
+func maxMessage(b nodeconfig.Broker, server string) int {
+	limit := 0
+	switch {
+	case b.MaxMessage > 0:
+		return int(b.MaxMessage)
+	case b.Flavor != nodeconfig.FlavorAuto && b.Flavor != "":
+		if p, err := stomp.ProfileNamed(string(b.Flavor)); err == nil {
+			limit = p.MaxBody
+		}
+	case server != "":
+		limit = stomp.ProfileOf(server).MaxBody
+	default:
+		limit = unknownBroker
+	}
+	return max(limit-frameRoom, 0)
+}
+
+// checkWires refuses the wires that this release does not speak.
+func checkWires(c nodeconfig.Config) error {
+	for _, l := range c.AllLinks() {
+		if l.Wire != nodeconfig.WirePacked {
+			return &nodeconfig.Error{Problems: []nodeconfig.Problem{{Key: "wire",
+				Message: fmt.Sprintf("this release does not speak %q yet: leave the key out, or write packed", l.Wire)}}}
+		}
+	}
+	return nil
+}
+
+// linkTexts says in short what a node's links are, for its log.
+func linkTexts(c nodeconfig.Config) []string {
+	var out []string
+	for _, l := range c.AllLinks() {
+		out = append(out, fmt.Sprintf("%s: channel %s of %s", l.Name, l.Channel, strings.Join(l.Hosts, ", ")))
+	}
+	return out
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"vesperdb.io/vesper/internal/nodeconfig"
+	"vesperdb.io/vesper/internal/stomp"
+)
+
+// twoLinks is a node with two channels of one broker.
+func twoLinks() nodeconfig.Config {
+	c := nodeconfig.Default()
+	c.BranchID, c.TrunkID, c.StoragePath = "0B", "0A", "unused"
+	core, site := nodeconfig.DefaultLink(), nodeconfig.DefaultLink()
+	core.Name, core.Hosts, core.Channel = nodeconfig.MainLink, []string{"mq:1"}, "CORE"
+	site.Name, site.Hosts, site.Channel, site.Relay = "site-12", []string{"mq:1"}, "SITE", false
+	site.Broker.HeartBeat, site.SendSTOMPAck, site.Broker.MaxMessage = 0, false, 1<<20
+	c.Links = []nodeconfig.Link{core, site}
+	return c
+}
+
+func TestEachLinkGetsATransportOfItsOwn(t *testing.T) {
+	c := twoLinks()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	links, err := linksOf(c, slog.New(slog.DiscardHandler))
+	if err != nil || len(links) != 2 {
+		t.Fatalf("%d links, %v", len(links), err)
+	}
+	if links[0].Name != "main" || links[0].Channel != "CORE" || !links[0].Relay || links[1].Name != "site-12" || links[1].Relay ||
+		!cmp.Equal(links[1].Hosts, []string{"mq:1"}) || links[0].Transport == links[1].Transport {
+		t.Errorf("links %+v", links)
+	}
+	if got := links[1].MaxMessage(""); got != 1<<20 {
+		t.Errorf("the second link takes %d", got)
+	}
+}
+
+func TestLinksOfOneBrokerHaveDifferentClientIDsAndTheMainOneIsTheBranchAlone(t *testing.T) {
+	c := twoLinks()
+	first, second := transportOptions(c, c.Links[0], slog.Default()), transportOptions(c, c.Links[1], slog.Default())
+	if first.Link != "" || second.Link != "site-12" {
+		t.Errorf("client ids of %q and %q", first.Link, second.Link)
+	}
+	if first.HeartBeat != 10*time.Second || second.HeartBeat != -1 || first.NoSTOMPAck || !second.NoSTOMPAck {
+		t.Errorf("options %+v and %+v", first, second)
+	}
+}
+
+func TestTheLargestMessageFollowsTheFileThenTheFlavorThenTheBroker(t *testing.T) {
+	for _, tt := range []struct {
+		broker nodeconfig.Broker
+		server string
+		want   int
+	}{
+		{nodeconfig.Broker{MaxMessage: 1 << 20, Flavor: nodeconfig.FlavorActiveMQ}, "ActiveMQ/5.17.2", 1 << 20},
+		{nodeconfig.Broker{Flavor: nodeconfig.FlavorRabbitMQ}, "ActiveMQ/5.17.2", stomp.RabbitMQ().MaxBody - frameRoom},
+		{nodeconfig.Broker{Flavor: nodeconfig.FlavorActiveMQ}, "", 100<<20 - frameRoom},
+		{nodeconfig.Broker{Flavor: nodeconfig.FlavorArtemis}, "", 0},
+		{nodeconfig.Broker{Flavor: nodeconfig.FlavorAuto}, "", 4<<20 - frameRoom},
+		{nodeconfig.Broker{Flavor: nodeconfig.FlavorAuto}, "RabbitMQ/3.10.8", stomp.RabbitMQ().MaxBody - frameRoom},
+		{nodeconfig.Broker{Flavor: nodeconfig.FlavorAuto}, "ActiveMQ/5.17.2", 100<<20 - frameRoom},
+		{nodeconfig.Broker{Flavor: nodeconfig.FlavorAuto}, "Something/1", 0},
+	} {
+		if got := maxMessage(tt.broker, tt.server); got != tt.want {
+			t.Errorf("%+v, %q: %d, want %d", tt.broker, tt.server, got, tt.want)
+		}
+	}
+}
+
+func TestWireThatIsNotSpokenIsRefusedOnAnyLink(t *testing.T) {
+	c := twoLinks()
+	if err := checkWires(c); err != nil {
+		t.Fatal(err)
+	}
+	c.Links[1].Wire = nodeconfig.WireVesper
+	if err := checkWires(c); err == nil || !strings.Contains(err.Error(), `"vesper"`) {
+		t.Errorf("got %v", err)
+	}
+}
