@@ -19,10 +19,13 @@ func linksOf(c nodeconfig.Config, log *slog.Logger) ([]replication.LinkConfig, e
 		if err != nil {
 			return nil, fmt.Errorf("preparing the link %s: %w", l.Name, err)
 		}
-		out = append(out, replication.LinkConfig{
-			Name: l.Name, Channel: l.Channel, Hosts: l.Hosts, Relay: l.Relay, Transport: transport,
-			MaxMessage: func(server string) int { return maxMessage(l.Broker, server) },
-		})
+		link := replication.LinkConfig{Name: l.Name, Channel: l.Channel, Hosts: l.Hosts, Relay: l.Relay, Transport: transport}
+		if l.Wire != nodeconfig.WirePacked {
+			// Packed messages go in parts where they are too large; nodes of the
+			// original would not put them together again.
+			link.MaxMessage = func(server string) int { return maxMessage(l.Broker, server) }
+		}
+		out = append(out, link)
 	}
 	return out, nil
 }
@@ -33,7 +36,7 @@ func linksOf(c nodeconfig.Config, log *slog.Logger) ([]replication.LinkConfig, e
 func transportOptions(c nodeconfig.Config, l nodeconfig.Link, log *slog.Logger) stomplink.Options {
 	o := stomplink.Options{
 		Hosts: l.Hosts, Branch: c.BranchID, Flavor: string(l.Broker.Flavor),
-		HeartBeat: l.Broker.HeartBeat, NoSTOMPAck: !l.SendSTOMPAck, Logger: log.With(slog.String("link", l.Name)),
+		MaxMessage: int(l.Broker.MaxMessage), HeartBeat: l.Broker.HeartBeat, NoSTOMPAck: !l.SendSTOMPAck, Logger: log.With(slog.String("link", l.Name)),
 	}
 	if l.Name != nodeconfig.MainLink {
 		o.Link = l.Name

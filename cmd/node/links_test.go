@@ -36,8 +36,12 @@ func TestEachLinkGetsATransportOfItsOwn(t *testing.T) {
 		!cmp.Equal(links[1].Hosts, []string{"mq:1"}) || links[0].Transport == links[1].Transport {
 		t.Errorf("links %+v", links)
 	}
-	if got := links[1].MaxMessage(""); got != 1<<20 {
-		t.Errorf("the second link takes %d", got)
+	if links[0].MaxMessage != nil || links[1].MaxMessage != nil {
+		t.Error("packed messages are bounded, though they go in parts")
+	}
+	c.Links[1].Wire = nodeconfig.WireVesper
+	if links, err = linksOf(c, slog.New(slog.DiscardHandler)); err != nil || links[1].MaxMessage("") != 1<<20 {
+		t.Errorf("messages for nodes of the original are not bounded: %v", err)
 	}
 }
 
@@ -47,7 +51,7 @@ func TestLinksOfOneBrokerHaveDifferentClientIDsAndTheMainOneIsTheBranchAlone(t *
 	if first.Link != "" || second.Link != "site-12" {
 		t.Errorf("client ids of %q and %q", first.Link, second.Link)
 	}
-	if first.HeartBeat != 10*time.Second || second.HeartBeat != -1 || first.NoSTOMPAck || !second.NoSTOMPAck {
+	if first.HeartBeat != 10*time.Second || second.HeartBeat != -1 || first.NoSTOMPAck || second.MaxMessage != 1<<20 || !second.NoSTOMPAck {
 		t.Errorf("options %+v and %+v", first, second)
 	}
 }
