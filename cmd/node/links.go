@@ -3,23 +3,32 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"slices"
 	"strings"
 
+	"vesperdb.io/vesper/internal/legacywire"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/replication"
 	"vesperdb.io/vesper/internal/replication/stomplink"
+	"vesperdb.io/vesper/internal/replication/vesperwire"
 	"vesperdb.io/vesper/internal/stomp"
+	"vesperdb.io/vesper/internal/store"
 )
 
 // linksOf makes the links of a configuration, each with a transport of its own.
-func linksOf(c nodeconfig.Config, log *slog.Logger) ([]replication.LinkConfig, error) {
+func linksOf(c nodeconfig.Config, s *store.Store, log *slog.Logger) ([]replication.LinkConfig, error) {
 	var out []replication.LinkConfig
 	for _, l := range c.AllLinks() {
 		transport, err := stomplink.New(transportOptions(c, l, log))
 		if err != nil {
 			return nil, fmt.Errorf("preparing the link %s: %w", l.Name, err)
 		}
-		link := replication.LinkConfig{Name: l.Name, Channel: l.Channel, Hosts: l.Hosts, Relay: l.Relay, Transport: transport}
+		wire, err := wireOf(l, c, s, log)
+		if err != nil {
+			return nil, fmt.Errorf("preparing the link %s: %w", l.Name, err)
+		}
+		link := replication.LinkConfig{Name: l.Name, Channel: l.Channel, Hosts: l.Hosts, Relay: l.Relay, Transport: transport, Wire: wire}
 		if l.Wire != nodeconfig.WirePacked {
 			// Packed messages go in parts where they are too large; nodes of the
 			// original would not put them together again.
@@ -80,15 +89,22 @@ func maxMessage(b nodeconfig.Broker, server string) int {
 	return max(limit-frameRoom, 0)
 }
 
-// checkWires refuses the wires that this release does not speak.
-func checkWires(c nodeconfig.Config) error {
-	for _, l := range c.AllLinks() {
-		if l.Wire != nodeconfig.WirePacked {
-			return &nodeconfig.Error{Problems: []nodeconfig.Problem{{Key: "wire",
-				Message: fmt.Sprintf("this release does not speak %q yet: leave the key out, or write packed", l.Wire)}}}
-		}
+// original is how this release writes what the original Vesper reads.
+var original = legacywire.Codec{}
+
+// speaksOriginal reports whether a link is to a channel of original nodes.
+func speaksOriginal(c nodeconfig.Config) bool {
+	return slices.ContainsFunc(c.AllLinks(), func(l nodeconfig.Link) bool { return l.Wire == nodeconfig.WireVesper })
+}
+
+// wireOf makes the wire of a link.
+func wireOf(l nodeconfig.Link, c nodeconfig.Config, s *store.Store, log *slog.Logger) (replication.Wire, error) {
+	if l.Wire != nodeconfig.WireVesper {
+		return replication.PackedWire{}, nil
 	}
-	return nil
+	return vesperwire.New(vesperwire.Options{
+		Store: s, Codec: original, Dir: filepath.Join(c.StoragePath, "kept", l.Name), Logger: log,
+	})
 }
 
 // linkTexts says in short what a node's links are, for its log.

@@ -2,13 +2,13 @@ package main
 
 import (
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/stomp"
+	"vesperdb.io/vesper/internal/store"
 )
 
 // twoLinks is a node with two channels of one broker.
@@ -28,7 +28,9 @@ func TestEachLinkGetsATransportOfItsOwn(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	links, err := linksOf(c, slog.New(slog.DiscardHandler))
+	c.StoragePath = t.TempDir()
+	s := openStore(t, c)
+	links, err := linksOf(c, s, slog.New(slog.DiscardHandler))
 	if err != nil || len(links) != 2 {
 		t.Fatalf("%d links, %v", len(links), err)
 	}
@@ -40,7 +42,7 @@ func TestEachLinkGetsATransportOfItsOwn(t *testing.T) {
 		t.Error("packed messages are bounded, though they go in parts")
 	}
 	c.Links[1].Wire = nodeconfig.WireVesper
-	if links, err = linksOf(c, slog.New(slog.DiscardHandler)); err != nil || links[1].MaxMessage("") != 1<<20 {
+	if links, err = linksOf(c, s, slog.New(slog.DiscardHandler)); err != nil || links[1].MaxMessage("") != 1<<20 {
 		t.Errorf("messages for nodes of the original are not bounded: %v", err)
 	}
 }
@@ -77,13 +79,29 @@ func TestTheLargestMessageFollowsTheFileThenTheFlavorThenTheBroker(t *testing.T)
 	}
 }
 
-func TestWireThatIsNotSpokenIsRefusedOnAnyLink(t *testing.T) {
+func TestNodeOfAnOriginalChannelShapesItsWritesAndOthersDoNot(t *testing.T) {
 	c := twoLinks()
-	if err := checkWires(c); err != nil {
-		t.Fatal(err)
+	if storeOptions(c, slog.Default()).Shape != nil {
+		t.Error("the writes of a node without an original channel are shaped")
 	}
 	c.Links[1].Wire = nodeconfig.WireVesper
-	if err := checkWires(c); err == nil || !strings.Contains(err.Error(), `"vesper"`) {
-		t.Errorf("got %v", err)
+	if storeOptions(c, slog.Default()).Shape == nil {
+		t.Error("the writes of a node with an original channel are not shaped")
 	}
+}
+
+// openStore opens a store for links.
+func openStore(t *testing.T, c nodeconfig.Config) *store.Store {
+	t.Helper()
+	c.StoragePath = t.TempDir()
+	s, err := store.Open(t.Context(), storeOptions(c, slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/replication"
+	"vesperdb.io/vesper/internal/replication/vesperwire"
 	"vesperdb.io/vesper/internal/server"
 	"vesperdb.io/vesper/internal/store"
 )
@@ -34,9 +35,6 @@ type node struct {
 // taken first: a port in use must not cost a start and stop of the store. The
 // caller ends the node with run or close.
 func openNode(ctx context.Context, c nodeconfig.Config, log *slog.Logger) (*node, error) {
-	if err := checkWires(c); err != nil {
-		return nil, err
-	}
 	listener, err := listen(ctx, c.Listen)
 	if err != nil {
 		return nil, err
@@ -68,7 +66,7 @@ func (n *node) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the store of node %s: %w", c.BranchID, err)
 	}
-	links, err := linksOf(c, n.log)
+	links, err := linksOf(c, n.store, n.log)
 	if err != nil {
 		return err
 	}
@@ -90,6 +88,9 @@ func storeOptions(c nodeconfig.Config, log *slog.Logger) store.Options {
 	o := store.Options{
 		Dir: c.StoragePath, Branch: c.BranchID, Trunk: c.TrunkID, Logger: log,
 		ConflictPolicy: store.ConflictPolicy(c.ConflictPolicy),
+	}
+	if speaksOriginal(c) {
+		o.Shape = vesperwire.Shape(c.TrunkID, original)
 	}
 	if c.VolumeIdentity == nodeconfig.VolumeNone {
 		o.VolumeIdentity = func(string) string { return "" }

@@ -41,7 +41,6 @@ func TestWrongConfigurationExitsWith2AndMakesNothing(t *testing.T) {
 		"several mistakes": {"branchId: 0B\nstorage_path: " + data + "\nreplication_host: mq:61613\nbroker: {flavor: kafka}\n",
 			[]string{file + ": 2 problems", `line 3: unknown key "replication_host": did you mean "replication_hosts"?`, `line 4: broker.flavor: "kafka"`}},
 		"width of the id": {"branchId: 0B\ntrunkId: 00A\nstorage_path: " + data + "\n", []string{"all ids of a system have the same width"}},
-		"wire to come":    {"branchId: 0B\nwire: vesper\nstorage_path: " + data + "\n", []string{"wire", "write packed"}},
 		"empty":           {"", []string{"branchId: missing", "storage_path: missing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
