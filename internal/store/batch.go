@@ -22,6 +22,11 @@ type batch struct {
 	err   error
 	// dirty is set by the first write, moved when the change feed grew.
 	dirty, moved bool
+	// puts counts the writes to buckets, size the bytes of their keys and values.
+	puts int
+	size int64
+	// journal takes the keys written; nil when nobody wants to know.
+	journal *journal
 	// heads are the branches whose heads have changed.
 	heads map[branch.ID]bool
 	// bytes counts the bodies written, local the local changesets.
@@ -36,11 +41,19 @@ func (b *batch) fail(err error) {
 	}
 }
 
+// note counts a write, and tells it to who copies the file.
+func (b *batch) note(bucket, key []byte, value int) {
+	b.dirty = true
+	b.puts++
+	b.size += int64(len(key) + value)
+	b.journal.note(bucket, key)
+}
+
 func (b *batch) put(bucket, key, value []byte) {
 	if b.err != nil {
 		return
 	}
-	b.dirty = true
+	b.note(bucket, key, len(value))
 	if err := b.tx.Bucket(bucket).Put(key, value); err != nil {
 		b.fail(fmt.Errorf("writing to %s: %w", bucket, err))
 	}
@@ -50,7 +63,7 @@ func (b *batch) remove(bucket, key []byte) {
 	if b.err != nil {
 		return
 	}
-	b.dirty = true
+	b.note(bucket, key, 0)
 	if err := b.tx.Bucket(bucket).Delete(key); err != nil {
 		b.fail(fmt.Errorf("deleting from %s: %w", bucket, err))
 	}

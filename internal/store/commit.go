@@ -93,6 +93,8 @@ func (s *Store) run() {
 		select {
 		case r := <-s.queue:
 			s.commitGroup(s.collect(r))
+		case fn := <-s.exclusive:
+			fn()
 		case <-s.stopping:
 			return
 		}
@@ -169,11 +171,14 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 		}
 		s.stale = false
 	}
+	if err := s.nameFile(); err != nil {
+		return len(group), &failure{err: s.storageError("writing", err), atCommit: true}
+	}
 	tx, err := s.file.db.Begin(true)
 	if err != nil {
 		return len(group), &failure{err: s.storageError("beginning a transaction", err), atCommit: true}
 	}
-	b := &batch{tx: tx, st: s.st, now: s.opts.Now, shape: s.opts.Shape, heads: map[branch.ID]bool{}}
+	b := &batch{tx: tx, st: s.st, now: s.opts.Now, shape: s.opts.Shape, heads: map[branch.ID]bool{}, journal: s.journal}
 	n, txid := 0, tx.ID()
 	for n < len(group) && b.err == nil && b.bytes < batchBytes {
 		b.perform(group[n])
@@ -189,6 +194,7 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 	if b.err != nil {
 		return n, s.giveUp(b, txid, false)
 	}
+	s.file.bound(tx, b.puts, b.size)
 	if b.fail(b.commit(s.opts.Hooks)); b.err != nil {
 		return n, s.giveUp(b, txid, true)
 	}
@@ -263,7 +269,7 @@ func (s *Store) reload() (txid int, err error) {
 		s.st = st
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.pub = st.publish(txid)
+		s.pub = st.publish(s.file.db, txid)
 		return nil
 	})
 	return txid, err
@@ -273,7 +279,7 @@ func (s *Store) reload() (txid int, err error) {
 func (s *Store) announce(b *batch, txid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pub = s.st.publish(txid)
+	s.pub = s.st.publish(s.file.db, txid)
 	if b.moved {
 		s.wakeLocked()
 	}

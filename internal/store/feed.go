@@ -116,7 +116,9 @@ func (p published) cursor(link string) uint64 {
 	return pos
 }
 
-// SetCursor moves a link's cursor. It returns once that is on disk. A name that
+// SetCursor moves a link's cursor. It returns once that is on disk. A position
+// below the floor of the log gives a *PositionError: it is of the feed of content
+// that was replaced since. A name that
 // starts with "!" is not a link's: its number means what its owner wants.
 func (s *Store) SetCursor(ctx context.Context, link string, pos uint64) error {
 	if err := checkLink(link); err != nil {
@@ -125,6 +127,9 @@ func (s *Store) SetCursor(ctx context.Context, link string, pos uint64) error {
 	err := s.submit(ctx, func(b *batch) error {
 		if pos > b.st.pos && !strings.HasPrefix(link, "!") {
 			return fmt.Errorf("position %d is beyond the end of the feed, %d", pos, b.st.pos)
+		}
+		if pos < b.st.trimmed && !strings.HasPrefix(link, "!") {
+			return &PositionError{After: pos, Floor: b.st.trimmed}
 		}
 		b.put(bucketCursors, []byte(link), positionKey(pos))
 		b.st.cursors[link] = pos

@@ -61,10 +61,28 @@ func (f *file) closeIfUnused() {
 	close(f.closed)
 }
 
+// gone reports whether the file is closed.
+func (f *file) gone() bool {
+	select {
+	case <-f.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 // wait waits until the last user has let go of a retired file.
 func (f *file) wait() error {
 	<-f.closed
 	return f.err
+}
+
+// bound limits how large a transaction may make the file. A damaged page can
+// claim any length, and bbolt would write as much. What it has to write at most
+// is every page that there is once more, and for each key a few new ones.
+func (f *file) bound(tx *bolt.Tx, keys int, bytes int64) {
+	const spare, perKey = 128 << 20, 32 << 10
+	f.db.MaxSize = int(2*tx.Size() + spare + int64(keys)*perKey + 4*bytes)
 }
 
 // update runs fn in a write transaction of its own.
@@ -76,6 +94,7 @@ func (f *file) update(fn func(*bolt.Tx) error) error {
 	if err := fn(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
+	f.bound(tx, 0, 0)
 	if err := f.hooks.commit(tx); err != nil {
 		_ = tx.Rollback() // a transaction that ended already
 		return err
@@ -103,13 +122,18 @@ func (s *Store) Abandon() error {
 func (s *Store) end(clean bool) error {
 	s.closing.Do(func() {
 		close(s.stopping)
+		s.die()
 		<-s.stopped
+		s.rebuilding <- struct{}{} // whoever makes a new file gives up
 		var err error
 		if clean {
 			err = s.file.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Delete(metaOpen) })
 		}
 		s.file.retire()
-		if err = errors.Join(err, s.file.wait()); err != nil {
+		for _, f := range append(s.retired, s.file) {
+			err = errors.Join(err, f.wait())
+		}
+		if err != nil {
 			s.closeErr = fmt.Errorf("closing %s: %w", s.path, err)
 		}
 	})

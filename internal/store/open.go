@@ -26,8 +26,10 @@ const (
 	defaultPendingLimit = 1 << 16
 	defaultPendingBytes = 256 << 20
 	// mapBytes is the address space reserved for the file. As long as the file
-	// is smaller, a long read cannot hold up a write that makes it grow.
+	// is smaller, a long read cannot hold up a write that makes it grow. It is
+	// mapTimes the size of a file that is larger.
 	mapBytes = 1 << 30
+	mapTimes = 4
 	// checkTime bounds the check of a file that was not closed.
 	checkTime = 5 * time.Second
 )
@@ -37,12 +39,19 @@ type Store struct {
 	opts        Options
 	path        string
 	incarnation string
-	file        *file  // changed by the committer, under mu
-	st          *state // the committer's
-	stale       bool   // the committer's: st is not what the file says
+	file        *file    // changed by the committer, under mu
+	st          *state   // the committer's
+	journal     *journal // the committer's: nil unless the file is being copied
+	retired     []*file  // the committer's: files that readers may still use
+	unnamed     bool     // the committer's: the directory may not name the file yet
+	stale       bool     // the committer's: st is not what the file says
 
 	queue             chan *request
+	exclusive         chan func()   // to be run by the committer between two batches
+	rebuilding        chan struct{} // holds one element while a new file is made
 	stopping, stopped chan struct{}
+	life              context.Context // ends when the store is closed
+	die               context.CancelFunc
 	closing           sync.Once
 	closeErr          error
 
@@ -71,11 +80,13 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	path := filepath.Join(opts.Dir, FileName)
 	s := &Store{
 		opts: opts, path: path, queue: make(chan *request, queueLength),
+		exclusive: make(chan func()), rebuilding: make(chan struct{}, 1),
 		stopping: make(chan struct{}), stopped: make(chan struct{}), changed: make(chan struct{}),
 	}
 	if err := shield(func() error { return s.open(ctx) }); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
+	s.life, s.die = context.WithCancel(context.Background())
 	go s.run()
 	return s, nil
 }
@@ -149,15 +160,54 @@ func (s *Store) open(ctx context.Context) (err error) {
 	return s.followPolicy(ctx)
 }
 
+// openFile opens the file and takes its lock. While it waits for that, the one
+// who holds it may give the name to another file: then it is that one's turn.
 func openFile(path string, opts Options) (*file, error) {
+	deadline := time.Now().Add(opts.LockTimeout)
+	for {
+		f, opened, err := openOnce(path, opts, max(time.Until(deadline), time.Millisecond))
+		if err != nil || named(opened, path) {
+			return f, err
+		}
+		if err := f.db.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// named reports whether a path still leads to a file.
+func named(f *os.File, path string) bool {
+	own, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(path)
+	return err == nil && os.SameFile(own, now)
+}
+
+func openOnce(path string, opts Options, timeout time.Duration) (_ *file, opened *os.File, err error) {
+	size := int64(0)
+	if info, err := os.Stat(path); err == nil {
+		size = info.Size()
+	}
 	db, err := bolt.Open(path, 0o640, &bolt.Options{
-		Timeout:         opts.LockTimeout,
+		Timeout:         timeout,
 		NoSync:          opts.NoSync,
 		NoGrowSync:      opts.NoSync,
 		FreelistType:    bolt.FreelistMapType,
-		InitialMmapSize: mapBytes,
+		InitialMmapSize: int(max(mapBytes, mapTimes*size)),
 		NoStatistics:    true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			opened, err = os.OpenFile(name, flag, mode)
+			return opened, err
+		},
 	})
+	f, err := opening(db, err, path, opts)
+	return f, opened, err
+}
+
+// opening explains why a file cannot be opened.
+func opening(db *bolt.DB, err error, path string, opts Options) (*file, error) {
 	switch {
 	case err == nil:
 		return newFile(db, opts.Hooks), nil

@@ -61,7 +61,7 @@ func (s *Store) view(ctx context.Context, fn func(*Reader) error) error {
 	var own error
 	err := s.snapshot(ctx, func(tx *bolt.Tx) (err error) {
 		r := &Reader{ctx: ctx, tx: tx, policy: s.opts.ConflictPolicy, over: none{}}
-		if p := s.published(); p.txid == tx.ID() {
+		if p := s.published(); p.db == tx.DB() && p.txid == tx.ID() {
 			r.revision = p.revision
 		} else if r.revision, err = revisionIn(tx); err != nil {
 			return err

@@ -84,8 +84,8 @@ func (t *transplant) move(pos []byte) {
 }
 
 // plantSnapshot makes a bbolt file of a snapshot, in which the log begins after
-// the given position. own are the buckets and pairs that are not the snapshot's;
-// it is asked for the meta data, given what follows from the snapshot.
+// the given position. The meta data are the given ones and what follows from the
+// snapshot.
 func plantSnapshot(ctx context.Context, f *os.File, r io.Reader, start uint64, meta map[string][]byte) (*snapshotHeader, SnapshotInfo, error) {
 	out, err := newBulk(f)
 	if err != nil {
@@ -104,6 +104,11 @@ func plantSnapshot(ctx context.Context, f *os.File, r io.Reader, start uint64, m
 	for _, name := range allBuckets {
 		if string(name) != string(bucketMeta) && !have[string(name)] {
 			if err := out.bucket(name); err != nil {
+				return nil, info, err
+			}
+		}
+		if string(name) == string(bucketConflictLog) {
+			if err := out.add(conflictEpoch(start)); err != nil {
 				return nil, info, err
 			}
 		}

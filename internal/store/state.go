@@ -40,6 +40,7 @@ type state struct {
 
 // published is what others may know of the state: that of the last commit.
 type published struct {
+	db                 *bolt.DB // of which txid is a transaction
 	txid               int
 	revision           branch.Revision
 	digest             Digest
@@ -73,9 +74,9 @@ func (st *state) raise(d branch.Dot) {
 	st.revision[at] = d
 }
 
-func (st *state) publish(txid int) published {
+func (st *state) publish(db *bolt.DB, txid int) published {
 	p := published{
-		txid: txid, revision: st.share(), digest: st.digest, pos: st.pos, objects: st.objects,
+		db: db, txid: txid, revision: st.share(), digest: st.digest, pos: st.pos, objects: st.objects,
 		conflicts: st.conflicts, bootstrapped: st.bootstrapped, pending: st.pending,
 		cursors: maps.Clone(st.cursors), forks: st.forks,
 		trimmed: st.trimmed, linkStart: max(st.linkStart, st.trimmed), floor: st.floor,

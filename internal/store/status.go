@@ -19,8 +19,13 @@ func (s *Store) published() published {
 // Branch returns the branch this store writes.
 func (s *Store) Branch() branch.ID { return s.opts.Branch }
 
-// Incarnation returns the store's own name: random, made with the file.
-func (s *Store) Incarnation() string { return s.incarnation }
+// Incarnation returns the store's own name: random, made with the file, and anew
+// when its content is replaced.
+func (s *Store) Incarnation() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.incarnation
+}
 
 // Revision returns what is applied and on disk.
 func (s *Store) Revision() branch.Revision { return s.published().revision }

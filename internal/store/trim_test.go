@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,11 +38,11 @@ func trimAll(t testing.TB, s *Store, covered branch.Revision) int {
 // raw returns all keys and values of some buckets.
 func raw(t testing.TB, s *Store, buckets ...[]byte) string {
 	t.Helper()
-	out := ""
+	var out strings.Builder
 	err := s.snapshot(context.Background(), func(tx *bolt.Tx) error {
 		for _, name := range buckets {
 			err := tx.Bucket(name).ForEach(func(k, v []byte) error {
-				out += fmt.Sprintf("%s %q %x\n", name, k, v)
+				fmt.Fprintf(&out, "%s %q %x\n", name, k, v)
 				return nil
 			})
 			if err != nil {
@@ -53,7 +54,7 @@ func raw(t testing.TB, s *Store, buckets ...[]byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return out.String()
 }
 
 // visible are the buckets that trimming must not change.
