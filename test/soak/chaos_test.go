@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vesperdb.io/vesper/internal/activemqtest"
+	"vesperdb.io/vesper/internal/nodetest"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 // chaos kills nodes and the broker and starts them again.
 type chaos struct {
 	t      *testing.T
-	nodes  []*node
+	nodes  []*nodetest.Node
 	broker *activemqtest.Broker
 	chance *rand.Rand
 
@@ -62,7 +63,7 @@ func (c *chaos) run(ctx context.Context) {
 func (c *chaos) kill(victim int) {
 	if victim < len(c.nodes) {
 		c.nodeKills++
-		c.nodes[victim].kill()
+		c.nodes[victim].Kill()
 		return
 	}
 	c.brokerKills++
@@ -71,7 +72,7 @@ func (c *chaos) kill(victim int) {
 
 func (c *chaos) revive(victim int) {
 	if victim < len(c.nodes) {
-		c.nodes[victim].start()
+		c.nodes[victim].Start()
 		return
 	}
 	startBroker(c.t, c.broker)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vesperdb.io/vesper/internal/nodetest"
 )
 
 const (
@@ -31,27 +33,39 @@ type write struct {
 	void bool
 }
 
-// writer is one client: it waits for each answer before it writes again.
+// tags are the revisions of an own object that its client was told.
+type tags struct {
+	// stale is the revision before latest; latest is that after the last write,
+	// "" while it is not known.
+	stale, latest string
+}
+
+// writer is one client: it waits for each answer before it goes on.
 type writer struct {
 	t      *testing.T
 	number int
-	nodes  []*node
+	nodes  []*nodetest.Node
 	chance *rand.Rand
 	writes []write
-	// refused counts answers by their problem, lost those that did not come.
-	refused map[string]int
-	lost    int
+	tags   map[string]*tags
+	// refused counts answers by their problem, lost those that did not come,
+	// conditions the writes that a stale condition rightly stopped.
+	refused                 map[string]int
+	lost, conditions, reads int
+}
+
+func newWriter(t *testing.T, number int, nodes []*nodetest.Node, chance *rand.Rand) *writer {
+	return &writer{t: t, number: number, nodes: nodes, chance: chance, tags: map[string]*tags{}, refused: map[string]int{}}
 }
 
 // run writes until ctx ends.
 func (w *writer) run(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		if w.chance.IntN(4) == 0 {
-			w.attempt(fmt.Sprintf("shared-%d", w.chance.IntN(sharedObjects)), w.nodes[w.chance.IntN(len(w.nodes))], n, http.MethodPatch)
+			at := w.nodes[w.chance.IntN(len(w.nodes))]
+			w.attempt(fmt.Sprintf("shared-%d", w.chance.IntN(sharedObjects)), at, n, http.MethodPatch)
 		} else {
-			object := w.chance.IntN(ownObjects)
-			method := [...]string{http.MethodPut, http.MethodPut, http.MethodPatch, http.MethodDelete}[w.chance.IntN(4)]
-			w.attempt(fmt.Sprintf("own-%d-%02d", w.number, object), w.nodes[object%len(w.nodes)], n, method)
+			w.own(n)
 		}
 		select {
 		case <-time.After(below(w.chance, pace)):
@@ -60,31 +74,99 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
+// own writes an object that only this client writes, at only one node: plainly or on a condition
+// that holds. Then it reads it back, or tries to write on a condition that does not hold.
+func (w *writer) own(n int) {
+	object := w.chance.IntN(ownObjects)
+	id, at := fmt.Sprintf("own-%d-%02d", w.number, object), w.nodes[object%len(w.nodes)]
+	method := [...]string{http.MethodPut, http.MethodPut, http.MethodPatch, http.MethodDelete}[w.chance.IntN(4)]
+	known := w.known(id)
+	if known.latest != "" && w.chance.IntN(3) == 0 {
+		w.attempt(id, at, n, method, "If-Match", known.latest)
+	} else {
+		w.attempt(id, at, n, method)
+	}
+	switch w.chance.IntN(4) {
+	case 0:
+		w.readBack(id, at)
+	case 1:
+		w.stale(id, at)
+	}
+}
+
+func (w *writer) known(id string) *tags {
+	if w.tags[id] == nil {
+		w.tags[id] = &tags{}
+	}
+	return w.tags[id]
+}
+
 // attempt sends one write and notes what came of it.
-func (w *writer) attempt(id string, at *node, n int, method string) {
-	a := write{id: id, node: at.id, value: fmt.Sprintf("%d-%d", w.number, n)}
+func (w *writer) attempt(id string, at *nodetest.Node, n int, method string, condition ...string) {
+	a := write{id: id, node: at.ID, value: fmt.Sprintf("%d-%d", w.number, n)}
 	body := fmt.Sprintf(`{"v":%q,"by%d":%d,"text":%q}`, a.value, w.number, n, strings.Repeat("x", w.chance.IntN(400)))
 	if method == http.MethodDelete {
 		a.value, body = "", ""
 	}
-	got, err := at.do(method, "/v1/objects/"+id, body)
+	got, err := at.Do(method, "/v1/objects/"+id, body, condition...)
+	known := w.known(id)
 	switch {
 	case err != nil:
 		w.lost++
-	case got.status == http.StatusOK || got.status == http.StatusCreated || got.status == http.StatusNoContent:
-		if a.dot = got.changeset; !strings.HasPrefix(a.dot, at.id) {
-			w.t.Errorf("%s %s at node %s was acknowledged as changeset %q: %s", method, id, at.id, a.dot, got.body)
+		*known = tags{}
+	case got.Status == http.StatusOK || got.Status == http.StatusCreated || got.Status == http.StatusNoContent:
+		if a.dot = got.Changeset; !strings.HasPrefix(a.dot, at.ID) {
+			w.t.Errorf("%s %s at node %s was acknowledged as changeset %q: %s", method, id, at.ID, a.dot, got.Body)
 		}
-	case got.status == http.StatusNotFound && method == http.MethodDelete:
+		known.stale, known.latest = known.latest, got.Header.Get("ETag")
+	case got.Status == http.StatusNotFound && method == http.MethodDelete:
 		a.void = true
 		w.mayBeGone(id)
-	case got.status == http.StatusServiceUnavailable:
+	case got.Status == http.StatusServiceUnavailable:
 		a.void = true
-		w.refused[reason(got.body)]++
+		w.refused[reason(got.Body)]++
 	default:
-		w.t.Errorf("%s %s at node %s: %d: %s", method, id, at.id, got.status, got.body)
+		w.t.Errorf("%s %s at node %s on condition %q: %d: %s", method, id, at.ID, condition, got.Status, got.Body)
 	}
 	w.writes = append(w.writes, a)
+}
+
+// stale writes on the condition that the object is as it was before the last write: it must not.
+func (w *writer) stale(id string, at *nodetest.Node) {
+	known := w.known(id)
+	if known.stale == "" || known.latest == "" || known.stale == known.latest {
+		return
+	}
+	got, err := at.Do(http.MethodPut, "/v1/objects/"+id, `{"v":"never"}`, "If-Match", known.stale)
+	switch {
+	case err != nil || got.Status == http.StatusServiceUnavailable:
+	case got.Status == http.StatusPreconditionFailed || got.Status == http.StatusNotFound:
+		w.conditions++
+	default:
+		w.t.Errorf("%s at node %s: a write on the stale condition %s was answered with %d: %s", id, at.ID, known.stale, got.Status, got.Body)
+	}
+}
+
+// readBack reads an own object where it was written: the node must show what it acknowledged.
+func (w *writer) readBack(id string, at *nodetest.Node) {
+	got, err := at.Do(http.MethodGet, "/v1/objects/"+id, "")
+	if err != nil || got.Status == http.StatusServiceUnavailable {
+		return
+	}
+	var o struct{ V string }
+	switch {
+	case got.Status == http.StatusNotFound:
+	case got.Status != http.StatusOK:
+		w.t.Errorf("GET %s from node %s: %d: %s", id, at.ID, got.Status, got.Body)
+		return
+	case json.Unmarshal([]byte(got.Body), &o) != nil:
+		w.t.Errorf("GET %s from node %s: %s", id, at.ID, got.Body)
+		return
+	}
+	w.reads++
+	if want := outcomes(w.writes, id); !want[o.V] {
+		w.t.Errorf("node %s shows %q as the value of %s, which was acknowledged with one of %v", at.ID, o.V, id, want)
+	}
 }
 
 func reason(problem string) string {
@@ -118,4 +200,39 @@ func outcomes(writes []write, id string) map[string]bool {
 		values[w.value] = true
 	}
 	return values
+}
+
+// sums add up what the clients saw.
+type sums struct {
+	acknowledged, unanswered, conditions, reads int
+	refused                                     map[string]int
+}
+
+func total(t *testing.T, clients []*writer) sums {
+	t.Helper()
+	s := sums{refused: map[string]int{}}
+	for _, c := range clients {
+		s.unanswered, s.conditions, s.reads = s.unanswered+c.lost, s.conditions+c.conditions, s.reads+c.reads
+		for _, w := range c.writes {
+			if w.dot != "" {
+				s.acknowledged++
+			}
+		}
+		for why, n := range c.refused {
+			s.refused[why] += n
+			if strings.Contains(why, "branch") && !strings.Contains(why, "just started") {
+				t.Errorf("writes were refused %d times though no branch was in danger: %s", n, why)
+			}
+		}
+	}
+	return s
+}
+
+// histories are the clients' writes by the client's number.
+func histories(clients []*writer) map[int][]write {
+	all := map[int][]write{}
+	for _, c := range clients {
+		all[c.number] = c.writes
+	}
+	return all
 }

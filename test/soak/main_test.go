@@ -7,46 +7,16 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"vesperdb.io/vesper/internal/nodetest"
 )
 
-// program is the node under test, built once.
-var program string
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "vesper-soak-")
-	if err == nil {
-		program = filepath.Join(dir, "vesper-node")
-		err = build(program)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "building the program:", err)
-		os.Exit(1)
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
-}
-
-// build compiles the node, with the race detector when SOAK_RACE is set.
-func build(to string) error {
-	args := []string{"build", "-o", to}
-	if os.Getenv("SOAK_RACE") != "" {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, "vesperdb.io/vesper/cmd/node")...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	return nil
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(nodetest.Built(m)) }
 
 // plan says how long to soak and from which seed.
 type plan struct {
@@ -54,10 +24,10 @@ type plan struct {
 	seed     uint64
 }
 
-// planned reads SOAK_SECONDS (default 30, 5 with -short) and SOAK_SEED (default: a new one).
+// planned reads SOAK_SECONDS (default 60, 5 with -short) and SOAK_SEED (default: a new one).
 func planned(t *testing.T) plan {
 	t.Helper()
-	seconds := uint64(30)
+	seconds := uint64(60)
 	if testing.Short() {
 		seconds = 5
 	}
@@ -86,6 +56,12 @@ func number(name string, into *uint64) error {
 
 // chance is one of the independent sources of chance of a seed.
 func (p plan) chance(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(p.seed, stream)) }
+
+// newNode makes a node of the soak's channel; nothing runs yet.
+func newNode(t *testing.T, id, broker string) *nodetest.Node {
+	t.Helper()
+	return nodetest.New(t, nodetest.Options{ID: id, Hosts: []string{broker}, Channel: "SOAK"})
+}
 
 // below returns a duration in [0, d).
 func below(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d))) }

@@ -2,12 +2,12 @@ package soak
 
 import (
 	"context"
-	"os/exec"
 	"sync"
 	"syscall"
 	"testing"
 
 	"vesperdb.io/vesper/internal/activemqtest"
+	"vesperdb.io/vesper/internal/nodetest"
 )
 
 // TestNothingAcknowledgedIsLostAndAllNodesConvergeUnderKills is promises one
@@ -15,13 +15,13 @@ import (
 func TestNothingAcknowledgedIsLostAndAllNodesConvergeUnderKills(t *testing.T) {
 	p := planned(t)
 	broker := activemqtest.Start(t, activemqtest.Options{})
-	var nodes []*node
+	var nodes []*nodetest.Node
 	for _, id := range []string{"0A", "0B", "0C"} {
 		n := newNode(t, id, broker.Addr())
-		n.start()
+		n.Start()
 		nodes = append(nodes, n)
 	}
-	converged(t, nodes)
+	nodetest.Converged(t, nodes...)
 
 	ctx, cancel := context.WithTimeout(t.Context(), p.duration)
 	defer cancel()
@@ -30,49 +30,51 @@ func TestNothingAcknowledgedIsLostAndAllNodesConvergeUnderKills(t *testing.T) {
 	var all sync.WaitGroup
 	all.Go(func() { c.run(ctx) })
 	for i := range clients {
-		clients[i] = &writer{t: t, number: i, nodes: nodes, chance: p.chance(uint64(i) + 1), refused: map[string]int{}}
+		clients[i] = newWriter(t, i, nodes, p.chance(uint64(i)+1))
 		all.Go(func() { clients[i].run(ctx) })
 	}
 	all.Wait()
 
 	restartAll(t, nodes, broker)
-	took := converged(t, nodes)
-	v := verifier{t: t, nodes: nodes, clients: clients}
-	v.verify()
+	took := nodetest.Converged(t, nodes...)
+	sum := total(t, clients)
+	problems := judge(histories(clients), gather(t, nodes, clients))
+	for _, p := range problems {
+		t.Error(p)
+	}
 	stopAll(t, nodes)
-	t.Logf("%d writes acknowledged (%d not answered), %d kills of nodes, %d of the broker; %d lost, %d diverged; converged in %v",
-		v.acknowledged, v.unanswered, c.nodeKills, c.brokerKills, v.lost, v.diverged, took)
-	for why, n := range v.refused {
+	t.Logf("%d writes acknowledged (%d not answered, %d refused by their condition), %d reads; %d kills of nodes, %d of the broker; %d problems; converged in %v",
+		sum.acknowledged, sum.unanswered, sum.conditions, sum.reads, c.nodeKills, c.brokerKills, len(problems), took)
+	for why, n := range sum.refused {
 		t.Logf("refused %d times: %s", n, why)
 	}
-	if c.nodeKills+c.brokerKills == 0 || v.acknowledged == 0 {
-		t.Error("a soak without kills or without writes proves nothing")
+	if c.nodeKills+c.brokerKills == 0 || sum.acknowledged == 0 || sum.reads == 0 || sum.conditions == 0 {
+		t.Error("a soak without kills, writes, reads or conditions proves nothing")
 	}
 }
 
 // restartAll kills whatever runs and starts it again, the nodes first.
-func restartAll(t *testing.T, nodes []*node, broker *activemqtest.Broker) {
+func restartAll(t *testing.T, nodes []*nodetest.Node, broker *activemqtest.Broker) {
 	t.Helper()
 	for _, n := range nodes {
-		n.kill()
+		n.Kill()
 	}
 	broker.Kill()
 	for _, n := range nodes {
-		n.start()
+		n.Start()
 	}
 	startBroker(t, broker)
 }
 
 // stopAll ends the nodes as Kubernetes does, and reads their stores from end to end.
-func stopAll(t *testing.T, nodes []*node) {
+func stopAll(t *testing.T, nodes []*nodetest.Node) {
 	t.Helper()
 	for _, n := range nodes {
-		if !n.end(syscall.SIGTERM) {
-			t.Errorf("node %s was not running at the end", n.id)
+		if !n.End(syscall.SIGTERM) {
+			t.Errorf("node %s was not running at the end", n.ID)
 		}
-		out, err := exec.Command(program, "check", "--data", n.dir).CombinedOutput()
-		if err != nil {
-			t.Errorf("the store of node %s is not sound: %v: %s", n.id, err, out)
+		if err := n.Check(); err != nil {
+			t.Error(err)
 		}
 	}
 }

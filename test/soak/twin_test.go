@@ -9,34 +9,35 @@ import (
 
 	"vesperdb.io/vesper/internal/activemqtest"
 	"vesperdb.io/vesper/internal/nodestatus"
+	"vesperdb.io/vesper/internal/nodetest"
 )
 
 // trio starts three nodes on a broker and waits until they are at rest.
-func trio(t *testing.T, broker *activemqtest.Broker) []*node {
+func trio(t *testing.T, broker *activemqtest.Broker) []*nodetest.Node {
 	t.Helper()
-	var nodes []*node
+	var nodes []*nodetest.Node
 	for _, id := range []string{"0A", "0B", "0C"} {
 		n := newNode(t, id, broker.Addr())
-		n.start()
+		n.Start()
 		nodes = append(nodes, n)
 	}
-	converged(t, nodes)
+	nodetest.Converged(t, nodes...)
 	return nodes
 }
 
 // put writes an object; it returns the changeset, "" when there was none.
-func put(n *node, id, body string) string {
-	a, err := n.do(http.MethodPut, "/v1/objects/"+id, body)
-	if err != nil || a.status >= http.StatusMultipleChoices {
+func put(n *nodetest.Node, id, body string) string {
+	a, err := n.Do(http.MethodPut, "/v1/objects/"+id, body)
+	if err != nil || a.Status >= http.StatusMultipleChoices {
 		return ""
 	}
-	return a.changeset
+	return a.Changeset
 }
 
-func mustPut(t *testing.T, n *node, id, body string) {
+func mustPut(t *testing.T, n *nodetest.Node, id, body string) {
 	t.Helper()
 	if put(n, id, body) == "" {
-		t.Fatalf("node %s did not take %s", n.id, id)
+		t.Fatalf("node %s did not take %s", n.ID, id)
 	}
 }
 
@@ -71,20 +72,20 @@ func TestOldBackupNeverIssuesADotAgain(t *testing.T) {
 	nodes := trio(t, activemqtest.Start(t, activemqtest.Options{}))
 	a, backup := nodes[0], t.TempDir()
 	mustPut(t, a, "before", `{"x":1}`)
-	converged(t, nodes)
-	a.kill()
-	copyStore(t, a.dir, backup)
-	a.start()
-	within(t, patience, "a new write", func() bool { return put(a, "after", `{"x":1}`) != "" })
-	converged(t, nodes)
-	a.kill()
-	copyStore(t, backup, a.dir)
-	a.start()
-	within(t, patience, "the lost write is back and writes are refused", func() bool {
+	nodetest.Converged(t, nodes...)
+	a.Kill()
+	copyStore(t, a.Dir, backup)
+	a.Start()
+	within(t, nodetest.Patience, "a new write", func() bool { return put(a, "after", `{"x":1}`) != "" })
+	nodetest.Converged(t, nodes...)
+	a.Kill()
+	copyStore(t, backup, a.Dir)
+	a.Start()
+	within(t, nodetest.Patience, "the lost write is back and writes are refused", func() bool {
 		if dot := put(a, "again", `{"x":2}`); dot != "" {
 			t.Fatalf("the old backup issued %s", dot)
 		}
-		s, err := a.status()
+		s, err := a.Status()
 		return err == nil && s.Reason == nodestatus.ReasonBranchAhead && s.Objects == 2
 	})
 }
@@ -97,15 +98,15 @@ func TestSecondCopyOfANodeNeverWritesAtTheSameTime(t *testing.T) {
 	nodes := trio(t, broker)
 	a, twin := nodes[0], newNode(t, "0A", broker.Addr())
 	mustPut(t, a, "first", `{"x":1}`)
-	converged(t, nodes)
-	a.kill()
-	copyStore(t, a.dir, twin.dir)
-	a.start()
-	converged(t, nodes)
-	twin.start()
+	nodetest.Converged(t, nodes...)
+	a.Kill()
+	copyStore(t, a.Dir, twin.Dir)
+	a.Start()
+	nodetest.Converged(t, nodes...)
+	twin.Start()
 	// The first is idle until the copy had time to look around: nothing that
 	// peers hold tells the copy that it is one.
-	within(t, patience, "the copy answers", func() bool { _, err := twin.status(); return err == nil })
+	within(t, nodetest.Patience, "the copy answers", func() bool { _, err := twin.Status(); return err == nil })
 	time.Sleep(12 * time.Second)
 	first, second := map[string]bool{}, map[string]bool{}
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
@@ -120,8 +121,8 @@ func TestSecondCopyOfANodeNeverWritesAtTheSameTime(t *testing.T) {
 			t.Errorf("both issued %s", dot)
 		}
 	}
-	for _, n := range []*node{a, twin} {
-		s, err := n.status()
+	for _, n := range []*nodetest.Node{a, twin} {
+		s, err := n.Status()
 		t.Logf("writable %v, %s: %s; refused: %s; reconnects %d; %v", s.Writable, s.Reason, s.Message, s.WritesRefused, s.Links[0].Reconnects, err)
 	}
 }
@@ -134,18 +135,18 @@ func TestReplacementOfANodeThatHangsGetsItsPlaceAtTheBroker(t *testing.T) {
 	nodes := trio(t, broker)
 	a, next := nodes[0], newNode(t, "0A", broker.Addr())
 	mustPut(t, a, "first", `{"x":1}`)
-	converged(t, nodes)
-	a.kill()
-	copyStore(t, a.dir, next.dir)
-	a.start()
-	converged(t, nodes)
-	a.signal(syscall.SIGSTOP)
-	next.start()
-	took := within(t, patience, "the replacement is ready and writes", func() bool {
-		s, err := next.status()
+	nodetest.Converged(t, nodes...)
+	a.Kill()
+	copyStore(t, a.Dir, next.Dir)
+	a.Start()
+	nodetest.Converged(t, nodes...)
+	a.Signal(syscall.SIGSTOP)
+	next.Start()
+	took := within(t, nodetest.Patience, "the replacement is ready and writes", func() bool {
+		s, err := next.Status()
 		return err == nil && s.Ready && put(next, "second", `{"x":1}`) != ""
 	})
 	t.Logf("The replacement was ready after %v", took)
 	nodes[0] = next
-	converged(t, nodes)
+	nodetest.Converged(t, nodes...)
 }

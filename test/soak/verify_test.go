@@ -8,193 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"vesperdb.io/vesper/internal/nodetest"
 )
-
-// converged waits until all nodes are at rest with the same revision and
-// digest, and returns how long that took.
-func converged(t *testing.T, nodes []*node) time.Duration {
-	t.Helper()
-	started, why := time.Now(), error(nil)
-	for time.Since(started) < patience {
-		if why = differ(nodes); why == nil {
-			return time.Since(started).Round(time.Millisecond)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	for _, n := range nodes {
-		log, _ := os.ReadFile(n.log)
-		t.Logf("the log of node %s ends:\n%s", n.id, log[max(len(log)-4000, 0):])
-	}
-	t.Fatalf("no convergence within %v: %v", patience, why)
-	return 0
-}
-
-// differ says how two nodes differ, or which one is not at rest.
-func differ(nodes []*node) error {
-	first, err := nodes[0].quiet()
-	if err != nil {
-		return err
-	}
-	for _, n := range nodes[1:] {
-		s, err := n.quiet()
-		if err != nil {
-			return err
-		}
-		if !s.Revision.Equal(first.Revision) || s.Digest != first.Digest {
-			return fmt.Errorf("node %s has revision %s, digest %s; node %s has %s, %s",
-				nodes[0].id, first.Revision, first.Digest, n.id, s.Revision, s.Digest)
-		}
-	}
-	return nil
-}
-
-// verifier compares what the nodes have with what the clients were told.
-type verifier struct {
-	t       *testing.T
-	nodes   []*node
-	clients []*writer
-
-	acknowledged, unanswered, lost, diverged int
-	refused                                  map[string]int
-}
-
-func (v *verifier) verify() {
-	v.refused = map[string]int{}
-	for _, c := range v.clients {
-		v.unanswered += c.lost
-		for _, w := range c.writes {
-			if w.dot != "" {
-				v.acknowledged++
-			}
-		}
-		for why, n := range c.refused {
-			v.refused[why] += n
-			if strings.Contains(why, "branch") && !strings.Contains(why, "just started") {
-				v.t.Errorf("writes were refused %d times though no branch was in danger: %s", n, why)
-			}
-		}
-	}
-	first := ""
-	for i, n := range v.nodes {
-		dump := v.node(n)
-		if i == 0 {
-			first = dump
-		} else if dump != first {
-			v.diverged++
-			v.t.Errorf("nodes %s and %s differ in objects, conflicts or history", v.nodes[0].id, n.id)
-		}
-	}
-}
-
-// node checks one node and returns all that it can tell, for comparison.
-func (v *verifier) node(n *node) string {
-	v.logs(n)
-	dots := v.feed(n)
-	objects := v.objects(n)
-	history := v.history(n)
-	for _, c := range v.clients {
-		for _, w := range c.writes {
-			if w.dot == "" {
-				continue
-			}
-			e, found := history[w.id][w.dot]
-			if !dots[w.dot] || !found || e.Deleted != (w.value == "") || !strings.Contains(string(e.Added), `"`+w.value+`"`) && w.value != "" {
-				v.lost++
-				v.t.Errorf("node %s does not have the acknowledged write %+v: feed %v, history %+v", n.id, w, dots[w.dot], e)
-			}
-		}
-		v.latest(n, c, objects)
-	}
-	text, err := json.Marshal([]any{objects, history, slices.Sorted(maps.Keys(dots))})
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	return string(text)
-}
-
-// latest checks that each own object has the value last acknowledged, or that
-// of a later attempt without an answer.
-func (v *verifier) latest(n *node, c *writer, objects map[string]json.RawMessage) {
-	for i := range ownObjects {
-		id := fmt.Sprintf("own-%d-%02d", c.number, i)
-		var o struct{ V string }
-		if raw := objects[id]; raw != nil {
-			if err := json.Unmarshal(raw, &o); err != nil {
-				v.t.Errorf("node %s: %s is %s: %v", n.id, id, raw, err)
-			}
-		}
-		if want := outcomes(c.writes, id); !want[o.V] {
-			v.lost++
-			v.t.Errorf("node %s: %s has the value %q, want one of %v", n.id, id, o.V, want)
-		}
-	}
-}
-
-// logs looks for what must never be in a log.
-func (v *verifier) logs(n *node) {
-	text, err := os.ReadFile(n.log)
-	if err != nil {
-		v.t.Error(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		for _, bad := range []string{`"level":"ERROR"`, "DATA RACE", "panic:", "fatal error:"} {
-			if strings.Contains(line, bad) {
-				v.t.Errorf("the log of node %s says: %s", n.id, line)
-			}
-		}
-	}
-}
-
-// feed reads all changes and returns their dots; none may come twice.
-func (v *verifier) feed(n *node) map[string]bool {
-	dots, after := map[string]bool{}, uint64(0)
-	for {
-		var page struct {
-			Changes []struct {
-				Pos       uint64
-				Changeset string
-			}
-			Last uint64
-		}
-		if err := n.get(fmt.Sprintf("/v1/changes?limit=1000&after=%d", after), &page); err != nil {
-			v.t.Fatal(err)
-		}
-		if len(page.Changes) == 0 {
-			return dots
-		}
-		for _, c := range page.Changes {
-			if after++; c.Pos != after || dots[c.Changeset] {
-				v.t.Errorf("node %s: changeset %s is at position %d of the feed, want %d; seen before: %v",
-					n.id, c.Changeset, c.Pos, after, dots[c.Changeset])
-			}
-			dots[c.Changeset] = true
-		}
-	}
-}
-
-// objects reads all objects.
-func (v *verifier) objects(n *node) map[string]json.RawMessage {
-	all, next := map[string]json.RawMessage{}, "/v1/objects?limit=1000"
-	for next != "" {
-		var page struct {
-			Objects []json.RawMessage
-			Next    string
-		}
-		if err := n.get(next, &page); err != nil {
-			v.t.Fatal(err)
-		}
-		for _, raw := range page.Objects {
-			var o struct{ ID string }
-			if err := json.Unmarshal(raw, &o); err != nil {
-				v.t.Fatal(err)
-			}
-			all[o.ID] = raw
-		}
-		next = page.Next
-	}
-	return all
-}
 
 // past is what a changeset did to an object.
 type past struct {
@@ -203,29 +19,205 @@ type past struct {
 	Added, Removed json.RawMessage
 }
 
-// history reads the history of every object that was written: by object and dot.
-func (v *verifier) history(n *node) map[string]map[string]past {
-	all := map[string]map[string]past{}
-	for _, c := range v.clients {
-		for _, w := range c.writes {
-			if _, known := all[w.id]; !known && w.dot != "" {
-				all[w.id] = v.historyOf(n, w.id)
+// feedEntry is one line of a node's change feed.
+type feedEntry struct {
+	Pos       uint64
+	Changeset string
+}
+
+// evidence is all that a node can tell of itself.
+type evidence struct {
+	node, revision, digest string
+	feed                   []feedEntry
+	objects                map[string]json.RawMessage
+	// history is by object and dot.
+	history map[string]map[string]past
+	log     string
+}
+
+// judge compares what the nodes have with what the clients were told, and the nodes with each
+// other; it returns what is wrong. The clients' writes are by the client's number.
+func judge(clients map[int][]write, nodes []evidence) (problems []string) {
+	for _, n := range nodes {
+		dots, wrong := n.dots()
+		problems = append(problems, wrong...)
+		problems = append(problems, n.badLines()...)
+		for _, number := range slices.Sorted(maps.Keys(clients)) {
+			problems = append(problems, n.lost(clients[number], dots)...)
+			problems = append(problems, n.outdated(number, clients[number])...)
+		}
+		problems = append(problems, nodes[0].differsFrom(n)...)
+	}
+	return problems
+}
+
+// dots are those of the feed; none may come twice, and no position may be left out.
+func (e evidence) dots() (dots map[string]bool, problems []string) {
+	dots = map[string]bool{}
+	for i, c := range e.feed {
+		if c.Pos != uint64(i)+1 || dots[c.Changeset] {
+			problems = append(problems, fmt.Sprintf("node %s: changeset %s is at position %d of the feed, want %d; seen before: %v",
+				e.node, c.Changeset, c.Pos, i+1, dots[c.Changeset]))
+		}
+		dots[c.Changeset] = true
+	}
+	return dots, problems
+}
+
+// badLines are those that must never be in a log.
+func (e evidence) badLines() (problems []string) {
+	for line := range strings.Lines(e.log) {
+		for _, bad := range []string{`"level":"ERROR"`, "DATA RACE", "panic:", "fatal error:"} {
+			if strings.Contains(line, bad) {
+				problems = append(problems, fmt.Sprintf("the log of node %s says: %s", e.node, line))
 			}
 		}
+	}
+	return problems
+}
+
+// lost are the acknowledged writes that the node does not have as they were written.
+func (e evidence) lost(writes []write, dots map[string]bool) (problems []string) {
+	for _, w := range writes {
+		if w.dot == "" {
+			continue
+		}
+		h, found := e.history[w.id][w.dot]
+		if !dots[w.dot] || !found || h.Deleted != (w.value == "") || !strings.Contains(string(h.Added), `"`+w.value+`"`) && w.value != "" {
+			problems = append(problems, fmt.Sprintf("node %s does not have the acknowledged write %+v: feed %v, history %+v", e.node, w, dots[w.dot], h))
+		}
+	}
+	return problems
+}
+
+// outdated are the own objects of a client that have neither the value last acknowledged nor that
+// of a later attempt without an answer.
+func (e evidence) outdated(number int, writes []write) (problems []string) {
+	for i := range ownObjects {
+		id := fmt.Sprintf("own-%d-%02d", number, i)
+		var o struct{ V string }
+		if raw := e.objects[id]; raw != nil {
+			if err := json.Unmarshal(raw, &o); err != nil {
+				problems = append(problems, fmt.Sprintf("node %s: %s is %s: %v", e.node, id, raw, err))
+			}
+		}
+		if want := outcomes(writes, id); !want[o.V] {
+			problems = append(problems, fmt.Sprintf("node %s: %s has the value %q, want one of %v", e.node, id, o.V, want))
+		}
+	}
+	return problems
+}
+
+func (e evidence) differsFrom(n evidence) (problems []string) {
+	if e.revision != n.revision || e.digest != n.digest {
+		problems = append(problems, fmt.Sprintf("node %s has revision %s, digest %s; node %s has %s, %s", e.node, e.revision, e.digest, n.node, n.revision, n.digest))
+	}
+	for what, pair := range map[string][2]any{
+		"objects": {e.objects, n.objects}, "history": {e.history, n.history}, "changesets": {e.all(), n.all()},
+	} {
+		if text(pair[0]) != text(pair[1]) {
+			problems = append(problems, fmt.Sprintf("nodes %s and %s differ in %s", e.node, n.node, what))
+		}
+	}
+	return problems
+}
+
+// all are the dots of the feed, sorted: nodes come by them in different orders.
+func (e evidence) all() []string {
+	dots, _ := e.dots()
+	return slices.Sorted(maps.Keys(dots))
+}
+
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// gather asks every node for all it has.
+func gather(t *testing.T, nodes []*nodetest.Node, clients []*writer) (all []evidence) {
+	t.Helper()
+	for _, n := range nodes {
+		s, err := n.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, err := os.ReadFile(n.LogFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := evidence{
+			node: n.ID, revision: s.Revision.String(), digest: s.Digest, log: string(log),
+			feed: feed(t, n), objects: objects(t, n), history: map[string]map[string]past{},
+		}
+		for _, c := range clients {
+			for _, w := range c.writes {
+				if e.history[w.id] == nil && w.dot != "" {
+					e.history[w.id] = history(t, n, w.id)
+				}
+			}
+		}
+		all = append(all, e)
 	}
 	return all
 }
 
-func (v *verifier) historyOf(n *node, id string) map[string]past {
+// feed reads all changes.
+func feed(t *testing.T, n *nodetest.Node) (all []feedEntry) {
+	t.Helper()
+	for {
+		var page struct{ Changes []feedEntry }
+		after := uint64(0)
+		if len(all) > 0 {
+			after = all[len(all)-1].Pos
+		}
+		if err := n.Get(fmt.Sprintf("/v1/changes?limit=1000&after=%d", after), &page); err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Changes) == 0 {
+			return all
+		}
+		all = append(all, page.Changes...)
+	}
+}
+
+// objects reads all objects.
+func objects(t *testing.T, n *nodetest.Node) map[string]json.RawMessage {
+	t.Helper()
+	all, next := map[string]json.RawMessage{}, "/v1/objects?limit=1000"
+	for next != "" {
+		var page struct {
+			Objects []json.RawMessage
+			Next    string
+		}
+		if err := n.Get(next, &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, raw := range page.Objects {
+			var o struct{ ID string }
+			if err := json.Unmarshal(raw, &o); err != nil {
+				t.Fatal(err)
+			}
+			all[o.ID] = raw
+		}
+		next = page.Next
+	}
+	return all
+}
+
+// history reads what changesets did to an object, by dot.
+func history(t *testing.T, n *nodetest.Node, id string) map[string]past {
+	t.Helper()
 	entries, next := map[string]past{}, "/v1/history/"+id+"?limit=1000"
 	for next != "" {
 		var page struct {
 			History []past
 			Next    string
 		}
-		if err := n.get(next, &page); err != nil {
-			v.t.Error(err)
-			return entries
+		if err := n.Get(next, &page); err != nil {
+			t.Fatal(err)
 		}
 		for _, e := range page.History {
 			entries[e.Changeset] = e
