@@ -93,6 +93,9 @@ type Config struct {
 	SendSTOMPAck bool
 	// Wire (wire) is the form of changesets on the channel.
 	Wire Wire
+	// ModelURI (model_uri) is part of every message on a channel of wire vesper;
+	// its nodes should share one.
+	ModelURI string
 	// Broker (broker) says how to speak to the broker.
 	Broker Broker
 	// Links (links) are the node's links when it has several, in place of
@@ -224,6 +227,7 @@ func Default() Config {
 		Listen:       ":8000",
 		SendSTOMPAck: true,
 		Wire:         WirePacked,
+		ModelURI:     DefaultModelURI,
 		Broker:       defaultBroker(),
 
 		ConflictPolicy: ConflictLatest,

@@ -29,6 +29,7 @@ var fileKeys = []key[Config]{
 	{name: "replication_channel", value: func(c *Config) any { return &c.ReplicationChannel }},
 	{name: "send_stomp_ack", value: func(c *Config) any { return &c.SendSTOMPAck }},
 	{name: "wire", value: func(c *Config) any { return &c.Wire }},
+	{name: "model_uri", value: func(c *Config) any { return &c.ModelURI }},
 	{name: "links", value: func(c *Config) any { return &c.Links }},
 	{name: "broker", section: []key[Config]{
 		{name: "flavor", value: func(c *Config) any { return &c.Broker.Flavor }},
@@ -101,7 +102,6 @@ var remedies = map[string]string{
 	"port":                  `write listen: ":8000"`,
 	"storage_url":           "write storage_path: and the directory of the store",
 	"storage_template":      "load the objects through the HTTP API once the node runs",
-	"model_uri":             "remove it: a node's changesets carry no host name",
 	"version_storage_path":  "remove it: history is kept in the same store",
 	"stores":                "run one node for each store",
 	"transaction_log":       "remove it: the history holds every transaction",

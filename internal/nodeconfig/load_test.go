@@ -42,6 +42,7 @@ replication_hosts:
 replication_channel: SHOP
 send_stomp_ack: false
 wire: packed
+model_uri: http://example.com/
 conflictPolicy: earliest
 retention: 48h
 membersFile: /etc/vesper/members
@@ -78,7 +79,7 @@ log:
 	}
 	want := Config{
 		BranchID: "00C", TrunkID: "00A", SaveHistory: true, StoragePath: "/var/lib/vesper", Listen: "127.0.0.1:9000",
-		ReplicationHosts: []string{"mq-0.example.com:61613", "[::1]:61613"}, ReplicationChannel: "SHOP", Wire: WirePacked,
+		ReplicationHosts: []string{"mq-0.example.com:61613", "[::1]:61613"}, ReplicationChannel: "SHOP", Wire: WirePacked, ModelURI: "http://example.com/",
 		ConflictPolicy: ConflictEarliest, Retention: Retention(48 * time.Hour), MembersFile: "/etc/vesper/members", VolumeIdentity: VolumeNone,
 		Compaction: Compaction{Threshold: 0.25, MinFree: 1 << 30, Rate: 32 << 20},
 		Broker: Broker{
@@ -101,7 +102,7 @@ links:
   - name: core
     hosts: mq-0:61613, mq-1:61613
     channel: SHOP
-  - {name: site, hosts: ["[::1]:61613"], channel: SHOP, relay: false, wire: vesper, flavor: rabbitmq, send_stomp_ack: false,
+  - {name: site, hosts: ["[::1]:61613"], channel: SHOP, relay: false, wire: packed, flavor: rabbitmq, send_stomp_ack: false,
      usernameFile: u, passwordFile: p, heartBeat: 1s, maxMessage: 2Mi, tls: {caFile: c}}
 `))
 	if err != nil {
@@ -110,7 +111,7 @@ links:
 	want := []Link{
 		{Name: "core", Hosts: []string{"mq-0:61613", "mq-1:61613"}, Channel: "SHOP", SendSTOMPAck: true, Wire: WirePacked, Relay: true,
 			Broker: Broker{Flavor: FlavorAuto, HeartBeat: 10 * time.Second}},
-		{Name: "site", Hosts: []string{"[::1]:61613"}, Channel: "SHOP", Wire: WireVesper,
+		{Name: "site", Hosts: []string{"[::1]:61613"}, Channel: "SHOP", Wire: WirePacked,
 			Broker: Broker{Flavor: FlavorRabbitMQ, UsernameFile: "u", PasswordFile: "p", HeartBeat: time.Second, MaxMessage: 2 << 20, TLS: &TLS{CAFile: "c"}}},
 	}
 	if diff := cmp.Diff(want, got.AllLinks()); diff != "" {

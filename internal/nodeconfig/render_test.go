@@ -41,6 +41,7 @@ func configs() *rapid.Generator[Config] {
 		c.Log = Log{Level: pick(t, "level", levels...), Format: pick(t, "format", formats...)}
 		if rapid.Bool().Draw(t, "list of links") {
 			c.Links = links(t)
+			c.settleWires()
 			return c
 		}
 		if n := rapid.IntRange(0, MaxHosts).Draw(t, "hosts"); n > 0 {
@@ -51,9 +52,24 @@ func configs() *rapid.Generator[Config] {
 		}
 		c.SendSTOMPAck = rapid.Bool().Draw(t, "ack")
 		c.Wire = pick(t, "wire", WirePacked, WireVesper)
+		c.ModelURI = pick(t, "model", DefaultModelURI, "", "test:", "http://example.com/#x")
 		c.Broker = brokers(t)
+		c.settleWires()
 		return c
 	})
+}
+
+// settleWires takes back what does not go together with a wire of the original.
+func (c *Config) settleWires() {
+	if !c.Legacy() {
+		return
+	}
+	c.Retention = Forever
+	for i := range c.Links {
+		if len(c.Links) > 1 {
+			c.Links[i].Wire = WirePacked
+		}
+	}
 }
 
 func links(t *rapid.T) (out []Link) {
@@ -189,7 +205,7 @@ func TestRenderGoldenOfARelay(t *testing.T) {
 	c.Compaction.Threshold = 0
 	core, site := DefaultLink(), DefaultLink()
 	core.Name, core.Hosts, core.Channel = MainLink, []string{"mq:61613"}, "SHOP"
-	site.Name, site.Hosts, site.Channel, site.Relay, site.Wire = "site", []string{"mq-12:61613"}, "SHOP", false, WireVesper
+	site.Name, site.Hosts, site.Channel, site.Relay, site.Wire = "site", []string{"mq-12:61613"}, "SHOP", false, WirePacked
 	site.Broker.TLS, site.Broker.MaxMessage = &TLS{CAFile: "/ca"}, 4<<20
 	c.Links = []Link{core, site}
 	got, err := Render(c)
@@ -210,7 +226,6 @@ links:
     hosts:
       - mq-12:61613
     channel: SHOP
-    wire: vesper
     relay: false
     maxMessage: 4194304
     tls:

@@ -60,6 +60,7 @@ func (c Config) Validate() error {
 	c.checkStore(&p)
 	c.checkListen(&p)
 	c.checkReplication(&p)
+	c.checkLegacy(&p)
 	c.checkLog(&p)
 	c.checkBounds(&p)
 	c.Log.check(&p)
