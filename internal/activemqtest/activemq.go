@@ -27,6 +27,8 @@ const Patience = 60 * time.Second
 type Options struct {
 	// Users maps logins to passcodes; none means that the broker asks for nothing.
 	Users map[string]string
+	// In is the directory below which the broker keeps its files; "" is that of temporary files.
+	In string
 	// StoreLimit bounds the message store, in ActiveMQ's spelling such as "5 mb".
 	StoreLimit string
 	// FailWhenFull makes a send that finds the store full fail after this time, instead of
@@ -70,7 +72,7 @@ func Start(tb testing.TB, o Options) *Broker {
 // start makes the directory and tries a few ports, since a port that was free a moment ago may
 // be taken by the time Java binds it.
 func start(java string, o Options) (*Broker, error) {
-	dir, err := os.MkdirTemp("", "vesper-activemq-")
+	dir, err := os.MkdirTemp(o.In, "vesper-activemq-")
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +186,21 @@ func probe(ctx context.Context, addr string) error {
 		return fmt.Errorf("%s answered CONNECT with %q", addr, answer[:n])
 	}
 	return nil
+}
+
+// Ended says whether the broker's process ended by itself since it was started; Start works then.
+func (b *Broker) Ended() (ended bool) {
+	b.locked(func() {
+		if b.cmd == nil {
+			return
+		}
+		select {
+		case <-b.exit:
+			ended, b.cmd = true, nil
+		default:
+		}
+	})
+	return ended
 }
 
 // Stop ends the broker cleanly (SIGTERM) and waits for its end. No effect when it does not run.

@@ -82,8 +82,17 @@ func (s *site) write(count int) {
 }
 
 func (s *site) writeOne(n *nodetest.Node) {
+	s.t.Helper()
 	s.mu.Lock()
-	a := acked{node: n.ID, id: fmt.Sprintf("%s-%d", n.ID, len(s.acked)), value: noise(len(s.acked) % 500)}
+	size := len(s.acked) % 500
+	s.mu.Unlock()
+	s.writeSized(n, size)
+}
+
+func (s *site) writeSized(n *nodetest.Node, size int) {
+	s.t.Helper()
+	s.mu.Lock()
+	a := acked{node: n.ID, id: fmt.Sprintf("%s-%d", n.ID, len(s.acked)), value: noise(size)}
 	s.acked = append(s.acked, a)
 	s.mu.Unlock()
 	began := time.Now()
@@ -126,7 +135,7 @@ func (s *site) mustBeWhole() {
 			}
 		}
 	}
-	s.t.Logf("%d writes on both nodes, converged in %v", len(s.acked), took)
+	s.t.Logf("%d writes on all nodes, converged in %v", len(s.acked), took)
 }
 
 // reconnects is how often the node behind the proxy has lost its link.
