@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"vesperdb.io/vesper/internal/legacywire"
@@ -89,13 +88,8 @@ func maxMessage(b nodeconfig.Broker, server string) int {
 	return max(limit-frameRoom, 0)
 }
 
-// original is how this release writes what the original Vesper reads.
-var original = legacywire.Codec{}
-
-// speaksOriginal reports whether a link is to a channel of original nodes.
-func speaksOriginal(c nodeconfig.Config) bool {
-	return slices.ContainsFunc(c.AllLinks(), func(l nodeconfig.Link) bool { return l.Wire == nodeconfig.WireVesper })
-}
+// codecOf says how the node writes what the original Vesper reads.
+func codecOf(c nodeconfig.Config) legacywire.Codec { return legacywire.Codec{ModelURI: c.ModelURI} }
 
 // wireOf makes the wire of a link.
 func wireOf(l nodeconfig.Link, c nodeconfig.Config, s *store.Store, log *slog.Logger) (replication.Wire, error) {
@@ -103,7 +97,7 @@ func wireOf(l nodeconfig.Link, c nodeconfig.Config, s *store.Store, log *slog.Lo
 		return replication.PackedWire{}, nil
 	}
 	return vesperwire.New(vesperwire.Options{
-		Store: s, Codec: original, Dir: filepath.Join(c.StoragePath, "kept", l.Name), Logger: log,
+		Store: s, Codec: codecOf(c), Dir: filepath.Join(c.StoragePath, "kept", l.Name), Logger: log,
 	})
 }
 

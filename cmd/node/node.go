@@ -89,8 +89,8 @@ func storeOptions(c nodeconfig.Config, log *slog.Logger) store.Options {
 		Dir: c.StoragePath, Branch: c.BranchID, Trunk: c.TrunkID, Logger: log,
 		ConflictPolicy: store.ConflictPolicy(c.ConflictPolicy),
 	}
-	if speaksOriginal(c) {
-		o.Shape = vesperwire.Shape(c.TrunkID, original)
+	if c.Legacy() {
+		o.Shape = vesperwire.Shape(c.TrunkID, codecOf(c))
 	}
 	if c.VolumeIdentity == nodeconfig.VolumeNone {
 		o.VolumeIdentity = func(string) string { return "" }
