@@ -87,7 +87,7 @@ func TestFrozenNodeTakesNoWriteBeforeItHasLookedAround(t *testing.T) {
 	m.ready()
 	m.put("a", `{"x":1}`)
 	m.process.signal(syscall.SIGSTOP)
-	time.Sleep(25 * time.Second) // the freeze itself, not a synchronisation
+	time.Sleep(25 * time.Second) // the freeze itself, not a synchronization
 	m.process.signal(syscall.SIGCONT)
 	if text := m.do("PUT", "/v1/objects/a", `{"x":2}`, 503); !strings.Contains(text, "stopped for a while") && !strings.Contains(text, "asks its peers") {
 		t.Errorf("no reason: %s", text)

@@ -107,12 +107,6 @@ func (s *Store) Forks() []Fork {
 	return out
 }
 
-// forkOf returns the open fork of a branch, if there is one.
-func (s *Store) forkOf(id branch.ID) (Fork, bool) {
-	f, ok := s.published().forks[id]
-	return f, ok && f.Settled == 0
-}
-
 // TellFork records that a peer knows a branch to be forked, and reports whether
 // that is news. It returns once that is on disk.
 func (s *Store) TellFork(ctx context.Context, d branch.Dot, from branch.ID) (news bool, err error) {
