@@ -64,6 +64,7 @@ func newLink(r *Replicator, cfg LinkConfig) *link {
 	if cfg.Wire == nil {
 		cfg.Wire = PackedWire{}
 	}
+	cfg = forOrdered(cfg)
 	l := &link{
 		r: r, cfg: cfg, o: r.o, store: r.store, metrics: r.metrics,
 		log:    r.o.Logger.With(slog.String("link", cfg.Name), slog.String("channel", cfg.Channel)),

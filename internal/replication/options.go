@@ -153,6 +153,8 @@ func checkLinks(links []LinkConfig) error {
 			return fmt.Errorf("link %q: channel %q must be 1 to 64 letters, digits, '_', '.' or '-'", l.Name, l.Channel)
 		case l.Transport == nil:
 			return errors.New("link " + l.Name + " has no transport")
+		case isOrdered(l) && len(links) > 1:
+			return fmt.Errorf("link %s: a wire whose readers must know all that a changeset builds on cannot stand beside other links", l.Name)
 		}
 		seen[l.Name] = true
 	}

@@ -21,6 +21,18 @@ type OrderedWire interface {
 	Kept() (m Message, done func(), ok bool)
 }
 
+func isOrdered(cfg LinkConfig) bool {
+	_, ok := cfg.Wire.(OrderedWire)
+	return ok
+}
+
+// forOrdered takes relaying from a link whose readers may not survive what they
+// have published coming back to them.
+func forOrdered(cfg LinkConfig) LinkConfig {
+	cfg.Relay = cfg.Relay && !isOrdered(cfg)
+	return cfg
+}
+
 // ordered is the link's wire if it is an ordered one, else nil.
 func (l *link) ordered() OrderedWire {
 	w, _ := l.cfg.Wire.(OrderedWire)
@@ -41,7 +53,7 @@ func (s *sender) portion(entries []store.FeedEntry) []store.FeedEntry {
 		return entries
 	}
 	for i, e := range entries {
-		if s.l.cfg.Relay || e.Dot.Branch == s.l.store.Branch() {
+		if s.mine(e.Dot) {
 			return entries[:i+1]
 		}
 	}

@@ -82,7 +82,7 @@ func (s *sender) session(ctx context.Context) (progress bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	flights := make(chan flight, s.l.o.Window) // slots bound it: sending never blocks
-	s.slots = make(chan struct{}, s.l.o.Window)
+	s.slots = make(chan struct{}, s.l.window())
 	var confirmer sync.WaitGroup
 	confirmer.Go(func() {
 		if err := s.confirm(ctx, cursor, flights); err != nil {
@@ -146,7 +146,7 @@ func (s *sender) fly(ctx context.Context, next uint64, more stretch, flights cha
 	if err != nil {
 		return next, err
 	}
-	f, err := s.publish(ctx, more)
+	f, err := s.publish(ctx, more.cut(s.portion(more.entries)))
 	if err != nil {
 		return next, err
 	}
@@ -211,8 +211,13 @@ func (s *sender) confirm(ctx context.Context, durable uint64, flights <-chan fli
 			if err := s.await(ctx, f); err != nil {
 				return err
 			}
-			<-s.slots
 			c.at, c.published = f.upTo, c.published || len(f.confirmations) > 0
+			if c.published && s.l.ordered() != nil {
+				if err := c.save(ctx); err != nil {
+					return err
+				}
+			}
+			<-s.slots
 			s.set(func() { s.confirmed = f.upTo })
 		case <-c.due():
 			if err := c.save(ctx); err != nil {
