@@ -134,6 +134,7 @@ func decodeSyncMessage(m Message) (Sync, error) {
 // nothing needs to be done unless something happens.
 func (r *repairer) step(ctx context.Context) time.Duration {
 	now := time.Now()
+	r.l.beaconer.tell(r.l.store.Revision())
 	want, next := r.look(now)
 	r.l.r.settle(ctx)
 	if r.asked != nil && !now.Before(r.asked.deadline) {
