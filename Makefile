@@ -87,6 +87,10 @@ integration: prerequisites ## Controllers against a real kube-apiserver and etcd
 e2e: prerequisites ## The whole on a real Kubernetes with a real ActiveMQ (20 minutes or less)
 	$(GO) test -count=1 -timeout 40m -v ./test/e2e/...
 
+.PHONY: fuzz
+fuzz: ## Every fuzz test, FUZZTIME (30s) each
+	@hack/fuzz
+
 .PHONY: soak
 soak: prerequisites ## Three nodes and a real ActiveMQ under kill -9, three minutes of writes
 	SOAK_SECONDS=180 SOAK_RACE=1 $(GO) test -count=1 -v -timeout 20m ./test/soak

@@ -51,6 +51,7 @@ func TestQueueOnArtemisIsAskedForAsAQueue(t *testing.T) {
 		s.accept("ActiveMQ-Artemis/2.31", "1.2")
 		f := s.want(frame.Subscribe)
 		has(t, f, "subscription-type", "ANYCAST")
+		lacks(t, f, "consumer-window-size") // nothing would open it again
 		s.receipt(f)
 		f = s.want(frame.Send)
 		has(t, f, "destination-type", "ANYCAST")

@@ -47,6 +47,9 @@ type Profile struct {
 	// PrefetchHeader is the SUBSCRIBE header that bounds unacknowledged messages, counted in
 	// messages; "" when the broker has none.
 	PrefetchHeader string
+	// WindowHeader is the SUBSCRIBE header that bounds what is unacknowledged in octets, where
+	// there is no PrefetchHeader. It is not for AckAuto: nothing would ever open the window again.
+	WindowHeader string
 	// PersistentHeader says that SEND needs persistent:true for the message to survive the
 	// broker's crash.
 	PersistentHeader bool
@@ -88,13 +91,13 @@ func ActiveMQ() Profile {
 	}
 }
 
-// Artemis is ActiveMQ Artemis. Its activemq.prefetchSize counts octets, not messages, so no
-// prefetch header is named; its own window of 10 KiB bounds what is unacknowledged.
+// Artemis is ActiveMQ Artemis. It counts what is unacknowledged in octets, activemq.prefetchSize
+// too; consumer-window-size is for 2.16 and later, others have a window of 10 KiB.
 func Artemis() Profile {
 	return Profile{
 		Name: "artemis", MaxVersion: frame.V12,
 		DurableTopics: true, DurableNameHeader: "durable-subscription-name",
-		PersistentHeader: true, Selectors: true,
+		WindowHeader: "consumer-window-size", PersistentHeader: true, Selectors: true,
 		IndividualAck: true, ClientAck: true, Nack: NackAcks, ErrorCloses: true,
 		Expiry: ExpiryTime, RoutingHeaders: true,
 	}

@@ -127,7 +127,7 @@ func TestSubscribeSpeaksEachBrokersDialect(t *testing.T) {
 			has(t, f, "activemq.subscriptionName", "n", "activemq.prefetchSize", "7", "selector", "clientid <> 'me'", "ack", "client-individual")
 		},
 		"ActiveMQ-Artemis/2": func(f *frame.Frame) {
-			has(t, f, "durable-subscription-name", "n", "selector", "clientid <> 'me'", "subscription-type", "MULTICAST")
+			has(t, f, "durable-subscription-name", "n", "selector", "clientid <> 'me'", "subscription-type", "MULTICAST", "consumer-window-size", "1048576")
 			lacks(t, f, "activemq.prefetchSize")
 		},
 		"RabbitMQ/3.10.8": func(f *frame.Frame) {

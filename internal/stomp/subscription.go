@@ -13,6 +13,10 @@ import (
 	"vesperdb.io/vesper/internal/stomp/frame"
 )
 
+// windowOctets is the window of a broker that counts octets. Messages are of 300 octets at least
+// with their header, so that fewer than unboundedQueue fit.
+const windowOctets = 1 << 20
+
 // unboundedQueue is the room for messages of a broker that cannot be told a prefetch.
 const unboundedQueue = 4096
 
@@ -98,6 +102,9 @@ func (c *Conn) newSubscription(o SubscribeOptions) (*Subscription, *frame.Frame,
 	if p.PrefetchHeader != "" {
 		f.Header.Add(p.PrefetchHeader, strconv.Itoa(o.prefetch()))
 		room = 2*o.prefetch() + 16
+	}
+	if p.WindowHeader != "" && s.ack != AckAuto {
+		f.Header.Add(p.WindowHeader, strconv.Itoa(windowOctets))
 	}
 	f.Header = append(f.Header, o.Header...)
 	s.queue = make(chan *Message, room)
