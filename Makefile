@@ -71,7 +71,11 @@ lint: $(GOLANGCI_LINT) ## gofmt, go vet, golangci-lint
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 
 .PHONY: bench
-bench: ## Go benchmarks of the store, the codecs and the planner
+bench: prerequisites ## M1 to M11 and the same work on PostgreSQL and PouchDB (12 minutes, on a machine that does nothing else); BENCH_SCALE=0.1 and BENCH_ONLY=M1,M4 shorten it
+	@BENCH=1 $(GO) test -count=1 -timeout 60m -v -run '^TestBench$$' ./test/bench
+
+.PHONY: microbench
+microbench: ## Go benchmarks of the store, the codecs and the planner
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 
 .PHONY: unit
