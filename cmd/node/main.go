@@ -83,7 +83,8 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(devCommand(stdout, stderr), checkCommand(stdout), acceptCommand(stdout), versionCommand(stdout))
+	root.AddCommand(devCommand(stdout, stderr), checkCommand(stdout), snapshotCommand(stdout), restoreCommand(stdout),
+		acceptCommand(stdout), versionCommand(stdout))
 	return root
 }
 

@@ -124,9 +124,15 @@ func (n *node) run(ctx context.Context) error {
 	defer stopReplicating()
 	serving, stopServing := context.WithCancel(background)
 	defer stopServing()
-	replicated, served := make(chan error, 1), make(chan error, 1)
+	maintaining, stopMaintaining := context.WithCancel(ctx)
+	defer stopMaintaining()
+	replicated, served, maintained := make(chan error, 1), make(chan error, 1), make(chan struct{})
 	go func() { replicated <- n.replicator.Run(replicating) }()
 	go func() { served <- n.server.Serve(serving, n.listener, httpGrace) }()
+	go func() {
+		defer close(maintained)
+		newMaintainer(n.store, n.config.Compaction, n.log).run(maintaining)
+	}()
 	n.log.Info("Started the node", "url", n.url(), "storage", n.config.StoragePath,
 		"links", linkTexts(n.config))
 
@@ -141,6 +147,8 @@ func (n *node) run(ctx context.Context) error {
 	}
 	stopServing()
 	cause = errors.Join(cause, <-served)
+	stopMaintaining()
+	<-maintained
 	stopReplicating()
 	cause = errors.Join(cause, <-replicated, n.close())
 	if cause == nil {

@@ -24,10 +24,7 @@ type snapshotStore interface {
 }
 
 // storeObject is what one object adds to its bucket of the digest.
-type storeObject struct {
-	Root string
-	Hash uint64
-}
+type storeObject = store.ObjectDigest
 
 // sized is a store that knows its size.
 type sized interface{ Stats() store.Stats }

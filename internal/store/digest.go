@@ -1,9 +1,13 @@
 package store
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // DigestBuckets is the number of buckets of a Digest.
@@ -45,4 +49,32 @@ func recordHash(root string, record []byte) uint64 {
 	h.Write(record)
 	var sum [32]byte
 	return binary.BigEndian.Uint64(h.Sum(sum[:0]))
+}
+
+// ObjectDigest is what one object adds to its bucket of the digest.
+type ObjectDigest struct {
+	Root string
+	Hash uint64
+}
+
+// DigestObjects returns what every object of a bucket of the digest adds to it,
+// sorted by root: where two stores of equal revision differ in a bucket, these
+// say in which objects. It reads the names of all objects.
+func (s *Store) DigestObjects(ctx context.Context, bucket byte) ([]ObjectDigest, error) {
+	var out []ObjectDigest
+	err := s.snapshot(ctx, func(tx *bolt.Tx) error {
+		for k, v := range pairsOf(tx.Bucket(bucketObjects)) {
+			if root := string(k); bucketOf(root) == bucket {
+				out = append(out, ObjectDigest{Root: root, Hash: recordHash(root, v)})
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing bucket %d of the digest: %w", bucket, err)
+	}
+	return out, nil
 }

@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 		runFlipped(dir)
 		return
 	}
+	if dir := os.Getenv(swapDirVariable); dir != "" {
+		runSwapper(dir)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
