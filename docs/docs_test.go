@@ -36,7 +36,7 @@ const portForward = "kubectl port-forward "
 
 // mustRun are the documents that show commands for everyone: to run none of
 // them would be a fault of this test.
-var mustRun = map[string]int{"README.md": 5, "docs/http-api.md": 40, "docs/node.md": 8}
+var mustRun = map[string]int{"README.md": 5, "docs/http-api.md": 40, "docs/node.md": 8, "docs/conflicts.md": 30}
 
 func hasPrefix(command string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(command+" ", p) })
@@ -93,6 +93,8 @@ type player struct {
 	*session
 	fences           []fence
 	ran, shown, left int
+	// lastIsDev says that the last job in the background is the development nodes.
+	lastIsDev bool
 	// answers are what the blocks of answers say now, by index.
 	answers map[int]string
 }
@@ -166,8 +168,15 @@ func (p *player) command(t *testing.T, f fence, command string, last bool, next 
 	p.ran++
 	text := p.moved(strings.Replace(command, "go run ./cmd/node", "vesper-node", 1))
 	if hasPrefix(command, devCommands) {
-		p.startDev(text)
+		p.startDev(strings.TrimSuffix(text, " &"))
+		p.lastIsDev = true
 		return
+	}
+	switch {
+	case strings.HasSuffix(command, " &"):
+		p.lastIsDev = false
+	case p.lastIsDev && strings.HasPrefix(command, "kill "):
+		p.nodes = 0 // they need not settle any more
 	}
 	out := p.run(text)
 	if p.nodes > 0 {
