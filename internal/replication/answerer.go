@@ -292,6 +292,10 @@ func (m *merge) advance(s *source) error {
 	if len(s.ahead) == 0 {
 		return nil
 	}
+	if len(m.sources) == 1 { // one branch is in order anyway
+		heap.Push(&m.next, s)
+		return nil
+	}
 	c, err := changeset.Decode(s.ahead[0], changeset.DefaultLimits())
 	if err != nil {
 		return fmt.Errorf("reading changeset %s: %w", s.ahead[0].Dot, err)
