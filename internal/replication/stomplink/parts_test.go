@@ -161,7 +161,7 @@ func TestPartSizeFollowsTheProfileTheOptionsAndWhatTheBrokerRefused(t *testing.T
 	}
 	tooLarge := &stomp.ConnectionError{Err: &stomp.ServerError{Message: "The maximum frame size was exceeded"}}
 	tr.learn(errors.New("connection reset")) // says nothing of size
-	if n := tr.partSize(stomp.Generic(), 1<<20); n != maxBody {
+	if n := tr.partSize(stomp.Generic(), 1<<20); n != maxWhole {
 		t.Errorf("after another loss: %d", n)
 	}
 	tr.learn(tooLarge)

@@ -31,6 +31,9 @@ const (
 	// maxBody bounds a frame: a message holds at least one changeset, which may
 	// be as large as 64 MiB.
 	maxBody = 96 << 20
+	// maxWhole is the largest body that is sent in one message whatever the
+	// broker takes: brokers hold messages in memory.
+	maxWhole = 16 << 20
 )
 
 // Options say where the broker is and how to talk to it.
@@ -322,7 +325,7 @@ func outgoing(to replication.Destination, m replication.Message) stomp.Outgoing 
 func (t *Transport) partSize(p stomp.Profile, body int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	size := maxBody
+	size := maxWhole
 	for _, limit := range []int{p.MaxBody, t.o.MaxMessage, t.taken} {
 		if limit > 0 {
 			size = min(size, limit)

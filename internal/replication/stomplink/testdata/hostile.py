@@ -64,7 +64,7 @@ def foreign():
 
 def many():
     for i in range(200):
-        send(topic, b"one of many", "text/x-many", who="0Y")
+        send(topic, b"%d of many" % i, "text/x-many", who="0Y")
 
 
 class Counter(stomp.ConnectionListener):
