@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"vesperdb.io/vesper/internal/activemqtest"
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/legacywire"
@@ -21,7 +22,7 @@ import (
 	"vesperdb.io/vesper/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(activemqtest.Shared(m)) }
 
 var codec = legacywire.Codec{ModelURI: "test:"}
 
