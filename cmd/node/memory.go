@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 )
@@ -34,4 +36,31 @@ func readLimit(file string) (int64, bool) {
 	}
 	limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 	return limit, err == nil && limit > 0 && limit < 1<<60
+}
+
+// heapFloor is up to where the heap may grow before it is collected, however
+// little of it is in use. A node keeps little in memory and makes much garbage:
+// left to itself, the collector runs a hundred times a second and takes a third
+// of the processor from the writers.
+const heapFloor = 64 << 20
+
+// collectLate keeps the collector from working before the heap has heapFloor;
+// above that it works as ever. GOGC wins, and a memory limit does over both.
+func collectLate() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	debug.SetGCPercent(collectAt(live[0].Value.Uint64()))
+	// What is garbage at once goes with the next collection, and after each the
+	// share is to be worked out anew.
+	type mark struct{ _ *int }
+	runtime.AddCleanup(&mark{}, func(int) { collectLate() }, 0)
+}
+
+// collectAt is how much the heap may grow, in percent of what is in use of it.
+func collectAt(live uint64) int {
+	const least = 1 << 20 // so that an empty heap does not give a share without bound
+	return max(100, int((heapFloor-int64(min(live, heapFloor)))*100/int64(max(live, least))))
 }

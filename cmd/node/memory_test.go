@@ -4,8 +4,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 )
 
 func TestMemoryLimitFollowsTheContainers(t *testing.T) {
@@ -47,4 +49,50 @@ func write(t *testing.T, dir, name, text string) string {
 		}
 	}
 	return file
+}
+
+func TestHeapGrowsToTheFloorBeforeItIsCollected(t *testing.T) {
+	for live, want := range map[uint64]int{
+		0: 6400, 1 << 20: 6300, 4 << 20: 1500, 16 << 20: 300, 32 << 20: 100, 64 << 20: 100, 1 << 40: 100,
+	} {
+		if got := collectAt(live); got != want {
+			t.Errorf("with %d bytes in use the heap may grow by %d %%, want %d", live, got, want)
+		}
+	}
+}
+
+// kept makes a heap that is larger than the floor.
+var kept []byte
+
+func TestCollectorIsToldAnewAfterEachCollection(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	collectLate()
+	if got := debug.SetGCPercent(100); got <= 100 {
+		t.Fatalf("with a small heap the share is %d %%, want more than 100", got)
+	}
+	kept = make([]byte, 2*heapFloor)
+	defer func() { kept = nil }()
+	// Whoever sets it to 77 here sees it set to 100 again by a collection.
+	debug.SetGCPercent(77)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		runtime.GC()
+		if got := debug.SetGCPercent(77); got == 100 {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatalf("after collections of a large heap the share is %d %%, want 100", got)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestGOGCWins(t *testing.T) {
+	t.Setenv("GOGC", "50")
+	before := debug.SetGCPercent(50)
+	defer debug.SetGCPercent(before)
+	collectLate()
+	if got := debug.SetGCPercent(50); got != 50 {
+		t.Errorf("the share is %d %%, want the 50 of GOGC", got)
+	}
 }

@@ -181,6 +181,7 @@ func runConfig(ctx context.Context, path string, logs io.Writer) error {
 		return usageError{err}
 	}
 	limitMemory()
+	collectLate()
 	n, err := openNode(ctx, c, log)
 	if err != nil {
 		return err
