@@ -83,8 +83,7 @@ func nodeStalled(n Node, ready judgement) bool {
 	switch ready.reason {
 	case v1alpha1.ReasonVolumeLost, v1alpha1.ReasonBranchMismatch, v1alpha1.ReasonVolumeRetired,
 		v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonNameTaken, v1alpha1.ReasonWrongBranch,
-		string(nodestatus.ReasonBranchAhead), string(nodestatus.ReasonBranchForked), string(nodestatus.ReasonVolumeCopied),
-		string(nodestatus.ReasonStorageFailed):
+		string(nodestatus.ReasonBranchAhead), string(nodestatus.ReasonBranchForked), string(nodestatus.ReasonStorageFailed):
 		return true
 	case v1alpha1.ReasonVolumeTerminating:
 		return n.Verdict.Decision == topology.Run // it runs on a volume that is marked for deletion

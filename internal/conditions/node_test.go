@@ -140,6 +140,12 @@ func TestReadyOfANode(t *testing.T) {
 		{"behind itself", answers(func(s *nodestatus.Status) {
 			s.Reason, s.WritesRefused = nodestatus.ReasonBranchAhead, "peers have more"
 		}), "BranchAhead", true, v1alpha1.ConditionReplicating, "peers have more"},
+		{"written by two", answers(func(s *nodestatus.Status) {
+			s.Reason, s.Message = nodestatus.ReasonBranchForked, "two different changesets"
+		}), "BranchForked", true, v1alpha1.ConditionReplicating, "two different changesets"},
+		{"a copy, until all members are heard", answers(func(s *nodestatus.Status) {
+			s.Reason, s.Message = nodestatus.ReasonVolumeCopied, "the file is a copy"
+		}), "VolumeCopied", false, v1alpha1.ConditionReplicating, "the file is a copy"},
 		{"disk full", answers(func(s *nodestatus.Status) { s.Reason = nodestatus.ReasonStorageFailed }), "StorageFailed", true, v1alpha1.ConditionReplicating, "not ready"},
 		{"says nothing", answers(func(*nodestatus.Status) {}), v1alpha1.ReasonPending, false, v1alpha1.ConditionReplicating, "not ready"},
 	} {

@@ -20,10 +20,11 @@ var (
 		Ready: true, Reason: ReasonReady, Message: "m", Writable: true, WritesRefused: "w", Started: at,
 		Links: []Link{{Name: "main", Channel: "C", Hosts: []string{"mq:61613"}, Address: "mq:61613", Server: "ActiveMQ/5.17.2",
 			Connected: true, Subscribed: true, CaughtUp: true, Since: &at, LastError: "e", Reconnects: 1}},
-		Outbox:    Outbox{Changesets: 1, OldestAge: 1.5},
-		Pending:   Pending{Changesets: 2, Missing: []branch.Dot{{Branch: "0A", Seq: 4}}},
-		Lag:       Lag{Changesets: 3, Seconds: 2.5},
-		Peers:     []Peer{{Branch: "0A", Incarnation: "cafe", Revision: branch.Revision{{Branch: "0A", Seq: 4}}, LastSeen: at, Diverged: true}},
+		Outbox:  Outbox{Changesets: 1, OldestAge: 1.5},
+		Pending: Pending{Changesets: 2, Missing: []branch.Dot{{Branch: "0A", Seq: 4}}},
+		Lag:     Lag{Changesets: 3, Seconds: 2.5},
+		Peers:   []Peer{{Branch: "0A", Incarnation: "cafe", Revision: branch.Revision{{Branch: "0A", Seq: 4}}, LastSeen: at, Diverged: true}},
+		Forks:   []Fork{{Branch: "0A", Dot: branch.Dot{Branch: "0A", Seq: 2}, Seen: at, Told: "0C"}}, Quarantine: 4,
 		Conflicts: 1, Storage: Storage{Bytes: 10, Free: 20},
 	}
 )
@@ -89,6 +90,15 @@ func TestStatusJSON(t *testing.T) {
       "diverged": true
     }
   ],
+  "forks": [
+    {
+      "branch": "0A",
+      "dot": "0A00002",
+      "seen": "2026-11-23T04:00:00Z",
+      "told": "0C"
+    }
+  ],
+  "quarantine": 4,
   "conflicts": 1,
   "storage": {
     "bytes": 10,

@@ -121,7 +121,8 @@ func TestPeerTellsTheAuthorThatItsBranchIsForked(t *testing.T) {
 		if why := x.refuses(nodestatus.ReasonBranchForked); !strings.Contains(why, "0A00001") {
 			t.Errorf("refused because of %q", why)
 		}
-		if s := y.repl.Status(); !s.Ready || !s.Writable || len(s.Forks) != 1 || s.Forks[0].Branch != "0A" || s.Lag.Changesets != 0 {
+		if s := y.repl.Status(); !s.Ready || !s.Writable || len(s.Forks) != 1 || s.Forks[0].Branch != "0A" || s.Lag.Changesets != 0 ||
+			!strings.Contains(s.Message, "0A is forked at 0A00001") {
 			t.Errorf("the peer's status: %+v", s)
 		}
 		x.stop()

@@ -40,6 +40,10 @@ func (r *Replicator) Status() nodestatus.Status {
 	s.Writable, s.WritesRefused = refused.Message == "" && !draining, refused.Message
 	s.Reason, s.Message = r.reason(now, refused, draining)
 	s.Ready = s.Reason == nodestatus.ReasonReady || s.Reason == nodestatus.ReasonStandalone
+	if s.Ready && len(s.Forks) > 0 {
+		s.Message = fmt.Sprintf("branch %s is forked at %s: nothing more of it is applied here until somebody decides (GET /v1/forks)",
+			s.Forks[0].Branch, s.Forks[0].Dot)
+	}
 	return s
 }
 
