@@ -66,6 +66,11 @@ func (o *originalNode) merge(clientID string, body []byte) error {
 	if err := json.Unmarshal(body, &m); err != nil {
 		return fmt.Errorf("exception while reading JSON: %w", err)
 	}
+	for _, s := range m.Statements {
+		if len(s) != len(row{}) {
+			return fmt.Errorf("exception: a statement of %d", len(s))
+		}
+	}
 	switch {
 	case clientID == "":
 		return errors.New("KeyError: clientid")
