@@ -3,6 +3,7 @@
 package nodetest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func build(to string) error {
 	if os.Getenv("SOAK_RACE") != "" {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "vesperdb.io/vesper/cmd/node")...).CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), "go", append(args, "vesperdb.io/vesper/cmd/node")...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
@@ -149,7 +150,8 @@ func (n *Node) Start() {
 		return
 	}
 	defer func() { _ = log.Close() }() // the child has its own descriptor
-	cmd := exec.Command(program, "--config", n.file)
+	// The node's life is not a context's: it ends by signals that tests choose.
+	cmd := exec.CommandContext(context.Background(), program, "--config", n.file)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		n.t.Errorf("starting node %s: %v", n.ID, err)
@@ -209,7 +211,7 @@ func (n *Node) Kill() { n.End(syscall.SIGKILL) }
 
 // Check reads the store of a stopped node from end to end.
 func (n *Node) Check() error {
-	out, err := exec.Command(program, "check", "--data", n.Dir).CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), program, "check", "--data", n.Dir).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("the store of node %s is not sound: %w: %s", n.ID, err, out)
 	}
@@ -231,7 +233,7 @@ type Answer struct {
 
 // Do sends a request with these header lines, keys and values in turn. An error means that it is not known what became of it.
 func (n *Node) Do(method, path, body string, header ...string) (Answer, error) {
-	req, err := http.NewRequest(method, n.URL+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(context.Background(), method, n.URL+path, strings.NewReader(body))
 	if err != nil {
 		return Answer{}, err
 	}

@@ -192,3 +192,27 @@ func TestHeadersAndTextPassBothWays(t *testing.T) {
 		t.Error("a counted body passed for text")
 	}
 }
+
+// FuzzParts: whatever headers and bodies strangers send, what is held stays bounded and is counted
+// right, and only whole messages come out.
+func FuzzParts(f *testing.F) {
+	f.Add("a.1.2 a.2.2 b.1.1", []byte("xyz"))
+	f.Add("a.1.3 a.1.4 a.4096.4096 .1.1 a.0.0 a.1.2.3", []byte("0123456789"))
+	f.Fuzz(func(t *testing.T, headers string, body []byte) {
+		var a assembler
+		for i, h := range strings.Fields(headers) {
+			part := body[min(i, len(body)):]
+			whole, complete, err := a.add(branch.ID(fmt.Sprint(i%3)), h, part)
+			if complete && (err != nil || len(whole) < len(part)) || err != nil && whole != nil {
+				t.Fatalf("part %q of %d bytes made %d bytes, %v", h, len(part), len(whole), err)
+			}
+			held := 0
+			for _, m := range a.open {
+				held += m.bytes
+			}
+			if len(a.open) > maxOpen+1 || held != a.held {
+				t.Fatalf("%d messages are open, %d bytes are held, %d counted", len(a.open), held, a.held)
+			}
+		}
+	})
+}
