@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"vesperdb.io/vesper/internal/mutant"
 )
 
 // maxSkipAge is how late the cursor is made durable when it only passed over
@@ -48,6 +50,9 @@ func (c *cursorKeeper) stop() {
 
 func (c *cursorKeeper) save(ctx context.Context) error {
 	c.stop()
+	if mutant.On("cursor-early") {
+		c.at, _ = c.s.position()
+	}
 	if c.at == c.durable {
 		return nil
 	}

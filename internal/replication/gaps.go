@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/mutant"
 )
 
 // maxAttempts bounds the doubling of the wait between fruitless requests.
@@ -73,6 +74,9 @@ func (t *gaps) due(now time.Time, grace time.Duration) []Range {
 	for id, g := range t.byBranch {
 		if !now.Before(t.ripe(id, g, grace)) {
 			out = append(out, Range{id, g.have + 1, g.to})
+			if mutant.On("need-range-off-by-one") {
+				out[len(out)-1].From++
+			}
 		}
 	}
 	slices.SortFunc(out, byBranch)

@@ -7,6 +7,7 @@ import (
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/mutant"
 	"vesperdb.io/vesper/internal/store"
 )
 
@@ -68,7 +69,7 @@ func (s *sender) mine(d branch.Dot) bool {
 	if d.Branch == s.l.store.Branch() {
 		return true
 	}
-	return s.l.cfg.Relay && !s.l.origins.has(d)
+	return s.l.cfg.Relay && !s.l.origins.has(d) && !mutant.On("relay-drops-remote")
 }
 
 // publish hands a stretch to the broker.

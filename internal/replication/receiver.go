@@ -8,6 +8,7 @@ import (
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/mutant"
 	"vesperdb.io/vesper/internal/store"
 )
 
@@ -87,6 +88,13 @@ func (r *receiver) process(ctx context.Context, batch []Delivery) {
 			continue
 		}
 		envelopes, from = append(envelopes, list...), d.From
+	}
+	if mutant.On("broker-ack-before-apply") {
+		for _, d := range batch {
+			if d.Ack != nil {
+				_ = d.Ack(ctx)
+			}
+		}
 	}
 	if _, err := r.l.apply(ctx, from, envelopes); err != nil {
 		return // not durable: no ACK, so the broker brings it again

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"vesperdb.io/vesper/internal/mutant"
 )
 
 // sender publishes what the store's feed holds beyond the durable cursor.
@@ -83,6 +85,9 @@ func (s *sender) session(ctx context.Context) (progress bool, err error) {
 	defer cancel(nil)
 	flights := make(chan flight, s.l.o.Window) // slots bound it: sending never blocks
 	s.slots = make(chan struct{}, s.l.window())
+	if mutant.On("window-ignored") {
+		flights, s.slots = make(chan flight, 1000), make(chan struct{}, 1000)
+	}
 	var confirmer sync.WaitGroup
 	confirmer.Go(func() {
 		if err := s.confirm(ctx, cursor, flights); err != nil {

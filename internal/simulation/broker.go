@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -166,12 +167,43 @@ func (b *broker) isolate(id branch.ID, in, out bool) {
 		case in && out:
 			c.end(errors.New("network unreachable"))
 		case in || out:
-			time.AfterFunc(heartbeat, func() { c.end(errors.New("missed heart-beats")) })
+			time.AfterFunc(heartbeat, func() { b.missed(c) })
 		default:
 			for _, x := range c.subs {
 				x.signal()
 			}
 		}
+	}
+}
+
+// unsubscribe removes what is kept for a node that is no more.
+func (b *broker) unsubscribe(id branch.ID) {
+	b.set(func() {
+		b.boxes = slices.DeleteFunc(b.boxes, func(x *box) bool {
+			return strings.HasPrefix(x.key, "durable "+string(id)+"-") || strings.HasSuffix(x.key, ".sync."+string(id))
+		})
+	})
+}
+
+// troubled reports whether anything is wrong with the network.
+func (b *broker) troubled() (yes bool) {
+	b.set(func() {
+		yes = b.down || b.blocked || b.rates.lose > 0
+		for _, ways := range []map[branch.ID]bool{b.cut, b.deaf, b.mute} {
+			for _, is := range ways {
+				yes = yes || is
+			}
+		}
+	})
+	return yes
+}
+
+// missed ends a connection over which still nothing comes through.
+func (b *broker) missed(c *conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.deaf[c.me] || b.mute[c.me] {
+		c.end(errors.New("missed heart-beats"))
 	}
 }
 

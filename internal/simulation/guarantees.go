@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -43,7 +44,7 @@ var guarantees = []guarantee{
 	{"G6", "a change feed has each dot once, across crashes", nil, (*world).G6},
 	{"G7", "what is applied has no holes, and nothing is pending when all is quiet", nil, (*world).G7},
 	{"G8", "once faults stop, all nodes converge within a few beacons", nil, (*world).G8},
-	{"G9", "who comes back converges, nothing deleted returns, nothing unsent is lost", nil, (*world).G9},
+	{"G9", "who comes back converges, nothing deleted returns, nothing unsent is lost", (*world).unsent, (*world).G9},
 	{"G10", "restoring a backup never reuses a dot", nil, (*world).G10},
 	{"G11", "pending set, outbox, goroutines and descriptors stay bounded", (*world).bounded, (*world).G11},
 	{"G12", "history at a revision is the state that was current then", (*world).sampleHistory, (*world).G12},
@@ -69,6 +70,7 @@ func (w *world) conclude() {
 		if n.now == nil { // what it holds can only be read while it runs
 			n.start()
 		}
+		w.bury(n)
 		if n.now != nil {
 			n.volume.witness.follow(n, n.now.store)
 		}
@@ -79,6 +81,11 @@ func (w *world) conclude() {
 		}
 		if err := g.finally(w); err != nil {
 			w.fail(g.name, "%v", err)
+		}
+	}
+	if !w.failed() && w.quiet() {
+		if err := w.forge(); err != nil {
+			w.fail("G2", "%v", err)
 		}
 	}
 }
@@ -92,20 +99,33 @@ func (w *world) running() []*node {
 // else on its author or on any other; and what it wrote is read, or was
 // replaced by somebody who had seen it, or lost a conflict and is listed in it.
 func (w *world) G1() error {
-	for d := range w.ledger.acked {
-		holders := 0
-		for _, n := range w.nodes {
-			if n.volume.witness.vector.Covers(d) {
-				holders++
-			} else if !w.plan.Forever {
-				return fmt.Errorf("acknowledged %s is not on %s", d, n.id)
-			}
-		}
-		if holders == 0 {
-			return fmt.Errorf("acknowledged %s is nowhere", d)
-		}
+	if err := w.acknowledged(); err != nil {
+		return err
 	}
 	return w.readings()
+}
+
+// acknowledged looks for every acknowledged write. One whose author has lost its
+// volume may be gone with a broker that was the last to have it.
+func (w *world) acknowledged() error {
+	under := w.underWay()
+	for d := range w.ledger.acked {
+		var lacks []branch.ID
+		for _, n := range w.nodes {
+			if !n.volume.witness.vector.Covers(d) {
+				lacks = append(lacks, n.id)
+			}
+		}
+		switch {
+		case len(lacks) == len(w.nodes) && !under[d] && w.restored[d.Branch]:
+			w.ledger.forget(func(g branch.Dot) bool { return g == d || w.ledger.sawGone(g) && !w.onVolume(g) })
+		case len(lacks) == len(w.nodes) && !under[d]:
+			return fmt.Errorf("acknowledged %s is nowhere", d)
+		case len(lacks) > 0 && !w.plan.Forever:
+			return fmt.Errorf("acknowledged %s is not on %v", d, lacks)
+		}
+	}
+	return nil
 }
 
 // G2 compares what each log has under each dot with the ledger, and checks that
@@ -300,6 +320,9 @@ func (w *world) trouble() string {
 			return fmt.Sprintf("%s is not ready: %s %s", n.id, s.Reason, s.Message)
 		}
 	}
+	if err := w.acknowledged(); err != nil {
+		return err.Error()
+	}
 	return ""
 }
 
@@ -335,6 +358,9 @@ func (w *world) G9() error {
 	}
 	return nil
 }
+
+// unsent asserts what lets nothing get lost on the way.
+func (w *world) unsent() error { return errors.Join(w.handedOver(), w.trimmedTogether()) }
 
 // G10 finds no dot in use twice after a volume was lost or restored: the ledger
 // noticed it, or a node knows of it.
@@ -373,18 +399,24 @@ func (w *world) bounded() error {
 
 // G11 counts open files: one for each store that is open.
 func (w *world) G11() error {
-	open, err := os.ReadDir("/proc/self/fd")
+	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return nil //nolint:nilerr // no such system: the goroutines were counted
 	}
 	count := 0
-	for _, f := range open {
+	for _, f := range files {
 		if to, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil && filepath.Base(to) == store.FileName {
 			count++
 		}
 	}
-	if running := len(w.running()); count > running {
-		return fmt.Errorf("%d files of stores are open for %d nodes", count, running)
+	open := 0
+	for _, n := range w.nodes {
+		if n.now != nil {
+			open++
+		}
+	}
+	if count > open {
+		return fmt.Errorf("%d files of stores are open for %d nodes", count, open)
 	}
 	return w.bounded()
 }

@@ -72,6 +72,18 @@ func (l *ledger) at(d branch.Dot) *entry {
 	return l.entries[d]
 }
 
+// last is the highest sequence of a branch.
+func (l *ledger) last(id branch.ID) (seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for d := range l.entries {
+		if d.Branch == id {
+			seq = max(seq, d.Seq)
+		}
+	}
+	return seq
+}
+
 // forget strikes out the changesets of which there is no trace any more, and
 // counts them.
 func (l *ledger) forget(gone func(branch.Dot) bool) (n int) {
@@ -91,6 +103,22 @@ func (l *ledger) forget(gone func(branch.Dot) bool) (n int) {
 		}
 	}
 	return n
+}
+
+// sawGone reports whether the author of a changeset had seen one that is gone.
+// The caller holds mu.
+func (l *ledger) sawGone(d branch.Dot) bool {
+	for g := range l.gone {
+		if g.Branch == d.Branch && g.Seq < d.Seq {
+			return true
+		}
+		for e := l.entries[d]; e != nil; e = l.entries[branch.Dot{Branch: d.Branch, Seq: e.env.Dot.Seq - 1}] {
+			if e.set.Base.Covers(g) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // hopeless reports whether all of the dots are gone: what waits for them waits

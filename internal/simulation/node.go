@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -21,7 +22,7 @@ const (
 	beaconInterval = 5 * time.Second
 	confirmTimeout = 20 * time.Second
 	window         = 4
-	pendingLimit   = 48
+	pendingLimit   = 12
 )
 
 // node is one member of the cluster: a branch id, a volume, and now and then a
@@ -33,7 +34,8 @@ type node struct {
 	links []int // indexes of brokers
 	skew  time.Duration
 
-	volume *volume
+	volume   *volume
+	couriers []*courier // one a link
 	// lives counts its processes.
 	lives int
 	now   *process // nil while it is down
@@ -44,8 +46,12 @@ type node struct {
 	away time.Duration
 	// bereft says that a volume took changesets with it that nobody else has.
 	bereft bool
-	// lost says that its volume was replaced, and the books do not know it yet.
-	lost []*volume
+	// lost are volumes that were replaced, which the books do not know yet, former
+	// the branch ids that it had before.
+	lost   []*volume
+	former []branch.ID
+	// copied says that its volume was made of a backup.
+	copied bool
 
 	// disk is what the disk answers to commits, unsure that it takes them
 	// nevertheless.
@@ -174,6 +180,13 @@ func copyFile(from, to string) error {
 
 // start begins a new life.
 func (n *node) start() {
+	if len(n.lost) > 0 && len(n.former) == 0 && !n.copied && !n.w.allHeard(n) {
+		n.w.rename(n)
+	}
+	if n.w.inBrokersOnly(n) {
+		n.back = time.Now().Add(2 * time.Second)
+		return
+	}
 	n.lives++
 	n.back = time.Time{}
 	p := &process{n: n, ended: make(chan error, 1)}
@@ -193,7 +206,7 @@ func (n *node) start() {
 	for i, b := range n.links {
 		links = append(links, replication.LinkConfig{
 			Name: fmt.Sprintf("link-%d", i), Channel: "CH", Hosts: []string{n.w.brokers[b].name + ":1"},
-			Relay: len(n.links) > 1, Transport: newTransport(p, n.w.brokers[b]),
+			Relay: len(n.links) > 1, Transport: newTransport(p, n.w.brokers[b], n.couriers[i]),
 		})
 	}
 	p.repl, err = replication.New(st, links, n.w.replicationOptions(n))
@@ -223,9 +236,30 @@ func (w *world) replicationOptions(n *node) replication.Options {
 	return replication.Options{
 		BeaconInterval: beaconInterval, ConfirmTimeout: confirmTimeout, Window: window,
 		FlushBytes: 16 << 10, ChunkBytes: 8 << 10, Credits: 4,
+		Policy: w.plan.Policy, Retention: w.plan.Retention, Members: neighbors{n},
+		SnapshotDir: filepath.Join(n.volume.dir, "snapshots"), SnapshotLag: w.plan.SnapshotLag, SnapshotIdle: 30 * time.Second,
 		Logger: w.log.With("node", string(n.id)),
 		Seed:   w.plan.Seed<<16 + uint64(n.index)<<8 + uint64(n.lives) + 1,
 	}
+}
+
+// neighbors are the members that a node can hear.
+type neighbors struct{ of *node }
+
+// Members implements replication.Members: the nodes that share a broker with
+// the one it is for.
+func (n neighbors) Members() (out []branch.ID, _ error) {
+	for _, o := range n.of.w.nodes {
+		if o != n.of && n.of.hears(o) {
+			out = append(out, o.id)
+		}
+	}
+	return out, nil
+}
+
+// hears reports whether two nodes share a broker.
+func (n *node) hears(o *node) bool {
+	return slices.ContainsFunc(o.links, func(b int) bool { return slices.Contains(n.links, b) })
 }
 
 // stop ends the present life: cleanly, or as a crash does.

@@ -35,6 +35,10 @@ type Plan struct {
 	Topology Topology
 	// Policy is the conflict policy of all nodes.
 	Policy string
+	// Retention is how old a changeset must be to leave the log, 0 for never;
+	// SnapshotLag how far behind a new node must be to begin with a snapshot.
+	Retention   time.Duration
+	SnapshotLag int
 	// Forever lets the faults go on to the end: then only safety is asserted.
 	Forever bool
 	Acts    []Act
@@ -102,8 +106,8 @@ var kinds = []struct {
 	{"disk unsure", 2},
 	{"disk works", 3},
 	{"back up", 3},
-	{"restore", 0},
-	{"lose volume", 0},
+	{"restore", 2},
+	{"lose volume", 1},
 	{"pause", 2},
 }
 
@@ -118,6 +122,10 @@ func NewPlan(seed uint64) Plan {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	p := Plan{Seed: seed, Topology: Topologies[pick(rng, weights)]}
 	p.Policy = []string{"latest", "latest", "latest", "earliest", "keepBoth"}[rng.IntN(5)]
+	if rng.IntN(3) == 0 {
+		p.Retention = 20 * time.Second
+	}
+	p.SnapshotLag = []int{10, 50_000}[rng.IntN(2)]
 	p.Forever = rng.IntN(4) == 0
 	acts := 6 + rng.IntN(18)
 	if seed%50 == 0 {

@@ -94,7 +94,9 @@ func TestWorker(t *testing.T) {
 		t.Skip("serves make simulate")
 	}
 	dir := room(t)
-	run(t, NewPlan(1), dir) // what is made once is made now
+	for seed := range uint64(20) {
+		run(t, NewPlan(seed), dir) // what a process makes once is made now
+	}
 	out := json.NewEncoder(os.Stdout)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		text, twice := strings.CutPrefix(in.Text(), "twice ")

@@ -15,11 +15,12 @@ const reconnectPause = 200 * time.Millisecond
 type transport struct {
 	p    *process
 	b    *broker
+	book *courier
 	conn chan *conn // holds the present connection, or nil
 }
 
-func newTransport(p *process, b *broker) *transport {
-	t := &transport{p: p, b: b, conn: make(chan *conn, 1)}
+func newTransport(p *process, b *broker, book *courier) *transport {
+	t := &transport{p: p, b: b, book: book, conn: make(chan *conn, 1)}
 	t.conn <- nil
 	return t
 }
@@ -69,6 +70,7 @@ func (t *transport) guarded(subs []replication.Subscription) []replication.Subsc
 		out[i].Deliver = func(ctx context.Context, d replication.Delivery) {
 			if ack := d.Ack; ack != nil {
 				d.Ack = func(ctx context.Context) error {
+					t.p.kept(d.Message)
 					if err := t.p.pass("before an acknowledgment"); err != nil {
 						return err
 					}
@@ -76,6 +78,7 @@ func (t *transport) guarded(subs []replication.Subscription) []replication.Subsc
 				}
 			}
 			if t.p.alive() {
+				t.book.note(t.book.came, cargo(d.Message))
 				s.Deliver(ctx, d)
 			}
 		}
@@ -100,5 +103,5 @@ func (t *transport) Publish(ctx context.Context, to replication.Destination, m r
 	if err := t.p.pass("after a frame"); err != nil {
 		return nil, err
 	}
-	return f, nil
+	return &receipt{Confirmation: f, c: t.book, cargo: cargo(m)}, nil
 }

@@ -14,6 +14,7 @@ import (
 // backup is a copy of a volume's file.
 type backup struct {
 	n    *node
+	id   branch.ID
 	path string
 }
 
@@ -27,14 +28,14 @@ func (w *world) backUp(n *node) {
 	} else if copyFile(n.volume.file(), path) != nil {
 		return
 	}
-	w.backups = append(w.backups, &backup{n: n, path: path})
+	w.backups = append(w.backups, &backup{n: n, id: n.id, path: path})
 }
 
 // restore puts an old backup in the place of a node's volume, if there is one.
 func (w *world) restore(n *node, a Act) {
 	of := slices.DeleteFunc(slices.Clone(w.backups), func(b *backup) bool {
 		_, err := os.Stat(b.path)
-		return b.n != n || err != nil
+		return b.n != n || b.id != n.id || err != nil
 	})
 	if len(of) > 0 {
 		w.replaceVolume(n, of[a.Chance%uint64(len(of))], a.For)
@@ -47,13 +48,64 @@ func (w *world) replaceVolume(n *node, from *backup, away time.Duration) {
 	n.stop(true)
 	n.lost = append(n.lost, n.volume)
 	n.volume = w.newVolume()
-	w.restored[n.id] = true
+	w.restored[n.id], n.copied = true, from != nil
+	if from == nil && (away%2 == 0 || !w.allHeard(n)) {
+		w.rename(n)
+	}
 	if from != nil {
 		if err := copyFile(from.path, n.volume.file()); err != nil {
 			w.fail("G10", "restoring a backup of %s: %v", n.id, err)
 		}
 	}
 	n.back = time.Now().Add(away)
+}
+
+// allHeard reports whether a node can hear everybody: only then may it begin
+// anew under its old id. Otherwise an operator gives it another one.
+func (w *world) allHeard(n *node) bool {
+	for _, o := range w.nodes {
+		if o != n && (o.now == nil || !o.now.alive() || len(o.lost) > 0 || len(o.former) > 0 || o.disk != nil) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(w.brokers, (*broker).troubled)
+}
+
+// inBrokersOnly reports whether changesets of a node that lost its volume are on
+// their way to somebody and nowhere else. Nobody can tell such a node that they
+// exist, and so it is not started until somebody has them: an operator gives it
+// another branch id, or waits.
+func (w *world) inBrokersOnly(n *node) bool {
+	if len(n.lost) == 0 {
+		return false
+	}
+	for d := range w.underWay() {
+		if d.Branch == n.id && !w.onVolume(d) {
+			return true
+		}
+	}
+	return false
+}
+
+// onVolume reports whether a changeset is on any volume that is in use.
+func (w *world) onVolume(d branch.Dot) bool {
+	return slices.ContainsFunc(w.nodes, func(o *node) bool { return o.volume.witness.vector.Covers(d) })
+}
+
+// rename gives a node that has lost its volume another branch id, as the
+// operator of a cluster does.
+func (w *world) rename(n *node) {
+	last := branch.ID("")
+	for _, o := range w.nodes {
+		last = max(last, o.id, w.retired)
+	}
+	n.former = append(n.former, n.id)
+	for _, b := range w.brokers {
+		b.unsubscribe(n.id)
+	}
+	n.id, _ = last.Next()
+	w.retired, n.bereft, n.volume = n.id, false, w.newVolume()
+	w.tell("node %d is %s from now on", n.index, n.id)
 }
 
 // bury strikes out of the books what a node's lost volumes took with them: the
@@ -70,13 +122,15 @@ func (w *world) bury(n *node) {
 	}
 	under := w.underWay()
 	gone := w.ledger.forget(func(d branch.Dot) bool {
-		if under[d] || slices.ContainsFunc(w.nodes, func(o *node) bool { return o.volume.witness.vector.Covers(d) }) {
+		if under[d] || w.onVolume(d) {
 			return false
 		}
-		return d.Branch == n.id || slices.ContainsFunc(n.lost, func(v *volume) bool { return v.witness.vector.Covers(d) })
+		return w.restored[d.Branch] || slices.ContainsFunc(n.lost, func(v *volume) bool { return v.witness.vector.Covers(d) })
 	})
+	// What is only under way and has seen any of that can never be applied.
+	gone += w.ledger.forget(func(d branch.Dot) bool { return !w.onVolume(d) && w.ledger.sawGone(d) })
 	if gone > 0 {
-		n.bereft = true
+		n.bereft = len(n.former) == 0
 		w.tell("%d changesets were on a lost volume of %s alone, and are gone", gone, n.id)
 	}
 	n.lost = nil

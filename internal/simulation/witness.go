@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"math"
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/store"
@@ -19,6 +20,8 @@ type witness struct {
 	first uint64
 	order []branch.Dot
 	seen  map[branch.Dot]uint64
+	// given is up to which position the feed came with a snapshot.
+	given uint64
 	// vector is what the feed adds up to.
 	vector branch.Revision
 }
@@ -55,8 +58,12 @@ func (v *witness) renewed(st *store.Store) bool {
 	if v.incarnation == st.Incarnation() {
 		return false
 	}
+	first := v.incarnation == ""
 	*v = *newWitness(v.w, v.name)
 	v.incarnation = st.Incarnation()
+	if !first {
+		v.given = math.MaxUint64 // until all of it was read
+	}
 	return true
 }
 
@@ -106,6 +113,9 @@ func (v *witness) follow(n *node, st *store.Store) {
 			v.take(n, st, e)
 		}
 	}
+	if v.given == math.MaxUint64 {
+		v.given = v.first + uint64(len(v.order)) - 1
+	}
 	if !v.vector.CoversAll(shown) && v.incarnation == st.Incarnation() {
 		v.w.fail("G6", "%s shows revision %s, its feed adds up to %s", n.id, shown, v.vector)
 		v.vector = v.vector.Merge(shown)
@@ -132,10 +142,11 @@ func (v *witness) take(n *node, st *store.Store, e store.FeedEntry) {
 	v.vector = v.vector.With(e.Dot)
 }
 
-// skip passes over positions that have left the log.
+// skip passes over positions that have left the log. A store that has got its
+// content as a snapshot counts from somewhere else.
 func (v *witness) skip(n *node, st *store.Store, from, to uint64) {
 	floor := st.Floor()
-	if to < from || len(floor) == 0 {
+	if begins := from == 1 && len(v.vector) == 0; to < from || len(floor) == 0 && !begins {
 		v.w.fail("G6", "the feed of %s goes on at %d after %d", n.id, to, from-1)
 	}
 	v.vector = v.vector.Merge(floor)

@@ -72,8 +72,10 @@ type world struct {
 	states  states
 	// restored are the branches that have lost a volume or got an old one.
 	restored map[branch.ID]bool
-	writers  sync.WaitGroup
-	writes   int
+	// retired is the greatest branch id that was given instead of another.
+	retired branch.ID
+	writers sync.WaitGroup
+	writes  int
 	// goroutines were there before the cluster, most the most there were.
 	goroutines, most int
 
@@ -153,6 +155,9 @@ func (w *world) build() {
 	id := branch.First(2)
 	for i, links := range w.plan.Topology.Links {
 		n := &node{w: w, id: id, index: i, links: links, volume: w.newVolume()}
+		for range links {
+			n.couriers = append(n.couriers, newCourier())
+		}
 		w.nodes = append(w.nodes, n)
 		id, _ = id.Next()
 	}
@@ -198,6 +203,9 @@ func (w *world) heal() {
 			n.now.light("", 0)
 		}
 		n.reap()
+		if w.inBrokersOnly(n) {
+			w.rename(n)
+		}
 		if n.now == nil {
 			n.start()
 		}
@@ -223,10 +231,11 @@ func (w *world) settle() {
 }
 
 // accept does what an operator does for a volume of which nothing is lost that
-// nobody else has.
+// nobody else has, once all of that is there.
 func (w *world) accept() {
 	for _, n := range w.nodes {
-		if n.now != nil && w.restored[n.id] && !n.bereft && n.now.repl.Status().Reason == nodestatus.ReasonBranchAhead {
+		if n.now != nil && w.restored[n.id] && !n.bereft && n.volume.witness.vector.At(n.id) == w.ledger.last(n.id) &&
+			n.now.repl.Status().Reason == nodestatus.ReasonBranchAhead {
 			if err := n.now.repl.AcceptBranch(context.Background()); err == nil {
 				w.tell("an operator accepted the branch of %s", n.id)
 			}
@@ -260,11 +269,11 @@ func (w *world) published(m replication.Message) {
 func cargo(m replication.Message) []changeset.Envelope {
 	body := m.Body
 	if m.ContentType == replication.SyncContentType {
-		_, chunk, err := replication.DecodeSync(m.Body)
-		if err != nil || chunk == nil {
+		sync, err := replication.DecodeSync(m.Body)
+		if err != nil || sync.Chunk == nil {
 			return nil
 		}
-		body = chunk.Body
+		body = sync.Chunk.Body
 	} else if m.ContentType != changeset.ContentType {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/mutant"
 )
 
 // A call of Apply is cut into pieces of this size, so that local writers take
@@ -112,6 +113,9 @@ func (b *batch) take(a *arrival, done *Applied, opts Options) {
 		done.Dropped++
 		return
 	}
+	if mutant.On("pending-dropped") {
+		return
+	}
 	b.put(bucketPending, dotKey(a.env.Dot), encodePending(a.env))
 	b.st.pending.add(a.env, a.set.Base)
 	done.Pending++
@@ -121,6 +125,10 @@ func (b *batch) take(a *arrival, done *Applied, opts Options) {
 func (b *batch) settled(a *arrival, done *Applied) bool {
 	dot := a.env.Dot
 	have := b.st.heads[dot.Branch]
+	if mutant.On("duplicate-applied-twice") && dot.Seq == have.seq {
+		b.advance(&a.set, a.env)
+		return true
+	}
 	if dot.Seq <= have.seq {
 		b.compare(dot, a.env.Hash, done)
 		return true
@@ -144,7 +152,7 @@ func (b *batch) settled(a *arrival, done *Applied) bool {
 		b.reject(done, dot, err)
 		return true
 	}
-	if !b.st.revision.CoversAll(a.set.Base) {
+	if !b.st.revision.CoversAll(a.set.Base) && !mutant.On("apply-without-base-check") {
 		return false
 	}
 	b.advance(&a.set, a.env)
@@ -154,6 +162,9 @@ func (b *batch) settled(a *arrival, done *Applied) bool {
 
 func (b *batch) full(a *arrival, opts Options) bool {
 	count, size := b.st.pending.size()
+	if mutant.On("pending-unbounded") {
+		return false
+	}
 	return count >= opts.PendingLimit || size+len(a.env.Body) > opts.PendingBytes
 }
 
@@ -168,7 +179,7 @@ func (b *batch) compare(dot branch.Dot, hash [32]byte, done *Applied) {
 		b.fail(err)
 		return
 	}
-	if found && e.Hash != hash {
+	if found && e.Hash != hash && !mutant.On("accept-fork") {
 		b.reject(done, dot, &ForkError{Dot: dot, Have: e.Hash, Got: hash})
 		return
 	}

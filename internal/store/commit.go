@@ -11,6 +11,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/mutant"
 )
 
 // One goroutine, the committer, writes the file. It takes whatever waits,
@@ -195,6 +196,10 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 		return n, s.giveUp(b, txid, false)
 	}
 	s.file.bound(tx, b.puts, b.size)
+	if mutant.On("ack-before-commit") && n == 1 {
+		close(group[0].done)
+		group[0].done = make(chan struct{})
+	}
 	if b.fail(b.commit(s.opts.Hooks)); b.err != nil {
 		return n, s.giveUp(b, txid, true)
 	}
@@ -230,6 +235,7 @@ func (s *Store) giveUp(b *batch, txid int, atCommit bool) *failure {
 	if rollback := b.tx.Rollback(); rollback != nil && !errors.Is(rollback, bolterrors.ErrTxClosed) {
 		err = errors.Join(err, rollback)
 	}
+	before := s.published()
 	now, reload := s.reload()
 	if reload != nil {
 		// What is in memory is of a transaction that is not in the file: nothing
@@ -238,11 +244,24 @@ func (s *Store) giveUp(b *batch, txid int, atCommit bool) *failure {
 		err = errors.Join(err, reload)
 	}
 	s.unsure.Store(s.unsure.Load() || now == txid)
-	if now == txid && b.moved {
-		s.wake() // what is in the file wants to be sent, once it is safe there
+	if reload == nil && s.unsure.Load() {
+		s.hold(before, b.moved)
 	}
 	s.opts.Logger.Error("Gave up a transaction of the store", "error", err)
 	return &failure{err: s.storageError("committing", err), atCommit: atCommit}
+}
+
+// hold goes on telling others what was safe before a commit of which that is not
+// known: peers let go of what this node says it has. Whoever sends the feed is
+// woken, since what is in the file has to be sent once it is safe.
+func (s *Store) hold(before published, moved bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before.pending = s.pub.pending
+	s.pub = before
+	if moved {
+		s.wakeLocked()
+	}
 }
 
 // settle makes sure that all that can be read is on disk, so that nothing is
@@ -285,13 +304,8 @@ func (s *Store) announce(b *batch, txid int) {
 	}
 }
 
-// wake tells everybody who waits for it that the feed has grown.
-func (s *Store) wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.wakeLocked()
-}
-
+// wakeLocked tells everybody who waits for it that the feed has grown. The caller
+// holds mu.
 func (s *Store) wakeLocked() {
 	close(s.changed)
 	s.changed = make(chan struct{})

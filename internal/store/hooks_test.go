@@ -71,8 +71,14 @@ func TestCommitThatMayStayIsAnnounced(t *testing.T) {
 	default:
 		t.Error("nobody was told")
 	}
+	if r := s.Revision(); len(r) > 0 {
+		t.Errorf("told others %s before it was safe: they let go of what this node has", r)
+	}
 	if n := len(feed(t, s)); n != 1 {
 		t.Errorf("the feed has %d changesets", n)
+	}
+	if r := s.Revision().String(); r != "0A00001" {
+		t.Errorf("revision %s after the disk works again", r)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/mutant"
 )
 
 // A record is everything that is kept of one object. It is a pure function of
@@ -108,6 +109,9 @@ func (r *record) mark(w write) {
 			return
 		}
 	}
+	if mutant.On("deleted-returns") && len(r.touches) > 1 {
+		return
+	}
 	at, _ := slices.BinarySearchFunc(r.markers, w.stamp, changeset.Stamp.Compare)
 	r.markers = slices.Insert(r.markers, at, w.stamp)
 }
@@ -171,6 +175,10 @@ func holds(values []changeset.Value, v changeset.Value) bool {
 }
 
 func (reg *register) insert(g group) {
+	if mutant.On("conflict-by-arrival-order") {
+		reg.groups = append(reg.groups, g)
+		return
+	}
 	at, _ := slices.BinarySearchFunc(reg.groups, g, func(a, b group) int { return a.stamp.Dot.Compare(b.stamp.Dot) })
 	reg.groups = slices.Insert(reg.groups, at, g)
 }
