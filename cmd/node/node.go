@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -73,6 +74,8 @@ func (n *node) open(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	n.replicator, err = replication.New(n.store, links, replication.Options{
 		BeaconInterval: c.Beacon.Interval, DiscoveryWindow: c.Beacon.Window, Logger: n.log, Registerer: registry,
+		Policy: string(c.ConflictPolicy), SnapshotDir: filepath.Join(c.StoragePath, "snapshots"),
+		Retention: time.Duration(c.Retention), Members: membersOf(c.MembersFile),
 	})
 	if err != nil {
 		return fmt.Errorf("preparing replication: %w", err)

@@ -134,15 +134,15 @@ func (s *fakeStore) Trim(_ context.Context, covered branch.Revision, before time
 }
 
 // DigestObjects lists the changesets that hash to a bucket: the fake's objects.
-func (s *fakeStore) DigestObjects(_ context.Context, bucket byte) (out []storeObject, err error) {
+func (s *fakeStore) DigestObjects(_ context.Context, bucket byte) (out []store.ObjectDigest, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for d, e := range s.log {
 		if e.Hash[0] == bucket {
-			out = append(out, storeObject{Root: d.String(), Hash: binary.BigEndian.Uint64(e.Hash[1:]) + s.twist[d]})
+			out = append(out, store.ObjectDigest{Root: d.String(), Hash: binary.BigEndian.Uint64(e.Hash[1:]) + s.twist[d]})
 		}
 	}
-	slices.SortFunc(out, func(a, b storeObject) int { return cmp.Compare(a.Root, b.Root) })
+	slices.SortFunc(out, func(a, b store.ObjectDigest) int { return cmp.Compare(a.Root, b.Root) })
 	return out, nil
 }
 

@@ -69,7 +69,7 @@ func (r *repairer) await(ctx context.Context, wait time.Duration) bool {
 	case <-timer.C:
 	case <-r.kick:
 	case c := <-r.chunks:
-		r.take(ctx, c)
+		r.takeAll(ctx, c)
 	case <-ctx.Done():
 		return false
 	}

@@ -23,9 +23,6 @@ type snapshotStore interface {
 	InstallSnapshot(ctx context.Context, path string) (store.SnapshotInfo, error)
 }
 
-// storeObject is what one object adds to its bucket of the digest.
-type storeObject = store.ObjectDigest
-
 // sized is a store that knows its size.
 type sized interface{ Stats() store.Stats }
 
@@ -36,7 +33,7 @@ type trimmer interface {
 
 // digester lists what each object adds to a bucket of the digest.
 type digester interface {
-	DigestObjects(ctx context.Context, bucket byte) ([]storeObject, error)
+	DigestObjects(ctx context.Context, bucket byte) ([]store.ObjectDigest, error)
 }
 
 // sizeOf returns about how many bytes a snapshot of the store has at most.
