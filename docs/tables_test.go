@@ -85,11 +85,12 @@ func sameKeys[A, B any](t *testing.T, what string, documented map[string]A, actu
 	}
 }
 
-// everyKey is a configuration in which every key differs from its default.
+// everyKey is a configuration in which every key differs from its default, but
+// for wire and links, which others do not go with.
 func everyKey() nodeconfig.Config {
 	c := nodeconfig.Default()
 	c.BranchID, c.TrunkID, c.StoragePath, c.Listen = "0B", "0A", "./data", ":1"
-	c.ReplicationHosts, c.ReplicationChannel, c.SendSTOMPAck, c.Wire = []string{"mq:1"}, "X", false, nodeconfig.WireVesper
+	c.ReplicationHosts, c.ReplicationChannel, c.SendSTOMPAck, c.ModelURI = []string{"mq:1"}, "X", false, "m:"
 	c.Broker = nodeconfig.Broker{Flavor: nodeconfig.FlavorGeneric, UsernameFile: "u", PasswordFile: "p", HeartBeat: time.Second,
 		TLS: &nodeconfig.TLS{CAFile: "c", CertFile: "d", KeyFile: "k", ServerName: "s"}}
 	c.Beacon = nodeconfig.Beacon{Interval: time.Second, Window: 5 * time.Second}
@@ -105,7 +106,7 @@ func everyKey() nodeconfig.Config {
 // everyLinkKey is a configuration with a link in which every key differs from its default.
 func everyLinkKey() nodeconfig.Config {
 	c := everyKey()
-	l := nodeconfig.Link{Name: "x", Hosts: c.ReplicationHosts, Channel: "X", Wire: c.Wire, Broker: c.Broker}
+	l := nodeconfig.Link{Name: "x", Hosts: c.ReplicationHosts, Channel: "X", Wire: nodeconfig.WireVesper, Broker: c.Broker}
 	c = nodeconfig.Default()
 	c.BranchID, c.TrunkID, c.StoragePath, c.Links = "0B", "0A", "./data", []nodeconfig.Link{l}
 	return c
@@ -131,7 +132,7 @@ func TestTheTableOfKeysIsTheFileFormat(t *testing.T) {
 	if err := yaml.Unmarshal(text, &tree); err != nil {
 		t.Fatal(err)
 	}
-	keys := map[string]bool{"links": true}
+	keys := map[string]bool{"links": true, "wire": true}
 	flatten("", tree, keys)
 	sameKeys(t, "the key", table(t, "docs/node.md", "## Configuration", 2), keys)
 }
