@@ -96,7 +96,7 @@ func everyKey() nodeconfig.Config {
 	c.Beacon = nodeconfig.Beacon{Interval: time.Second, Window: 5 * time.Second}
 	c.Limits = nodeconfig.Limits{RequestBytes: 1 << 20, QueryRows: 1, QueryTime: time.Second}
 	c.ShutdownGrace, c.Log = time.Second, nodeconfig.Log{Level: "debug", Format: "text"}
-	c.Broker.MaxMessage = 1 << 20
+	c.Broker.MaxMessage, c.Broker.VirtualHost = 1<<20, "v"
 	c.ConflictPolicy, c.VolumeIdentity = nodeconfig.ConflictEarliest, nodeconfig.VolumeNone
 	c.Retention, c.MembersFile = nodeconfig.Retention(time.Hour), "m"
 	c.Compaction = nodeconfig.Compaction{Threshold: 0.1, MinFree: 1, Rate: 1 << 20}

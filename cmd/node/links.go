@@ -43,7 +43,7 @@ func linksOf(c nodeconfig.Config, s *store.Store, log *slog.Logger) ([]replicati
 // may serve several links of a node, and keeps a durable subscription under them.
 func transportOptions(c nodeconfig.Config, l nodeconfig.Link, log *slog.Logger) stomplink.Options {
 	o := stomplink.Options{
-		Hosts: l.Hosts, Branch: c.BranchID, Flavor: string(l.Broker.Flavor),
+		Hosts: l.Hosts, Branch: c.BranchID, Flavor: string(l.Broker.Flavor), VirtualHost: l.Broker.VirtualHost,
 		MaxMessage: int(l.Broker.MaxMessage), HeartBeat: l.Broker.HeartBeat, NoSTOMPAck: !l.SendSTOMPAck, Logger: log.With(slog.String("link", l.Name)),
 	}
 	if l.Name != nodeconfig.MainLink {

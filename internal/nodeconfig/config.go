@@ -140,6 +140,9 @@ type Broker struct {
 	// MaxMessage (broker.maxMessage) is the largest message body that the broker
 	// takes, in bytes; 0: what its flavor takes by default.
 	MaxMessage int64
+	// VirtualHost (broker.virtualHost) is that of a broker that has several; "":
+	// the one that its flavor usually has.
+	VirtualHost string
 	// TLS (broker.tls) is nil for a plain connection.
 	TLS *TLS
 }
@@ -157,7 +160,8 @@ type Link struct {
 	Wire         Wire
 	// Relay (relay) passes on to this link what comes over the others.
 	Relay bool
-	// Broker holds flavor, usernameFile, passwordFile, heartBeat, maxMessage and tls.
+	// Broker holds flavor, usernameFile, passwordFile, heartBeat, maxMessage, virtualHost
+	// and tls.
 	Broker Broker
 }
 

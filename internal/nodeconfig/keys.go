@@ -37,6 +37,7 @@ var fileKeys = []key[Config]{
 		{name: "passwordFile", value: func(c *Config) any { return &c.Broker.PasswordFile }},
 		{name: "heartBeat", value: func(c *Config) any { return &c.Broker.HeartBeat }},
 		{name: "maxMessage", value: func(c *Config) any { return &c.Broker.MaxMessage }},
+		{name: "virtualHost", value: func(c *Config) any { return &c.Broker.VirtualHost }},
 		{name: "tls", section: []key[Config]{
 			{name: "caFile", value: func(c *Config) any { return &c.Broker.TLS.CAFile }},
 			{name: "certFile", value: func(c *Config) any { return &c.Broker.TLS.CertFile }},
@@ -82,6 +83,7 @@ var linkKeys = []key[Link]{
 	{name: "passwordFile", value: func(l *Link) any { return &l.Broker.PasswordFile }},
 	{name: "heartBeat", value: func(l *Link) any { return &l.Broker.HeartBeat }},
 	{name: "maxMessage", value: func(l *Link) any { return &l.Broker.MaxMessage }},
+	{name: "virtualHost", value: func(l *Link) any { return &l.Broker.VirtualHost }},
 	{name: "tls", section: []key[Link]{
 		{name: "caFile", value: func(l *Link) any { return &l.Broker.TLS.CAFile }},
 		{name: "certFile", value: func(l *Link) any { return &l.Broker.TLS.CertFile }},

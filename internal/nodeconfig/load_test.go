@@ -53,6 +53,7 @@ compaction:
   rate: 32Mi
 broker:
   maxMessage: 4Mi
+  virtualHost: shop
   flavor: activemq
   usernameFile: /etc/vesper/auth/username
   passwordFile: /etc/vesper/auth/password
@@ -83,7 +84,7 @@ log:
 		ConflictPolicy: ConflictEarliest, Retention: Retention(48 * time.Hour), MembersFile: "/etc/vesper/members", VolumeIdentity: VolumeNone,
 		Compaction: Compaction{Threshold: 0.25, MinFree: 1 << 30, Rate: 32 << 20},
 		Broker: Broker{
-			MaxMessage: 4 << 20, Flavor: FlavorActiveMQ, UsernameFile: "/etc/vesper/auth/username", PasswordFile: "/etc/vesper/auth/password", HeartBeat: 5 * time.Second,
+			MaxMessage: 4 << 20, VirtualHost: "shop", Flavor: FlavorActiveMQ, UsernameFile: "/etc/vesper/auth/username", PasswordFile: "/etc/vesper/auth/password", HeartBeat: 5 * time.Second,
 			TLS: &TLS{CAFile: "/etc/vesper/ca.pem", CertFile: "/etc/vesper/tls.crt", KeyFile: "/etc/vesper/tls.key", ServerName: "mq.example.com"},
 		},
 		Beacon:        Beacon{Interval: 7 * time.Second, Window: 2500 * time.Millisecond},
@@ -103,7 +104,7 @@ links:
     hosts: mq-0:61613, mq-1:61613
     channel: SHOP
   - {name: site, hosts: ["[::1]:61613"], channel: SHOP, relay: false, wire: packed, flavor: rabbitmq, send_stomp_ack: false,
-     usernameFile: u, passwordFile: p, heartBeat: 1s, maxMessage: 2Mi, tls: {caFile: c}}
+     usernameFile: u, passwordFile: p, heartBeat: 1s, maxMessage: 2Mi, virtualHost: /v, tls: {caFile: c}}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +113,7 @@ links:
 		{Name: "core", Hosts: []string{"mq-0:61613", "mq-1:61613"}, Channel: "SHOP", SendSTOMPAck: true, Wire: WirePacked, Relay: true,
 			Broker: Broker{Flavor: FlavorAuto, HeartBeat: 10 * time.Second}},
 		{Name: "site", Hosts: []string{"[::1]:61613"}, Channel: "SHOP", Wire: WirePacked,
-			Broker: Broker{Flavor: FlavorRabbitMQ, UsernameFile: "u", PasswordFile: "p", HeartBeat: time.Second, MaxMessage: 2 << 20, TLS: &TLS{CAFile: "c"}}},
+			Broker: Broker{Flavor: FlavorRabbitMQ, UsernameFile: "u", PasswordFile: "p", HeartBeat: time.Second, MaxMessage: 2 << 20, VirtualHost: "/v", TLS: &TLS{CAFile: "c"}}},
 	}
 	if diff := cmp.Diff(want, got.AllLinks()); diff != "" {
 		t.Errorf("unexpected links (-want +got):\n%s", diff)

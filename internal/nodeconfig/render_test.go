@@ -85,7 +85,7 @@ func links(t *rapid.T) (out []Link) {
 
 func brokers(t *rapid.T) Broker {
 	b := Broker{Flavor: pick(t, "flavor", flavors...), HeartBeat: pick(t, "beat", 0, time.Second, 10*time.Second),
-		MaxMessage: pick(t, "maxMessage", 0, int64(MinMessage), 5<<20, MaxMessage)}
+		MaxMessage: pick(t, "maxMessage", 0, int64(MinMessage), 5<<20, MaxMessage), VirtualHost: pick(t, "virtualHost", "", "/", "a: b")}
 	if rapid.Bool().Draw(t, "credentials") {
 		b.UsernameFile, b.PasswordFile = "u/"+texts.Draw(t, "u"), "p/"+texts.Draw(t, "p")
 	}
