@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/statement"
 )
 
 // ShapeFunc gives a local transaction the form in which it is committed. It
@@ -68,6 +70,25 @@ func (r *Reader) AppliedBefore(d branch.Dot) (branch.Dot, bool, error) {
 	}
 	e, err := logAt(r.tx, pos-1)
 	return e.Dot, err == nil, err
+}
+
+// ObjectIn is ObjectAt for the causal past of a changeset: a revision that with
+// each changeset covers all that its author had seen. Where the object has not
+// been changed since, it is read without going through its history: what no
+// other write has seen stands for all that it has seen, and a deletion that is
+// not in effect leaves no trace.
+func (r *Reader) ObjectIn(id string, past branch.Revision) (Object, bool, error) {
+	root := statement.Root(id)
+	rec, err := r.load(root)
+	if err != nil {
+		return Object{}, false, err
+	}
+	changed := func(s changeset.Stamp) bool { return !past.Covers(s.Dot) }
+	if slices.ContainsFunc(rec.touches, changed) || slices.ContainsFunc(rec.markers, changed) || len(past) == 0 {
+		return r.ObjectAt(id, past)
+	}
+	o, ok := rec.object(root, id, r.policy)
+	return o, ok, nil
 }
 
 // shaped gives the changeset of a local transaction its final form.

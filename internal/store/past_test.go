@@ -3,7 +3,11 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
@@ -171,5 +175,75 @@ func TestAChangesetWithoutObjectsTakesItsDotAndChangesNothing(t *testing.T) {
 	}
 	if err := s.Check(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// The short way to an object's past gives what going through its history gives,
+// for every causal past that there was.
+func TestAnObjectInACausalPastIsWhatItsHistorySays(t *testing.T) {
+	for seed := range uint64(20) {
+		chance := rand.New(rand.NewPCG(seed, 11))
+		ids := []branch.ID{"0A", "0B", "0C"}
+		var stores []*Store
+		for _, id := range ids {
+			stores = append(stores, open(t, t.TempDir(), id))
+		}
+		var pasts []branch.Revision
+		for range 40 {
+			i := chance.IntN(3)
+			text := fmt.Sprintf(`{"id":"x%d","p%d":%d}`, chance.IntN(2), chance.IntN(2), chance.IntN(9))
+			_, err := stores[i].Update(t.Context(), WriteOptions{}, func(tx *Tx) error {
+				if chance.IntN(4) == 0 {
+					_, err := tx.Delete("x0")
+					return err
+				}
+				return tx.Update(doc(t, text).Objects)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pasts = append(pasts, stores[i].Revision())
+			if chance.IntN(2) == 0 {
+				j := chance.IntN(3)
+				entries, err := stores[i].Feed(t.Context(), 0, 1<<20)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range entries {
+					if _, err := stores[j].Apply(t.Context(), []changeset.Envelope{e.Envelope}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				pasts = append(pasts, stores[j].Revision())
+			}
+		}
+		for _, s := range stores {
+			short := 0
+			read(t, s, func(r *Reader) error {
+				for _, past := range pasts {
+					if !s.Revision().CoversAll(past) {
+						continue
+					}
+					for _, id := range []string{"x0", "x1"} {
+						want, _, err := r.ObjectAt(id, past)
+						if err != nil {
+							return err
+						}
+						got, _, err := r.ObjectIn(id, past)
+						if err != nil {
+							return err
+						}
+						if diff := cmp.Diff(want, got); diff != "" {
+							t.Errorf("seed %d, %s in %s (-history +short):\n%s", seed, id, past, diff)
+						}
+						short++
+					}
+				}
+				return nil
+			})
+			if short == 0 {
+				t.Error("no past was compared")
+			}
+		}
 	}
 }

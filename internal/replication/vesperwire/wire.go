@@ -109,11 +109,19 @@ func seen(o store.Object) legacywire.Before {
 	return b
 }
 
-// objectsAt gives the objects at a revision.
+// objectsAt gives the objects at a revision, each read once.
 func objectsAt(r *store.Reader, at branch.Revision) legacywire.Past {
+	known := map[string]legacywire.Before{}
 	return func(root string) (legacywire.Before, error) {
-		o, _, err := r.ObjectAt(root, at)
-		return seen(o), err
+		if b, ok := known[root]; ok {
+			return b, nil
+		}
+		o, _, err := r.ObjectIn(root, at)
+		if err != nil {
+			return legacywire.Before{}, err
+		}
+		known[root] = seen(o)
+		return known[root], nil
 	}
 }
 
