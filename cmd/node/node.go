@@ -81,7 +81,8 @@ func (n *node) open(ctx context.Context) error {
 		return fmt.Errorf("preparing replication: %w", err)
 	}
 	n.server, err = server.New(server.Deps{
-		Store: n.store, Config: c, Replication: n.replicator.Status, AcceptBranch: n.replicator.AcceptBranch, Registry: registry, Logger: n.log,
+		Store: n.store, Config: c, Replication: n.replicator.Status, AcceptBranch: n.replicator.AcceptBranch,
+		AwaitHolders: n.replicator.AwaitHolders, Holders: n.replicator.Holders, Registry: registry, Logger: n.log,
 	})
 	return err
 }

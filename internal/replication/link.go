@@ -133,7 +133,7 @@ func (l *link) subscriptions(ctx context.Context) []Subscription {
 			Destination: l.dataTopic(), Durable: string(me) + "-" + l.cfg.Channel, Except: me,
 			Deliver: during(l.receiver.deliver),
 		},
-		{Destination: l.beaconTopic(), Deliver: during(l.beaconer.deliver)},
+		{Destination: l.beaconTopic(), Deliver: during(l.telling(l.beaconer.deliver))},
 		{Destination: l.syncQueue(id(me)), Deliver: during(l.unlessHeld(l.repairer.deliver))},
 	}
 }

@@ -14,6 +14,9 @@ import (
 
 // Replicator replicates one store over its links.
 type Replicator struct {
+	// news wakes those who wait for peers.
+	news news
+
 	store      Store
 	o          Options
 	links      []*link

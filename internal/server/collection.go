@@ -31,7 +31,7 @@ var addModes = map[string]func(*store.Tx, []pjson.Object) error{
 // addObjects writes one object, a list of objects, or lines of objects in one
 // transaction. Objects without an id get one.
 func (s *Server) addObjects(w http.ResponseWriter, r *http.Request) error {
-	params, err := query(r, "mode")
+	params, wait, err := writeQuery(r, "mode")
 	if err != nil {
 		return err
 	}
@@ -62,6 +62,7 @@ func (s *Server) addObjects(w http.ResponseWriter, r *http.Request) error {
 	}
 	setCommit(w.Header(), commit)
 	out.committed(commit)
+	out.Replicated = s.await(r.Context(), w.Header(), commit, wait)
 	status := http.StatusOK
 	if mode == "create" {
 		status, out.Created = http.StatusCreated, true

@@ -37,6 +37,8 @@ type receipt struct {
 	// Changeset is the dot of the changeset, Revision the node's after it.
 	Changeset string          `json:"changeset,omitempty"`
 	Revision  branch.Revision `json:"revision"`
+	// Replicated says which peers have it, for a write that waited for them.
+	Replicated *replicated `json:"replicated,omitempty"`
 }
 
 func setCommit(h http.Header, c store.Commit) {
@@ -169,6 +171,10 @@ func (s *Server) patchObject(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) writeObject(w http.ResponseWriter, r *http.Request, write func(*store.Tx, pjson.Document) error, types ...string) error {
+	_, wait, err := writeQuery(r)
+	if err != nil {
+		return err
+	}
 	id, doc, err := s.readObject(w, r, types...)
 	if err != nil {
 		return err
@@ -190,7 +196,7 @@ func (s *Server) writeObject(w http.ResponseWriter, r *http.Request, write func(
 	if err != nil {
 		return err
 	}
-	out.send(w, commit)
+	out.send(w, commit, s.await(r.Context(), w.Header(), commit, wait))
 	return nil
 }
 
@@ -199,9 +205,6 @@ func (s *Server) readObject(w http.ResponseWriter, r *http.Request, types ...str
 	none := pjson.Document{}
 	id, err := pathID(r)
 	if err != nil {
-		return "", none, err
-	}
-	if _, err := query(r); err != nil {
 		return "", none, err
 	}
 	if _, err := mediaType(r, types...); err != nil {
@@ -239,7 +242,8 @@ func (s *Server) deleteObject(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := query(r); err != nil {
+	_, wait, err := writeQuery(r)
+	if err != nil {
 		return err
 	}
 	conditions, err := precondition(r, id)
@@ -257,7 +261,7 @@ func (s *Server) deleteObject(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	setCommit(w.Header(), commit)
-	out := receipt{ID: id}
+	out := receipt{ID: id, Replicated: s.await(r.Context(), w.Header(), commit, wait)}
 	out.committed(commit)
 	answer(w, http.StatusOK, out)
 	return nil

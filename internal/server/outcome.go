@@ -59,12 +59,12 @@ func (o *outcome) tag(c store.Commit) string {
 	return ""
 }
 
-func (o *outcome) send(w http.ResponseWriter, c store.Commit) {
+func (o *outcome) send(w http.ResponseWriter, c store.Commit, r *replicated) {
 	setCommit(w.Header(), c)
 	if tag := o.tag(c); tag != "" {
 		w.Header().Set("ETag", tag)
 	}
-	out := receipt{ID: o.id, Created: !o.existed && o.exists}
+	out := receipt{ID: o.id, Created: !o.existed && o.exists, Replicated: r}
 	out.committed(c)
 	status := http.StatusOK
 	if out.Created {

@@ -75,7 +75,8 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request) error {
 	if err := statement.CheckID(id); err != nil {
 		return problem(kindInvalid, "%s", err)
 	}
-	if _, err := query(r); err != nil {
+	_, wait, err := writeQuery(r)
+	if err != nil {
 		return err
 	}
 	body, set, err := s.readResolution(w, r, id)
@@ -100,16 +101,16 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answerResolved(w, &out, commit, before, left)
+	answerResolved(w, &out, commit, s.await(r.Context(), w.Header(), commit, wait), before, left)
 	return nil
 }
 
-func answerResolved(w http.ResponseWriter, out *outcome, commit store.Commit, before, left int) {
+func answerResolved(w http.ResponseWriter, out *outcome, commit store.Commit, r *replicated, before, left int) {
 	setCommit(w.Header(), commit)
 	if tag := out.tag(commit); tag != "" {
 		w.Header().Set("ETag", tag)
 	}
-	answered := resolved{receipt: receipt{ID: out.id}, Settled: before - left, Left: left}
+	answered := resolved{receipt: receipt{ID: out.id, Replicated: r}, Settled: before - left, Left: left}
 	answered.committed(commit)
 	answer(w, http.StatusOK, answered)
 }

@@ -135,13 +135,19 @@ func (s *Server) dataRequest(w http.ResponseWriter, r *http.Request) error {
 		answer(w, p.Status, rpcFailure(nil, rpcInvalidRequest, "Invalid Request: %s", p.Detail))
 		return nil
 	}
+	wait, err := parseWaiting(r.URL.Query())
+	if err != nil {
+		p := problemOf(err)
+		answer(w, p.Status, rpcFailure(nil, rpcInvalidRequest, "Invalid Request: %s", p.Detail))
+		return nil
+	}
 	calls, ok := parseBatch(body)
 	if !ok {
 		answer(w, http.StatusOK, rpcFailure(nil, rpcParseError, "Parse error"))
 		return nil
 	}
 	if len(calls) > 0 {
-		s.runBatch(w, r, calls)
+		s.runBatch(w, r, calls, wait)
 	}
 	responses := make([]rpcResponse, len(calls))
 	for i, c := range calls {
@@ -153,7 +159,7 @@ func (s *Server) dataRequest(w http.ResponseWriter, r *http.Request) error {
 
 // runBatch runs the calls in one transaction, or on one snapshot if none
 // writes, so that a node which refuses writes still answers queries.
-func (s *Server) runBatch(w http.ResponseWriter, r *http.Request, calls []*call) {
+func (s *Server) runBatch(w http.ResponseWriter, r *http.Request, calls []*call, wait waiting) {
 	writes, runs := false, false
 	for _, c := range calls {
 		runs = runs || c.runs
@@ -171,6 +177,7 @@ func (s *Server) runBatch(w http.ResponseWriter, r *http.Request, calls []*call)
 		})
 		if err == nil {
 			setCommit(w.Header(), commit)
+			s.await(r.Context(), w.Header(), commit, wait)
 		}
 	} else {
 		err = s.deps.Store.View(r.Context(), func(rd *store.Reader) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/nodestatus"
 	"vesperdb.io/vesper/internal/pjson"
@@ -28,6 +29,11 @@ type Deps struct {
 	// or whose store is a copy. Its error says why that cannot be. Nil, without
 	// replication, means that only the store has to be told.
 	AcceptBranch func(context.Context) error
+	// AwaitHolders waits until so many peers are known to have a changeset of this
+	// node, or the context ends, and returns those that have; Holders returns at
+	// once. Nil, without replication, means that there are no peers.
+	AwaitHolders func(ctx context.Context, d branch.Dot, peers int) []branch.ID
+	Holders      func(d branch.Dot) []branch.ID
 	// Registry gets the server's and the store's metrics and is what /metrics shows.
 	Registry *prometheus.Registry
 	// Logger is slog.Default() when nil.
@@ -43,7 +49,10 @@ type Server struct {
 	handler        http.Handler
 	started        time.Time
 	draining       atomic.Bool
-	storage        storageHealth
+	// stopping ends when the node begins to stop.
+	stopping context.Context
+	stop     context.CancelFunc
+	storage  storageHealth
 
 	// plain writes objects as /v1 shows them: bare ids, types kept.
 	plain *pjson.Writer
@@ -58,6 +67,7 @@ func New(d Deps) (*Server, error) {
 		d.Logger = slog.Default()
 	}
 	s := &Server{deps: d, log: d.Logger, metrics: newMetrics(), started: time.Now().UTC()}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.plain, err = pjson.NewWriter(pjson.Format{BareIDs: true, PreserveTypes: true, OmitEmbeddedIDs: true}); err != nil {
 		return nil, fmt.Errorf("preparing the object writer: %w", err)
@@ -79,7 +89,10 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // Drain makes the server refuse writes from now on, with 503 and a reason;
 // /readyz fails so that no new client is sent here. Reads go on. It cannot be
 // undone.
-func (s *Server) Drain() { s.draining.Store(true) }
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.stop()
+}
 
 // The times a client has. They bound what a slow or dead one can hold.
 const (
