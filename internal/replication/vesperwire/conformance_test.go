@@ -291,7 +291,7 @@ func (r recorded) run(n *node, want legacywire.Message) (store.Commit, error) {
 	method, argument := r.Method, r.Argument
 	opts := store.WriteOptions{}
 	if method == "" {
-		method, argument = "add", nil
+		method = "add"
 		objects := map[string]map[string]any{}
 		for _, row := range want.Rows {
 			switch {

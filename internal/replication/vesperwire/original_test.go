@@ -274,7 +274,7 @@ func (o *originalNode) increment() (string, error) {
 func branchOf(part string) string { return part[:min(2, len(part))] }
 
 func component(revision, id string) int {
-	for _, p := range strings.Split(revision, ",") {
+	for p := range strings.SplitSeq(revision, ",") {
 		if branchOf(p) == id {
 			n, _ := strconv.Atoi(p[2:])
 			return n
@@ -285,7 +285,7 @@ func component(revision, id string) int {
 
 func mergeRevisions(a, b string) string {
 	all := map[string]int{}
-	for _, p := range strings.Split(a+","+b, ",") {
+	for p := range strings.SplitSeq(a+","+b, ",") {
 		all[branchOf(p)] = max(all[branchOf(p)], component(p, branchOf(p)))
 	}
 	var out []string

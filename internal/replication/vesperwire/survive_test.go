@@ -2,6 +2,7 @@ package vesperwire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -127,7 +128,7 @@ func TestWritesThatTheOriginalHasNoFormForAreRefused(t *testing.T) {
 		`{"id":"x","pjson:schema#propseq":{"$ref":"bnode:j:proplist:x;p"}}`,
 	} {
 		_, err := n.update(func(tx *store.Tx) error { return tx.Update(document(t, text)) })
-		if _, invalid := err.(*store.InvalidError); !invalid || !strings.Contains(err.Error(), "order of lists") {
+		if _, invalid := errors.AsType[*store.InvalidError](err); !invalid || !strings.Contains(err.Error(), "order of lists") {
 			t.Errorf("%s: the error is %v", text, err)
 		}
 	}
