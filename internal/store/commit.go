@@ -188,6 +188,9 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 	if b.err == nil {
 		b.protect(b.finish)
 	}
+	if b.err == nil && !b.dirty && s.unsure.Load() {
+		b.put(bucketMeta, metaOpen, []byte{1}) // "it is there already" must not be said of what may be lost
+	}
 	if b.err == nil && !b.dirty {
 		_ = tx.Rollback() // nothing was written
 		return n, nil

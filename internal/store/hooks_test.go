@@ -82,6 +82,34 @@ func TestCommitThatMayStayIsAnnounced(t *testing.T) {
 	}
 }
 
+// TestRepetitionOfWhatMayBeLostIsNotSafe proves that a changeset which is in the
+// file, though the disk did not say so, is not called a duplicate before the
+// disk has it: the broker would be told to forget it.
+func TestRepetitionOfWhatMayBeLostIsNotSafe(t *testing.T) {
+	other := hooked(t, t.TempDir(), nil)
+	do(t, other, (*Tx).Add, `{"id":"y","v":1}`)
+	list := feed(t, other)
+	var fails error
+	s, err := Open(t.Context(), Options{
+		Dir: t.TempDir(), Branch: "0B", Logger: quiet(), NoSync: true,
+		Hooks: &Hooks{AfterCommit: func() error { return fails }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Abandon() })
+	fails = errDisk
+	for range 3 {
+		if _, err := s.Apply(t.Context(), list); !errors.Is(err, errDisk) {
+			t.Errorf("got %v while the disk fails", err)
+		}
+	}
+	fails = nil
+	if a, err := s.Apply(t.Context(), list); err != nil || a.Duplicate != 1 {
+		t.Errorf("got %+v, %v when the disk works again", a, err)
+	}
+}
+
 func TestAbandonedStoreIsCheckedWhenItOpensAgain(t *testing.T) {
 	dir := t.TempDir()
 	s := hooked(t, dir, nil)
