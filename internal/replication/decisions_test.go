@@ -301,6 +301,27 @@ func TestQuarantineKeepsTheLatestEvidenceAndNoMore(t *testing.T) {
 	}
 }
 
+func TestFloodOfGarbageIsNoFloodOfWrites(t *testing.T) {
+	q := quarantine{log: quiet(), size: 3}
+	now := time.Now()
+	count := func() (n int) {
+		for range 1000 {
+			if q.durable(now) {
+				n++
+			}
+		}
+		return n
+	}
+	for i, want := range []struct {
+		after time.Duration
+		n     int
+	}{{0, keepBurst}, {0, 0}, {keepEach, 1}, {10 * keepEach, 10}, {time.Hour, keepBurst}} {
+		if now = now.Add(want.after); count() != want.n {
+			t.Errorf("flood %d: not %d pieces went to the disk", i, want.n)
+		}
+	}
+}
+
 func TestBackoffDoublesUpToItsBoundAndStartsAnew(t *testing.T) {
 	b := newBackoff(Options{BackoffMin: time.Second, BackoffMax: 5 * time.Second, Seed: 1})
 	canceled, cancel := contextThatEnded()

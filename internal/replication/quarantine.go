@@ -21,6 +21,10 @@ const (
 	maxCauses = 1024
 	// logAgain is how long a cause that goes on is not logged again.
 	logAgain = 10 * time.Minute
+	// keepBurst and keepEach are how many pieces of evidence go to the disk at
+	// once, and how often one more: a flood of garbage must not be one of writes.
+	keepBurst = 32
+	keepEach  = 250 * time.Millisecond
 	// evidenceTimeout bounds how long a message waits for its evidence to be on disk.
 	evidenceTimeout = 10 * time.Second
 )
@@ -122,6 +126,9 @@ type quarantine struct {
 	mu     sync.Mutex
 	kept   []Evidence
 	causes map[string]*recurrence
+	// room is how many pieces may go to the disk now, as of counted.
+	room    int
+	counted time.Time
 }
 
 // recurrence is a cause that has been logged, and how often it came since then.
@@ -171,6 +178,24 @@ func (q *quarantine) keep(e Evidence) (since int, tell bool) {
 	return since, true
 }
 
+// durable reports whether a piece of evidence may go to the disk now.
+func (q *quarantine) durable(now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if gained := int(now.Sub(q.counted) / keepEach); gained > 0 || q.counted.IsZero() {
+		q.room = min(q.room+max(gained, 0), keepBurst)
+		if q.counted.IsZero() {
+			q.room = keepBurst
+		}
+		q.counted = now
+	}
+	if q.room == 0 {
+		return false
+	}
+	q.room--
+	return true
+}
+
 // list returns what is kept, oldest first.
 func (q *quarantine) list() []Evidence {
 	q.mu.Lock()
@@ -191,8 +216,8 @@ type evidenceStore interface {
 }
 
 // quarantined counts and keeps what cannot be applied. When it returns, the
-// evidence is on disk, so that the message may be acknowledged; a disk that
-// fails does not hold that up.
+// evidence is on disk, so that the message may be acknowledged. A disk that
+// fails does not hold that up, and in a flood only some of it goes to the disk.
 func (l *link) quarantined(e Evidence, body []byte) {
 	e.Time, e.Link = time.Now(), l.cfg.Name
 	if e.Cause == "" {
@@ -204,7 +229,7 @@ func (l *link) quarantined(e Evidence, body []byte) {
 	}
 	l.r.quarantine.add(e, body)
 	s, ok := l.store.(evidenceStore)
-	if !ok {
+	if !ok || !l.r.quarantine.durable(e.Time) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), evidenceTimeout)

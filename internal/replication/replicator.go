@@ -24,6 +24,7 @@ type Replicator struct {
 	quarantine *quarantine
 	// session is random, new in each process.
 	session string
+	// started is when the process started, or went on after it stood still.
 	started time.Time
 	// digests remembers the text of the digest, donor makes snapshots for peers,
 	// installer lets one link at a time get one, keeper trims the log.
@@ -210,13 +211,16 @@ type progress struct {
 
 func (r *Replicator) progress(now time.Time) progress {
 	p := progress{discovered: true, caughtUp: true, proven: true}
+	r.mu.Lock()
+	started := r.started
+	r.mu.Unlock()
 	for _, l := range r.links {
 		l.mu.Lock()
 		p.discovered = p.discovered && l.catchup.discovered
 		p.caughtUp = p.caughtUp && l.once
 		// Who is refused for a client of the same id is not cut off from the
 		// broker: the other may be writing right now.
-		cutOff := !l.state.Up() && !l.state.Taken && !now.Before(r.started.Add(r.o.StartPatience))
+		cutOff := !l.state.Up() && !l.state.Taken && !now.Before(started.Add(r.o.StartPatience))
 		p.proven = p.proven && (l.catchup.discovered || cutOff)
 		p.taken = p.taken || l.state.Taken
 		p.inUse = p.inUse || l.state.InUse
