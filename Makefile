@@ -95,6 +95,14 @@ e2e: prerequisites ## The whole on a real Kubernetes with a real ActiveMQ (20 mi
 fuzz: ## Every fuzz test, FUZZTIME (30s) each
 	@hack/fuzz
 
+.PHONY: simulate
+simulate: ## Clusters under a virtual clock and every fault: SEEDS=10000, SEED=n (that one alone), MUTANT=name
+	@$(GO) run ./hack/simulate -seeds $(or $(SEEDS),10000) $(if $(SEED),-seed $(SEED)) $(if $(MUTANT),-mutant $(MUTANT))
+
+.PHONY: simulate-mutants
+simulate-mutants: ## Break the code on purpose in each known way; the simulator must notice within 2000 seeds
+	@$(GO) run ./hack/simulate -mutants -seeds $(or $(SEEDS),2000)
+
 .PHONY: soak
 soak: prerequisites ## Three nodes and a real ActiveMQ under kill -9, three minutes of writes
 	SOAK_SECONDS=180 SOAK_RACE=1 $(GO) test -count=1 -v -timeout 20m ./test/soak
