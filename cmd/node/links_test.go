@@ -18,7 +18,7 @@ func twoLinks() nodeconfig.Config {
 	core, site := nodeconfig.DefaultLink(), nodeconfig.DefaultLink()
 	core.Name, core.Hosts, core.Channel = nodeconfig.MainLink, []string{"mq:1"}, "CORE"
 	site.Name, site.Hosts, site.Channel, site.Relay = "site-12", []string{"mq:1"}, "SITE", false
-	site.Broker.HeartBeat, site.SendSTOMPAck, site.Broker.MaxMessage = 0, false, 1<<20
+	site.Broker.HeartBeat, site.SendSTOMPAck, site.Broker.MaxMessage, site.Broker.VirtualHost = 0, false, 1<<20, "v"
 	c.Links = []nodeconfig.Link{core, site}
 	return c
 }
@@ -53,7 +53,8 @@ func TestLinksOfOneBrokerHaveDifferentClientIDsAndTheMainOneIsTheBranchAlone(t *
 	if first.Link != "" || second.Link != "site-12" {
 		t.Errorf("client ids of %q and %q", first.Link, second.Link)
 	}
-	if first.HeartBeat != 10*time.Second || second.HeartBeat != -1 || first.NoSTOMPAck || second.MaxMessage != 1<<20 || !second.NoSTOMPAck {
+	if first.HeartBeat != 10*time.Second || second.HeartBeat != -1 || first.NoSTOMPAck || second.MaxMessage != 1<<20 || !second.NoSTOMPAck ||
+		first.VirtualHost != "" || second.VirtualHost != "v" {
 		t.Errorf("options %+v and %+v", first, second)
 	}
 }

@@ -1,6 +1,7 @@
 package stomplink_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"strings"
@@ -10,10 +11,13 @@ import (
 
 	"vesperdb.io/vesper/internal/activemqtest"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/rabbitmqtest"
+	"vesperdb.io/vesper/internal/replication"
 	"vesperdb.io/vesper/internal/stomp"
 	"vesperdb.io/vesper/internal/stomp/broker"
 	"vesperdb.io/vesper/internal/stomp/frame"
+	"vesperdb.io/vesper/internal/store"
 )
 
 // noise is a text of about n bytes that does not compress well.
@@ -136,11 +140,17 @@ func TestLinkGoesOnAtTheNextHostWhenOneIsGone(t *testing.T) {
 
 // TestFullBrokerBlocksNoWriteAndNoReceiving: the store of the broker fills, since a node that has
 // a durable subscription is away; its producers block for as long as it takes. Local writes go on,
-// and when the node comes back it takes what is there, which frees the store.
+// and when the node comes back it takes what is there, which frees the store. A broker that refuses
+// what finds no room, instead of blocking, makes no difference.
 func TestFullBrokerBlocksNoWriteAndNoReceiving(t *testing.T) {
 	short(t)
-	b := activeMQ{activemqtest.Start(t, activemqtest.Options{StoreLimit: "6 mb"})}
-	nodes := trio(t, b)
+	t.Run("blocking", func(t *testing.T) { full(t, activemqtest.Options{StoreLimit: "6 mb"}) })
+	t.Run("refusing", func(t *testing.T) { full(t, activemqtest.Options{StoreLimit: "6 mb", FailWhenFull: time.Second}) })
+}
+
+func full(t *testing.T, o activemqtest.Options) {
+	t.Helper()
+	nodes := trio(t, activeMQ{activemqtest.Start(t, o)})
 	nodes[2].stop()
 	text := noise(100 << 10)
 	blocked := func() bool {
@@ -161,6 +171,52 @@ func TestFullBrokerBlocksNoWriteAndNoReceiving(t *testing.T) {
 	}
 	nodes[2].start()
 	mustConverge(t, nodes...)
+}
+
+// gated is a store that applies nothing of others until its gate is opened.
+type gated struct {
+	*store.Store
+	gate chan struct{}
+}
+
+// Apply waits for the gate.
+func (g gated) Apply(ctx context.Context, list []changeset.Envelope) (store.Applied, error) {
+	select {
+	case <-g.gate:
+	case <-ctx.Done():
+		return store.Applied{}, context.Cause(ctx)
+	}
+	return g.Store.Apply(ctx, list)
+}
+
+// TestNodeBlockedInSendingGoesOnReceivingAndFreesTheBroker: the broker is full of what this node has
+// not acknowledged, and has stopped reading from it, since it sends as well. Were its acknowledgements
+// behind what it sends, neither would ever go on.
+func TestNodeBlockedInSendingGoesOnReceivingAndFreesTheBroker(t *testing.T) {
+	short(t)
+	b := activeMQ{activemqtest.Start(t, activemqtest.Options{StoreLimit: "6 mb"})}
+	x, y := newNode(t, b, "0A"), newNode(t, b, "0B")
+	gate := make(chan struct{})
+	y.wrap = func(s *store.Store) replication.Store { return gated{s, gate} }
+	x.start()
+	y.start()
+	eventually(t, 60*time.Second, "two nodes ready", func() bool { return ready(x, y) }, x, y)
+	text := noise(100 << 10)
+	eventually(t, 120*time.Second, "the broker takes no more of either", func() bool {
+		stuck := true
+		for _, n := range []*node{x, y} {
+			if err := n.tryWriteText(text); err != nil {
+				t.Fatalf("a write was refused because of the broker: %v", err)
+			}
+			left, _ := n.store.Outbox("main")
+			stuck = stuck && left > 20
+		}
+		return stuck
+	}, x, y)
+	close(gate)
+	// A connection whose broker does not read is given up after 30 s: this must not need that.
+	eventually(t, 25*time.Second, "level", func() bool { return level(x, y) }, x, y)
+	mustConverge(t, x, y)
 }
 
 // TestBlockedRabbitMQBlocksNoWriteAndRecovers: past its memory mark RabbitMQ stops reading from

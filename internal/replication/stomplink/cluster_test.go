@@ -92,16 +92,21 @@ func startEmbedded(t *testing.T, o broker.Options) embedded {
 	return embedded{b}
 }
 
-// onEachBroker runs a test on the embedded broker, on a real ActiveMQ and on a real RabbitMQ.
+// onEachBroker runs a test side by side on the embedded broker, on a real ActiveMQ and on a real RabbitMQ.
 func onEachBroker(t *testing.T, test func(t *testing.T, b anyBroker)) {
-	t.Run("embedded", func(t *testing.T) { test(t, startEmbedded(t, broker.Options{})) })
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		test(t, startEmbedded(t, broker.Options{}))
+	})
 	t.Run("activemq", func(t *testing.T) {
+		t.Parallel()
 		if testing.Short() {
 			t.Skip("short: starts a Java process")
 		}
 		test(t, activeMQ{activemqtest.Start(t, activemqtest.Options{})})
 	})
 	t.Run("rabbitmq", func(t *testing.T) {
+		t.Parallel()
 		if testing.Short() {
 			t.Skip("short: starts a large process")
 		}
