@@ -89,10 +89,7 @@ func Shape(trunk branch.ID, codec legacywire.Codec) store.ShapeFunc {
 		if err != nil || !known {
 			return c, fmt.Errorf("finding what comes before changeset %s: %w", c.Dot(), err)
 		}
-		out, err := codec.Shape(c, legacywire.Predecessor(p), func(root string) (legacywire.Before, error) {
-			o, _, err := before.Object(root)
-			return seen(o), err
-		})
+		out, err := codec.Shape(c, legacywire.Predecessor(p), once(before.Object))
 		if err != nil {
 			return c, &store.InvalidError{Err: err}
 		}
@@ -109,14 +106,19 @@ func seen(o store.Object) legacywire.Before {
 	return b
 }
 
-// objectsAt gives the objects at a revision, each read once.
+// objectsAt gives the objects at a revision.
 func objectsAt(r *store.Reader, at branch.Revision) legacywire.Past {
+	return once(func(root string) (store.Object, bool, error) { return r.ObjectIn(root, at) })
+}
+
+// once reads each object once.
+func once(object func(root string) (store.Object, bool, error)) legacywire.Past {
 	known := map[string]legacywire.Before{}
 	return func(root string) (legacywire.Before, error) {
 		if b, ok := known[root]; ok {
 			return b, nil
 		}
-		o, _, err := r.ObjectIn(root, at)
+		o, _, err := object(root)
 		if err != nil {
 			return legacywire.Before{}, err
 		}
