@@ -38,13 +38,13 @@ func (a Act) do(w *world) {
 	case "network":
 		b.set(func() { b.rates = a.Rates })
 	case "skew":
-		n.skew = a.For
+		n.hardware.setClock(a.For)
 	case "disk full":
-		n.disk, n.unsure = diskFull, false
+		n.hardware.setDisk(diskFull, false)
 	case "disk broken", "disk unsure":
-		n.disk, n.unsure = diskBroken, a.Kind == "disk unsure"
+		n.hardware.setDisk(diskBroken, a.Kind == "disk unsure")
 	case "disk works":
-		n.disk, n.unsure = nil, false
+		n.hardware.setDisk(nil, false)
 	case "back up":
 		w.backUp(n)
 	case "restore":
@@ -79,14 +79,14 @@ func (w *world) writeOne(p *process, rng *rand.Rand) bool {
 	defer cancel()
 	commit, err := p.store.Update(ctx, store.WriteOptions{}, op)
 	if err != nil {
-		w.tell("%s did not take %s: %v", p.n.id, text, err)
+		w.tell("%s did not take %s: %v", p.id, text, err)
 		return false
 	}
 	if commit.Dot.IsZero() {
 		return true
 	}
 	w.ledger.ack(commit.Dot)
-	w.tell("%s wrote %s: %s", p.n.id, commit.Dot, text)
+	w.tell("%s wrote %s: %s", p.id, commit.Dot, text)
 	w.mu.Lock()
 	w.operations++
 	w.mu.Unlock()

@@ -79,20 +79,20 @@ func (w *world) handedOver() error {
 // applied, or pending. It can tell only while nothing was refused or dropped.
 func (p *process) kept(m replication.Message) {
 	count, _ := p.store.Pending()
-	if count > 0 || len(p.n.w.restored) > 0 || m.ContentType != changeset.ContentType {
+	if count > 0 || p.n.w.lost("") || m.ContentType != changeset.ContentType {
 		return
 	}
 	revision := p.store.Revision()
 	for _, e := range cargo(m) {
 		if !revision.Covers(e.Dot) {
-			p.n.w.fail("G1", "%s acknowledged %s to the broker, and has neither applied nor kept it", p.n.id, e.Dot)
+			p.n.w.fail("G1", "%s acknowledged %s to the broker, and has neither applied nor kept it", p.id, e.Dot)
 		}
 	}
 }
 
 // trimmedTogether asserts that nothing has left a log that a member still lacks.
 func (w *world) trimmedTogether() error {
-	if len(w.restored) > 0 {
+	if w.lost("") {
 		return nil
 	}
 	for _, n := range w.running() {

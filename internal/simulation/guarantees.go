@@ -66,7 +66,7 @@ func (w *world) during() {
 func (w *world) conclude() {
 	for _, n := range w.nodes {
 		n.reap()
-		n.disk, n.unsure = nil, false
+		n.hardware.setDisk(nil, false)
 		if n.now == nil { // what it holds can only be read while it runs
 			n.start()
 		}
@@ -117,7 +117,7 @@ func (w *world) acknowledged() error {
 			}
 		}
 		switch {
-		case len(lacks) == len(w.nodes) && !under[d] && w.restored[d.Branch]:
+		case len(lacks) == len(w.nodes) && !under[d] && w.lost(d.Branch):
 			w.ledger.forget(func(g branch.Dot) bool { return g == d || w.ledger.sawGone(g) && !w.onVolume(g) })
 		case len(lacks) == len(w.nodes) && !under[d]:
 			return fmt.Errorf("acknowledged %s is nowhere", d)
@@ -367,7 +367,7 @@ func (w *world) unsent() error { return errors.Join(w.handedOver(), w.trimmedTog
 func (w *world) G10() error {
 	for _, n := range w.running() {
 		for _, e := range n.now.repl.Quarantine() {
-			if w.restored[e.Dot.Branch] && w.ledger.at(e.Dot) != nil {
+			if w.lost(e.Dot.Branch) && w.ledger.at(e.Dot) != nil {
 				return fmt.Errorf("%s refused %s: %s", n.id, e.Dot, e.Error)
 			}
 		}

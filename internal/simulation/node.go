@@ -32,7 +32,6 @@ type node struct {
 	id    branch.ID
 	index int
 	links []int // indexes of brokers
-	skew  time.Duration
 
 	volume   *volume
 	couriers []*courier // one a link
@@ -53,10 +52,53 @@ type node struct {
 	// copied says that its volume was made of a backup.
 	copied bool
 
+	hardware hardware
+}
+
+// hardware is what a node runs on, and what is wrong with it.
+type hardware struct {
+	mu sync.Mutex
+	// skew is how much its clock is wrong by.
+	skew time.Duration
 	// disk is what the disk answers to commits, unsure that it takes them
 	// nevertheless.
 	disk   error
 	unsure bool
+}
+
+func (h *hardware) setDisk(answer error, unsure bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.disk, h.unsure = answer, unsure
+}
+
+// refuses is what the disk answers before it writes, and doubts what it answers
+// after that.
+func (h *hardware) refuses() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.unsure {
+		return nil
+	}
+	return h.disk
+}
+
+func (h *hardware) doubts() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.disk
+}
+
+func (h *hardware) setClock(skew time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.skew = skew
+}
+
+func (h *hardware) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().Add(h.skew)
 }
 
 // volume is a directory with a store in it.
@@ -77,11 +119,14 @@ func (v *volume) file() string { return filepath.Join(v.dir, store.FileName) }
 
 // process is one life of a node.
 type process struct {
-	n     *node
-	store *store.Store
-	repl  *replication.Replicator
-	end   context.CancelFunc
-	ended chan error
+	n *node
+	// id and volume are the node's when it began.
+	id     branch.ID
+	volume *volume
+	store  *store.Store
+	repl   *replication.Replicator
+	end    context.CancelFunc
+	ended  chan error
 
 	mu   sync.Mutex
 	dead bool
@@ -121,7 +166,7 @@ func (p *process) pass(place string) error {
 	if !p.dead && p.fuse == place {
 		if p.count--; p.count <= 0 {
 			p.dead = true
-			p.n.w.tell("%s crashed %s", p.n.id, place)
+			p.n.w.tell("%s crashed %s", p.id, place)
 		}
 	}
 	if p.dead {
@@ -137,17 +182,14 @@ func (p *process) hooks() *store.Hooks {
 			if err := p.pass("before a commit"); err != nil {
 				return err
 			}
-			if p.n.unsure {
-				return nil
-			}
-			return p.n.disk
+			return p.n.hardware.refuses()
 		},
 		AfterCommit: func() error {
 			p.takeBackup()
 			if err := p.pass("after a commit"); err != nil {
 				return err
 			}
-			return p.n.disk
+			return p.n.hardware.doubts()
 		},
 		Step: func(name string) error { return p.pass("after a step of moving the file") },
 	}
@@ -162,8 +204,8 @@ func (p *process) takeBackup() {
 	if to == "" {
 		return
 	}
-	if err := copyFile(p.n.volume.file(), to); err != nil {
-		p.n.w.fail("G1", "a backup of %s failed: %v", p.n.id, err)
+	if err := copyFile(p.volume.file(), to); err != nil {
+		p.n.w.fail("G1", "a backup of %s failed: %v", p.id, err)
 	}
 }
 
@@ -189,12 +231,12 @@ func (n *node) start() {
 	}
 	n.lives++
 	n.back = time.Time{}
-	p := &process{n: n, ended: make(chan error, 1)}
+	p := &process{n: n, id: n.id, volume: n.volume, ended: make(chan error, 1)}
 	st, err := store.Open(context.Background(), n.w.storeOptions(n, p))
 	if err != nil {
 		n.w.tell("%s did not start: %v", n.id, err)
 		n.back = time.Now().Add(3 * time.Second)
-		if n.disk == nil && p.alive() {
+		if n.hardware.doubts() == nil && p.alive() {
 			n.w.fail("G1", "the store of %s cannot be opened: %v", n.id, err)
 		}
 		return
@@ -225,8 +267,8 @@ func (n *node) start() {
 func (w *world) storeOptions(n *node, p *process) store.Options {
 	return store.Options{
 		Dir: n.volume.dir, Branch: n.id, Trunk: "0A", Logger: w.log,
-		Now:            func() time.Time { return time.Now().Add(n.skew) },
-		VolumeIdentity: func(string) string { return n.volume.identity },
+		Now:            n.hardware.clock,
+		VolumeIdentity: func(string) string { return p.volume.identity },
 		PendingLimit:   pendingLimit, NoSync: true, Hooks: p.hooks(),
 		ConflictPolicy: store.ConflictPolicy(w.plan.Policy),
 	}
@@ -277,7 +319,7 @@ func (n *node) stop(crash bool) {
 	}
 	n.volume.witness.follow(n, p.store)
 	if p.alive() {
-		if err := p.store.Close(); err != nil && n.disk == nil && p.alive() {
+		if err := p.store.Close(); err != nil && n.hardware.doubts() == nil && p.alive() {
 			n.w.fail("G1", "closing the store of %s: %v", n.id, err)
 		}
 	} else if err := p.store.Abandon(); err != nil {

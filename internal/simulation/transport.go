@@ -40,7 +40,7 @@ func (t *transport) present() *conn {
 func (t *transport) Run(ctx context.Context, subs []replication.Subscription, observe func(replication.State)) error {
 	var refusedSince time.Time
 	for ctx.Err() == nil {
-		c, err := t.b.connect(ctx, t.p.n.id, t.guarded(subs))
+		c, err := t.b.connect(ctx, t.p.id, t.guarded(subs))
 		if err != nil {
 			var taken *takenError
 			if !errors.As(err, &taken) {

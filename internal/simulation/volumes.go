@@ -48,7 +48,10 @@ func (w *world) replaceVolume(n *node, from *backup, away time.Duration) {
 	n.stop(true)
 	n.lost = append(n.lost, n.volume)
 	n.volume = w.newVolume()
-	w.restored[n.id], n.copied = true, from != nil
+	n.copied = from != nil
+	w.mu.Lock()
+	w.restored[n.id] = true
+	w.mu.Unlock()
 	if from == nil && (away%2 == 0 || !w.allHeard(n)) {
 		w.rename(n)
 	}
@@ -64,7 +67,7 @@ func (w *world) replaceVolume(n *node, from *backup, away time.Duration) {
 // anew under its old id. Otherwise an operator gives it another one.
 func (w *world) allHeard(n *node) bool {
 	for _, o := range w.nodes {
-		if o != n && (o.now == nil || !o.now.alive() || len(o.lost) > 0 || len(o.former) > 0 || o.disk != nil) {
+		if o != n && (o.now == nil || !o.now.alive() || len(o.lost) > 0 || len(o.former) > 0 || o.hardware.doubts() != nil) {
 			return false
 		}
 	}
@@ -125,7 +128,7 @@ func (w *world) bury(n *node) {
 		if under[d] || w.onVolume(d) {
 			return false
 		}
-		return w.restored[d.Branch] || slices.ContainsFunc(n.lost, func(v *volume) bool { return v.witness.vector.Covers(d) })
+		return w.lost(d.Branch) || slices.ContainsFunc(n.lost, func(v *volume) bool { return v.witness.vector.Covers(d) })
 	})
 	// What is only under way and has seen any of that can never be applied.
 	gone += w.ledger.forget(func(d branch.Dot) bool { return !w.onVolume(d) && w.ledger.sawGone(d) })

@@ -198,7 +198,7 @@ func (w *world) heal() {
 		b.heal()
 	}
 	for _, n := range w.nodes {
-		n.disk, n.unsure = nil, false
+		n.hardware.setDisk(nil, false)
 		if n.now != nil {
 			n.now.light("", 0)
 		}
@@ -234,7 +234,7 @@ func (w *world) settle() {
 // nobody else has, once all of that is there.
 func (w *world) accept() {
 	for _, n := range w.nodes {
-		if n.now != nil && w.restored[n.id] && !n.bereft && n.volume.witness.vector.At(n.id) == w.ledger.last(n.id) &&
+		if n.now != nil && w.lost(n.id) && !n.bereft && n.volume.witness.vector.At(n.id) == w.ledger.last(n.id) &&
 			n.now.repl.Status().Reason == nodestatus.ReasonBranchAhead {
 			if err := n.now.repl.AcceptBranch(context.Background()); err == nil {
 				w.tell("an operator accepted the branch of %s", n.id)
@@ -252,10 +252,18 @@ func (w *world) seen(where branch.ID, env changeset.Envelope) {
 
 // reused says which guarantee a dot with two contents violates.
 func (w *world) reused(d branch.Dot) string {
-	if w.restored[d.Branch] {
+	if w.lost(d.Branch) {
 		return "G10"
 	}
 	return "G2"
+}
+
+// lost reports whether a branch has lost a volume or got an old one; "" asks
+// whether any has.
+func (w *world) lost(id branch.ID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return id == "" && len(w.restored) > 0 || w.restored[id]
 }
 
 // published enters the changesets of a message that goes out.
