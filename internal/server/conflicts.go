@@ -138,21 +138,7 @@ func (s *Server) sendConflictPage(w http.ResponseWriter, r *http.Request, after 
 	page.Last = last
 	err = s.deps.Store.View(r.Context(), func(rd *store.Reader) error {
 		w.Header().Set(headerRevision, rd.Revision().String())
-		for o, err := range rd.Conflicted(after) {
-			if err != nil {
-				return err
-			}
-			if len(page.Objects) == limit {
-				page.Next = "/v1/conflicts?limit=" + strconv.Itoa(limit) + "&after=" + url.QueryEscape(page.Objects[limit-1].ID)
-				return nil
-			}
-			doc, err := s.conflictDoc(rd, o)
-			if err != nil {
-				return err
-			}
-			page.Objects = append(page.Objects, doc)
-		}
-		return nil
+		return s.fillConflicts(rd, &page, after, limit)
 	})
 	if err != nil {
 		return err
@@ -162,6 +148,40 @@ func (s *Server) sendConflictPage(w http.ResponseWriter, r *http.Request, after 
 	}
 	answer(w, http.StatusOK, page)
 	return nil
+}
+
+// fillConflicts adds the next objects to the page, until it has as many as it
+// may or is long enough.
+func (s *Server) fillConflicts(rd *store.Reader, page *conflictPage, after string, limit int) error {
+	size := 0
+	for o, err := range rd.Conflicted(after) {
+		if err != nil {
+			return err
+		}
+		if n := len(page.Objects); n == limit || size > pageBytes {
+			page.Next = "/v1/conflicts?limit=" + strconv.Itoa(limit) + "&after=" + url.QueryEscape(page.Objects[n-1].ID)
+			return nil
+		}
+		doc, err := s.conflictDoc(rd, o)
+		if err != nil {
+			return err
+		}
+		page.Objects = append(page.Objects, doc)
+		size += conflictBytes(o)
+	}
+	return nil
+}
+
+// conflictBytes is about how long the conflicts of an object are.
+func conflictBytes(o store.Object) (size int) {
+	for _, c := range o.Conflicts {
+		for _, v := range c.Values {
+			for _, st := range v.Statements {
+				size += len(st.Predicate) + len(st.Text)
+			}
+		}
+	}
+	return size
 }
 
 // conflictChange is one entry of the feed of conflicts.

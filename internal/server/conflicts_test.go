@@ -38,7 +38,7 @@ func newOther(t *testing.T, id branch.ID) *other {
 func trade(t *testing.T, stores ...*store.Store) {
 	t.Helper()
 	for _, from := range stores {
-		feed, err := from.Feed(t.Context(), 0, 1<<20)
+		feed, err := from.Feed(t.Context(), 0, 64<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,6 +221,24 @@ func TestListOfConflictsHasPages(t *testing.T) {
 	}
 	for path, says := range map[string]string{"?limit=0": "limit", "?since=x": "no place in the feed", "?since=1&after=b": "one of them", "?at=1": "unknown parameter"} {
 		n.get("/v1/conflicts"+path).wantProblem(kindBadRequest, says)
+	}
+}
+
+func TestPageOfConflictsEndsWhenItIsLongEnough(t *testing.T) {
+	n, o := newNode(t), newOther(t, "0B")
+	long := strings.Repeat("x", pageBytes/4)
+	for _, id := range []string{"a", "b", "c"} {
+		n.put(id, `{"v":"n`+long+`"}`)
+		o.write(`{"id":"` + id + `","v":"o` + long + `"}`)
+	}
+	trade(t, n.store, o.Store)
+	var page struct {
+		Objects []struct{ ID string }
+		Next    string
+	}
+	n.get("/v1/conflicts").want(200).into(&page)
+	if len(page.Objects) != 2 || page.Objects[1].ID != "b" || !strings.HasSuffix(page.Next, "after=b") {
+		t.Errorf("a page of %d objects, next %q", len(page.Objects), page.Next)
 	}
 }
 
