@@ -3,6 +3,7 @@ package replication
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/store"
 )
 
 const (
@@ -221,6 +223,8 @@ type source struct {
 	first, at uint64
 	ahead     []changeset.Envelope
 	clock     changeset.Clock
+	// trimmed is true when what comes next has left the log meanwhile.
+	trimmed bool
 }
 
 type sourceHeap []*source
@@ -284,6 +288,10 @@ func (m *merge) judge(g Range, have, floor uint64) {
 func (m *merge) advance(s *source) error {
 	if len(s.ahead) == 0 && s.at <= s.asked.To {
 		list, err := m.store.Range(m.ctx, s.asked.Branch, s.at, s.asked.To, m.slice)
+		if _, trimmed := errors.AsType[*store.CompactedError](err); trimmed {
+			s.trimmed = true // since the answer began
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("reading changesets %d to %d of branch %s: %w", s.at, s.asked.To, s.asked.Branch, err)
 		}
@@ -337,7 +345,10 @@ func (m *merge) outcomes() []Outcome {
 		}
 		if s.at <= s.asked.To {
 			v := More
-			if len(s.ahead) == 0 {
+			switch {
+			case s.trimmed:
+				v = BelowFloor
+			case len(s.ahead) == 0:
 				v = Unknown // the log ended before the revision said so
 			}
 			out = append(out, Outcome{Range{s.asked.Branch, s.at, s.asked.To}, v})
