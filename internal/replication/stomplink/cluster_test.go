@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -181,7 +182,7 @@ func (n *node) start() *node {
 		Name: "main", Channel: n.channel, Hosts: n.options.Hosts, Transport: transport,
 	}}, replication.Options{
 		BeaconInterval: time.Second, DiscoveryWindow: 1500 * time.Millisecond, Grace: 500 * time.Millisecond,
-		RequestTimeout: 3 * time.Second, Logger: log,
+		RequestTimeout: 3 * time.Second, Logger: log, SnapshotDir: filepath.Join(n.dir, "snapshots"),
 	})
 	if err != nil {
 		n.t.Fatal(err)
