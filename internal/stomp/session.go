@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"net"
 	"sync"
 	"time"
@@ -144,16 +145,25 @@ func (s *Session) supervise() {
 			return
 		}
 		e := s.find.lost(addr, ready, err)
-		happened := "Lost the broker"
-		if ready == 0 {
-			happened = "Could not connect to the broker"
-		}
-		s.o.Conn.Logger.Warn(happened, slog.String("addr", addr), slog.Any("error", err),
-			slog.Int("attempt", e.Attempt), slog.String("retryIn", e.RetryIn.Round(time.Millisecond).String()),
-			slog.Bool("possibleSecondCopy", e.PossibleSecondCopy))
+		s.log(e, ready)
 		s.tell(e)
 		sleep(s.soft, e.RetryIn)
 	}
+}
+
+// log notes a loss. A broker that is away for days is normal for some, so that after the first
+// attempt only the second, fourth, eighth and so on are worth a warning.
+func (s *Session) log(e Event, ready time.Duration) {
+	happened, level := "Lost the broker", slog.LevelWarn
+	if ready == 0 {
+		happened = "Could not connect to the broker"
+	}
+	if bits.OnesCount(uint(e.Attempt)) > 1 {
+		level = slog.LevelDebug
+	}
+	s.o.Conn.Logger.Log(s.soft, level, happened, slog.String("addr", e.Addr), slog.Any("error", e.Err),
+		slog.Int("attempt", e.Attempt), slog.String("retryIn", e.RetryIn.Round(time.Millisecond).String()),
+		slog.Bool("possibleSecondCopy", e.PossibleSecondCopy))
 }
 
 // serve keeps one connection until it ends. ready is how long it was ready.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -407,5 +408,32 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		if _, err := stomp.Open(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error about %s", err, want)
 		}
+	}
+}
+
+// warnings counts what is logged at the level of a warning.
+type warnings struct {
+	slog.Handler
+	n atomic.Int64
+}
+
+// Handle counts.
+func (w *warnings) Handle(context.Context, slog.Record) error {
+	w.n.Add(1)
+	return nil
+}
+
+// Enabled takes warnings and worse.
+func (w *warnings) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+
+func TestBrokerThatIsAwayForLongIsNotLoggedAtEveryAttempt(t *testing.T) {
+	w, log := &watcher{}, &warnings{Handler: slog.DiscardHandler}
+	o := quick(w, "127.0.0.1:1")
+	o.Backoff = stomp.Backoff{Min: time.Millisecond, Max: time.Millisecond}
+	o.Conn.Logger = slog.New(log)
+	s := open(t, o)
+	eventually(t, "forty attempts", func() bool { return s.Last().Attempt >= 40 })
+	if n := log.n.Load(); n < 5 || n > 12 {
+		t.Errorf("%d warnings for some forty attempts", n)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"time"
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/replication"
@@ -25,10 +26,11 @@ const (
 	// together they carry the largest message there is.
 	minPart  = 32 << 10
 	maxParts = 4096
-	// maxOpen is how many messages of parts may be incomplete at once, and
-	// maxHeld how much memory they may take; the oldest gives way.
+	// maxOpen is how many messages of parts may be incomplete at once, maxHeld
+	// how much memory they may take, and maxAge for how long; the oldest gives way.
 	maxOpen = 16
-	maxHeld = 2 * maxBody
+	maxHeld = maxBody
+	maxAge  = 10 * time.Minute
 )
 
 // split returns the message's parts, or the message itself when it fits. A text
@@ -77,6 +79,7 @@ type assembly struct {
 	parts  [][]byte
 	missed int
 	bytes  int
+	since  time.Time
 }
 
 // add takes a part and returns the whole body once it is complete. An error
@@ -125,15 +128,15 @@ func (a *assembler) find(from branch.ID, id string, count int) *assembly {
 			return m
 		}
 	}
-	m := &assembly{from: from, id: id, parts: make([][]byte, count), missed: count}
+	m := &assembly{from: from, id: id, parts: make([][]byte, count), missed: count, since: time.Now()}
 	a.open = append(a.open, m)
 	return m
 }
 
-// makeRoom drops the oldest messages past the bounds, but not the one that grew.
+// makeRoom drops the oldest messages past a bound, but not the one that grew.
 // Their sender failed before it had sent all of them, most likely.
 func (a *assembler) makeRoom(grew *assembly) {
-	for i := 0; i < len(a.open) && (len(a.open) > maxOpen || a.held > maxHeld); {
+	for i := 0; i < len(a.open) && (len(a.open) > maxOpen || a.held > maxHeld || time.Since(a.open[i].since) > maxAge); {
 		if a.open[i] == grew {
 			i++
 			continue

@@ -90,6 +90,11 @@ func TestIncompleteMessagesAreBounded(t *testing.T) {
 	if _, complete, err := a.add("0A", fmt.Sprintf("m%d.2.2", 10*maxOpen-1), []byte("y")); !complete || err != nil {
 		t.Errorf("the latest was dropped: %v, %v", complete, err)
 	}
+	a.open[0].since = a.open[0].since.Add(-2 * maxAge)
+	old := a.open[0].id
+	if _, _, err := a.add("0A", "fresh.1.2", []byte("x")); err != nil || a.find("0A", old, 2).missed != 2 {
+		t.Errorf("one that waited for too long was kept: %v", err)
+	}
 	a = assembler{}
 	piece := make([]byte, maxBody/2+1)
 	for i := range 6 {
@@ -97,7 +102,7 @@ func TestIncompleteMessagesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if a.held > maxHeld {
+	if a.held > maxHeld+len(piece) {
 		t.Errorf("%d bytes are held", a.held)
 	}
 	if _, _, err := a.add("0A", "l5.2.3", piece); err == nil {
