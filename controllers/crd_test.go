@@ -67,6 +67,14 @@ func TestBadSpecsAreRefusedWithTheRemedy(t *testing.T) {
 		{"cluster name with a dot", `{kind: VesperCluster, metadata: {name: a.b}, spec: {brokerRef: {name: b}, groups: [{name: g}]}}`, "at most 28 characters of a-z, 0-9 and -"},
 		{"unknown deletion policy", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: [{name: g}], deletionPolicy: Recycle}}`, "supported values"},
 
+		{"unknown wire", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, wire: json, groups: [{name: g}]}}`, "supported values"},
+		{"unknown conflict policy", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, conflictPolicy: newest, groups: [{name: g}]}}`, "supported values"},
+		{"retention in days", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, retention: 30d, groups: [{name: g}]}}`, "spec.retention"},
+		{"retention of nothing", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, retention: 0h, groups: [{name: g}]}}`, "spec.retention"},
+		{"retention beside originals", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, wire: vesper, retention: 24h, groups: [{name: g}]}}`,
+			"retention must be forever with wire vesper"},
+		{"node's retention without members", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, retention: 24h}}`, "retention needs membersRef"},
+
 		{"node without a branch id", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}}}`, "spec.branchID"},
 		{"node's branch id of one character", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: A}}`, "spec.branchID"},
 		{"node's trunk above its branch", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, trunkID: 0B}}`, "trunkID must not be higher than branchID"},
@@ -101,6 +109,9 @@ func TestWhatMustNotChangeCannotChange(t *testing.T) {
 		{"trunk added", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"trunkID":"0A"}}`, "trunkID cannot be added or removed later"},
 		{"trunk changed", `{kind: VesperCluster, metadata: {name: ct}}`, `{"spec":{"trunkID":"0B","branchIDs":{"from":"0C"}}}`, "trunkID cannot change"},
 		{"width", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"branchIDs":{"width":3}}}`, "branchIDs.width cannot change"},
+		{"wire", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"wire":"vesper"}}`, "wire cannot change"},
+		{"conflict policy", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"conflictPolicy":"earliest"}}`, "conflictPolicy cannot change"},
+		{"node's wire", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"wire":"vesper"}}`, "wire cannot be added or removed later"},
 		{"branch id", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"branchID":"0D"}}`, "branchID cannot change: make a new VesperNode"},
 		{"node's channel", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"channel":"OTHER"}}`, "channel cannot change"},
 		{"node's trunk", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"trunkID":"0B"}}`, "trunkID cannot change"},
@@ -124,7 +135,8 @@ func TestDefaultsOfANewObject(t *testing.T) {
 		t.Errorf("observedGeneration is %d, want -1", cl.Status.ObservedGeneration)
 	}
 	if s := cl.Spec; s.Channel != "VESPER_DATA" || s.BranchIDs.Width != 2 || *s.Groups[0].Replicas != 1 ||
-		s.Storage.Size.String() != "10Gi" || s.DeletionPolicy != v1alpha1.DeletionRetain {
+		s.Storage.Size.String() != "10Gi" ||
+		s.Wire != v1alpha1.WirePacked || s.ConflictPolicy != v1alpha1.ConflictLatest || s.Retention != v1alpha1.RetainForever || s.DeletionPolicy != v1alpha1.DeletionRetain {
 		t.Errorf("defaults are %+v", s)
 	}
 }

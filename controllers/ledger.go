@@ -109,6 +109,16 @@ type channelMates struct {
 	nodes    []v1alpha1.VesperNode
 }
 
+// onChannel lists the branch ids of the nodes on a channel of a broker.
+func (m channelMates) onChannel(broker, channel string) (out []branch.ID) {
+	for i := range m.nodes {
+		if spec := m.nodes[i].Spec; spec.BrokerRef.Name == broker && spec.Channel == channel {
+			out = append(out, branch.ID(spec.BranchID))
+		}
+	}
+	return out
+}
+
 func listMates(ctx context.Context, reader client.Reader, namespace string) (channelMates, error) {
 	clusters, nodes := &v1alpha1.VesperClusterList{}, &v1alpha1.VesperNodeList{}
 	if err := reader.List(ctx, clusters, client.InNamespace(namespace)); err != nil {

@@ -53,7 +53,7 @@ type VesperClusterReconciler struct {
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vesperclusters/finalizers,verbs=update
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vespernodes,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=configmaps;services,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -77,6 +77,7 @@ func (r *VesperClusterReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.VesperCluster{}).
 		Owns(&v1alpha1.VesperNode{}).
 		Owns(&corev1.Service{}).
+		Owns(&corev1.ConfigMap{}).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(clusterOf)).
 		Watches(&v1alpha1.VesperBroker{}, handler.EnqueueRequestsFromMapFunc(r.clustersOfBroker)).
 		Watches(&v1alpha1.VesperCluster{}, handler.EnqueueRequestsFromMapFunc(r.clustersOnChannel), builder.WithPredicates(predicate.GenerationChangedPredicate{})).

@@ -17,6 +17,7 @@ import (
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/apply"
+	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/conditions"
 	"vesperdb.io/vesper/internal/resources"
 	"vesperdb.io/vesper/internal/topology"
@@ -29,6 +30,7 @@ type clusterScope struct {
 
 	broker  conditions.BrokerRef
 	nodes   map[string]*v1alpha1.VesperNode // the cluster's own, by name
+	channel []branch.ID                     // of all nodes on its channel
 	claims  map[string]*corev1.PersistentVolumeClaim
 	planned topology.Plan
 	staying []string      // why nodes that should be removed cannot be yet
@@ -99,6 +101,7 @@ func (s *clusterScope) state(mates channelMates, claims []corev1.PersistentVolum
 	for _, group := range s.cluster.Spec.Groups {
 		state.Cluster.Groups = append(state.Cluster.Groups, topology.Group{Name: group.Name, Replicas: replicasOf(group)})
 	}
+	s.channel = mates.onChannel(s.cluster.Spec.BrokerRef.Name, s.cluster.Spec.Channel)
 	s.nodes, s.claims = map[string]*v1alpha1.VesperNode{}, map[string]*corev1.PersistentVolumeClaim{}
 	for i := range mates.nodes {
 		if node := &mates.nodes[i]; ownNode(s.cluster, node) {
@@ -183,11 +186,26 @@ func (s *clusterScope) make(ctx context.Context) error {
 	}
 	image := s.image()
 	_, err := s.applier().Apply(ctx, resources.ClusterService(s.cluster), &corev1.Service{})
-	failed := []error{err}
+	failed := []error{err, s.tellMembers(ctx)}
 	for _, member := range s.planned.Members {
 		failed = append(failed, s.makeNode(ctx, member, image))
 	}
 	return firstTransient(failed)
+}
+
+// tellMembers lists who must have a changeset before it may leave a log: all
+// nodes on the channel, those of other clusters and those to come among them. A
+// node that leaves counts until it is gone.
+func (s *clusterScope) tellMembers(ctx context.Context) error {
+	if !s.cluster.Spec.Retention.Limited() {
+		return nil
+	}
+	ids := slices.Clone(s.channel)
+	for _, member := range s.planned.Members {
+		ids = append(ids, member.ID)
+	}
+	_, err := s.applier().Apply(ctx, resources.ClusterMembers(s.cluster, ids), &corev1.ConfigMap{})
+	return err
 }
 
 // mayChange reports whether a node that exists may be given a new spec, which may

@@ -39,21 +39,23 @@ func (r *VesperClusterReconciler) clustersOfBroker(ctx context.Context, broker c
 }
 
 // clustersOnChannel finds the clusters beside another one, or beside a node that
-// a person made: their ids must not meet. A cluster's own nodes are none of the
-// others' business.
+// a person made: their ids must not meet. The nodes that a cluster made are the
+// business of others only where these list all members of the channel.
 func (r *VesperClusterReconciler) clustersOnChannel(ctx context.Context, other client.Object) []reconcile.Request {
 	var broker, channel string
+	var owner types.UID
 	switch o := other.(type) {
 	case *v1alpha1.VesperCluster:
 		broker, channel = o.Spec.BrokerRef.Name, o.Spec.Channel
 	case *v1alpha1.VesperNode:
-		if metav1.GetControllerOf(o) != nil {
-			return nil
+		if by := metav1.GetControllerOf(o); by != nil {
+			owner = by.UID
 		}
 		broker, channel = o.Spec.BrokerRef.Name, o.Spec.Channel
 	}
 	return r.clusters(ctx, other.GetNamespace(), func(c *v1alpha1.VesperCluster) bool {
-		return c.Spec.BrokerRef.Name == broker && c.Spec.Channel == channel && c.UID != other.GetUID()
+		concerned := owner == "" || c.UID != owner && c.Spec.Retention.Limited()
+		return concerned && c.Spec.BrokerRef.Name == broker && c.Spec.Channel == channel && c.UID != other.GetUID()
 	})
 }
 

@@ -14,6 +14,7 @@ const DefaultChannel = "VESPER_DATA"
 // +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || self.trunkID.size() == self.branchIDs.width",message="trunkID must have branchIDs.width characters"
 // +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || !has(self.branchIDs.from) || self.trunkID <= self.branchIDs.from",message="trunkID must not be higher than branchIDs.from: the trunk is the lowest id of the system"
 // +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || has(self.branchIDs.from) || self.trunkID.matches('^0+A$')",message="trunkID must be the lowest id (0A) unless branchIDs.from is given"
+// +kubebuilder:validation:XValidation:rule="!has(self.wire) || self.wire != 'vesper' || !has(self.retention) || self.retention == 'forever'",message="retention must be forever with wire vesper: nodes of the original do not say what they have, so nothing may leave the log"
 type VesperClusterSpec struct {
 	// brokerRef names the VesperBroker, in this namespace, over which the nodes
 	// replicate. It may be made later than the cluster. A change restarts the
@@ -31,6 +32,31 @@ type VesperClusterSpec struct {
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]{1,64}$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="channel cannot change: its changesets would never reach nodes on the old one; make a new cluster"
 	Channel string `json:"channel,omitempty"`
+
+	// wire is the form of changesets on the channel: packed, or vesper for a
+	// channel that nodes of the original Vesper share. All nodes of a channel
+	// must have the same. Default: packed. Cannot change.
+	// +optional
+	// +kubebuilder:default:=packed
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="wire cannot change: nodes with one could not read what nodes with the other send; make a new cluster on another channel"
+	Wire Wire `json:"wire,omitempty"`
+
+	// conflictPolicy says which of several values written at the same time on
+	// different nodes is read: the latest, the earliest, or both of them. All
+	// nodes of a channel must have the same. Default: latest. Cannot change.
+	// +optional
+	// +kubebuilder:default:=latest
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="conflictPolicy cannot change: while some nodes had the new one, they would not replicate with the others; make a new cluster"
+	ConflictPolicy ConflictPolicy `json:"conflictPolicy,omitempty"`
+
+	// retention is how long changesets stay in the nodes' logs at least: forever,
+	// or whole hours such as 720h. What is older leaves the log once every node
+	// on the channel that this namespace knows has it; reading older history is
+	// then answered with 410. Default: forever. A change restarts the nodes one
+	// after another.
+	// +optional
+	// +kubebuilder:default:=forever
+	Retention Retention `json:"retention,omitempty"`
 
 	// trunkID is the lowest branch id of the whole system. Default: the lowest
 	// there is (0A), whatever the range, so that clusters which share a channel

@@ -10,6 +10,8 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.trunkID) == has(oldSelf.trunkID)",message="trunkID cannot be added or removed later: it is part of every changeset"
 // +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || self.trunkID.size() == self.branchID.size()",message="trunkID must have as many characters as branchID"
 // +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || self.trunkID <= self.branchID",message="trunkID must not be higher than branchID: the trunk is the lowest id of the system"
+// +kubebuilder:validation:XValidation:rule="has(self.wire) == has(oldSelf.wire)",message="wire cannot be added or removed later: make a new VesperNode on another channel"
+// +kubebuilder:validation:XValidation:rule="!has(self.retention) || self.retention == 'forever' || has(self.membersRef)",message="retention needs membersRef: a changeset may leave the log only when every member has it"
 type VesperNodeSpec struct {
 	// branchID names the node's changesets for ever. No other node, now or
 	// later, may have the same on this channel. Cannot change.
@@ -52,6 +54,31 @@ type VesperNodeSpec struct {
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]{1,64}$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="channel cannot change: its changesets would never reach nodes on the old one; make a new VesperNode"
 	Channel string `json:"channel,omitempty"`
+
+	// wire is the form of changesets on the channel, the same on all its nodes:
+	// packed or vesper. Default: packed. Cannot change.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="wire cannot change: make a new VesperNode on another channel"
+	Wire Wire `json:"wire,omitempty"`
+
+	// conflictPolicy says which of several values written at the same time is
+	// read, the same on all nodes of the channel: latest, earliest or keepBoth.
+	// Default: latest. A change restarts the node, which replicates only with
+	// nodes that have the same.
+	// +optional
+	ConflictPolicy ConflictPolicy `json:"conflictPolicy,omitempty"`
+
+	// retention is how long changesets stay in the log at least: forever, or
+	// whole hours such as 720h, which needs membersRef. Default: forever. A
+	// change restarts the node.
+	// +optional
+	Retention Retention `json:"retention,omitempty"`
+
+	// membersRef names a ConfigMap, in this namespace, whose key members lists the
+	// branch ids of all nodes of the channel, one a line. The node reads changes
+	// without a restart. Its cluster sets it. Default: none.
+	// +optional
+	MembersRef *LocalReference `json:"membersRef,omitempty"`
 
 	// group of the cluster that the node belongs to. Empty for a node made by hand.
 	// +optional

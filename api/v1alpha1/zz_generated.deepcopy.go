@@ -467,6 +467,11 @@ func (in *VesperNodeList) DeepCopyObject() runtime.Object {
 func (in *VesperNodeSpec) DeepCopyInto(out *VesperNodeSpec) {
 	*out = *in
 	out.BrokerRef = in.BrokerRef
+	if in.MembersRef != nil {
+		in, out := &in.MembersRef, &out.MembersRef
+		*out = new(LocalReference)
+		**out = **in
+	}
 	if in.ImagePullSecrets != nil {
 		in, out := &in.ImagePullSecrets, &out.ImagePullSecrets
 		*out = make([]LocalReference, len(*in))

@@ -67,6 +67,16 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brok
 	if cluster.Spec.Resources != nil {
 		spec.WithResources(*cluster.Spec.Resources)
 	}
+	// What is as it always was is left out, so that a newer operator changes no node.
+	if w := cluster.Spec.Wire; w != "" && w != v1alpha1.WirePacked {
+		spec.WithWire(w)
+	}
+	if p := cluster.Spec.ConflictPolicy; p != "" && p != v1alpha1.ConflictLatest {
+		spec.WithConflictPolicy(p)
+	}
+	if cluster.Spec.Retention.Limited() {
+		spec.WithRetention(cluster.Spec.Retention).WithMembersRef(v1alpha1ac.LocalReference().WithName(ClusterMembersName(cluster.Name)))
+	}
 	for _, secret := range cluster.Spec.ImagePullSecrets {
 		spec.WithImagePullSecrets(v1alpha1ac.LocalReference().WithName(secret.Name))
 	}

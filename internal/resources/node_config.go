@@ -2,6 +2,9 @@ package resources
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
+	"time"
 
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
@@ -14,6 +17,7 @@ const (
 	nodeConfigDir  = "/etc/vesper/config"
 	nodeConfigFile = "node.yaml"
 	nodeBrokerDir  = "/etc/vesper/broker"
+	nodeMembersDir = "/etc/vesper/members"
 	nodeDataDir    = "/var/lib/vesper"
 )
 
@@ -33,7 +37,27 @@ func NodeConfig(n Node) nodeconfig.Config {
 		config.Broker.UsernameFile = nodeBrokerDir + "/" + v1alpha1.CredentialsUsernameKey
 		config.Broker.PasswordFile = nodeBrokerDir + "/" + v1alpha1.CredentialsPasswordKey
 	}
+	replicateLike(&config, n.Object.Spec)
 	return config
+}
+
+// replicateLike sets what all nodes of a channel have in common. What the spec
+// leaves out stays at its default, and so out of the file.
+func replicateLike(config *nodeconfig.Config, spec v1alpha1.VesperNodeSpec) {
+	if spec.Wire != "" {
+		config.Wire = nodeconfig.Wire(spec.Wire)
+	}
+	if spec.ConflictPolicy != "" {
+		config.ConflictPolicy = nodeconfig.ConflictPolicy(spec.ConflictPolicy)
+	}
+	if spec.MembersRef != nil {
+		config.MembersFile = nodeMembersDir + "/" + membersKey
+	}
+	if hours, ok := strings.CutSuffix(string(spec.Retention), "h"); ok {
+		if n, err := strconv.Atoi(hours); err == nil {
+			config.Retention = nodeconfig.Retention(time.Duration(n) * time.Hour)
+		}
+	}
 }
 
 // nodeFiles renders the files of a node's ConfigMap. A broker that knows no ACK

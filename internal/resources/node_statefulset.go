@@ -87,6 +87,10 @@ func nodeVolumes(n Node) []*corev1ac.VolumeApplyConfiguration {
 			corev1ac.KeyToPath().WithKey(v1alpha1.CredentialsUsernameKey).WithPath(v1alpha1.CredentialsUsernameKey),
 			corev1ac.KeyToPath().WithKey(v1alpha1.CredentialsPasswordKey).WithPath(v1alpha1.CredentialsPasswordKey))))
 	}
+	if members := n.Object.Spec.MembersRef; members != nil {
+		volumes = append(volumes, corev1ac.Volume().WithName("members").WithConfigMap(
+			corev1ac.ConfigMapVolumeSource().WithName(members.Name).WithOptional(true)))
+	}
 	return volumes
 }
 
@@ -132,6 +136,9 @@ func nodeMounts(n Node) []*corev1ac.VolumeMountApplyConfiguration {
 	}
 	if n.Broker.CredentialsSecret != "" {
 		mounts = append(mounts, corev1ac.VolumeMount().WithName("broker").WithMountPath(nodeBrokerDir).WithReadOnly(true))
+	}
+	if n.Object.Spec.MembersRef != nil {
+		mounts = append(mounts, corev1ac.VolumeMount().WithName("members").WithMountPath(nodeMembersDir).WithReadOnly(true))
 	}
 	return mounts
 }

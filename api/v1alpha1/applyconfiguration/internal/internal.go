@@ -295,6 +295,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: trunkID
       type:
         scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.ConflictPolicy
+  scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.DeletionPolicy
   scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.ExternalBrokerSpec
@@ -331,6 +333,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 1
+- name: io.vesperdb.vesper.api.v1alpha1.Retention
+  scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Storage
   map:
     fields:
@@ -440,6 +444,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: VESPER_DATA
+    - name: conflictPolicy
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.ConflictPolicy
+      default: latest
     - name: deletionPolicy
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.DeletionPolicy
@@ -469,6 +477,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements
+    - name: retention
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Retention
+      default: forever
     - name: storage
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Storage
@@ -476,6 +488,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: trunkID
       type:
         scalar: string
+    - name: wire
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Wire
+      default: packed
 - name: io.vesperdb.vesper.api.v1alpha1.VesperClusterStatus
   map:
     fields:
@@ -538,6 +554,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: VESPER_DATA
+    - name: conflictPolicy
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.ConflictPolicy
     - name: deletionPolicy
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.DeletionPolicy
@@ -559,9 +578,15 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: membersRef
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements
+    - name: retention
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Retention
     - name: storage
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Storage
@@ -569,6 +594,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: trunkID
       type:
         scalar: string
+    - name: wire
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Wire
 - name: io.vesperdb.vesper.api.v1alpha1.VesperNodeStatus
   map:
     fields:
@@ -619,6 +647,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: volumeUID
       type:
         scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.Wire
+  scalar: string
 - name: __untyped_atomic_
   scalar: untyped
   list:

@@ -21,6 +21,20 @@ type VesperClusterSpecApplyConfiguration struct {
 	// channel is the topic that changesets are broadcast on. Nodes on one
 	// channel of one broker are one system. Default: VESPER_DATA. Cannot change.
 	Channel *string `json:"channel,omitempty"`
+	// wire is the form of changesets on the channel: packed, or vesper for a
+	// channel that nodes of the original Vesper share. All nodes of a channel
+	// must have the same. Default: packed. Cannot change.
+	Wire *apiv1alpha1.Wire `json:"wire,omitempty"`
+	// conflictPolicy says which of several values written at the same time on
+	// different nodes is read: the latest, the earliest, or both of them. All
+	// nodes of a channel must have the same. Default: latest. Cannot change.
+	ConflictPolicy *apiv1alpha1.ConflictPolicy `json:"conflictPolicy,omitempty"`
+	// retention is how long changesets stay in the nodes' logs at least: forever,
+	// or whole hours such as 720h. What is older leaves the log once every node
+	// on the channel that this namespace knows has it; reading older history is
+	// then answered with 410. Default: forever. A change restarts the nodes one
+	// after another.
+	Retention *apiv1alpha1.Retention `json:"retention,omitempty"`
 	// trunkID is the lowest branch id of the whole system. Default: the lowest
 	// there is (0A), whatever the range, so that clusters which share a channel
 	// agree: they must all have the same. Cannot change.
@@ -67,6 +81,30 @@ func (b *VesperClusterSpecApplyConfiguration) WithBrokerRef(value *LocalReferenc
 // If called multiple times, the Channel field is set to the value of the last call.
 func (b *VesperClusterSpecApplyConfiguration) WithChannel(value string) *VesperClusterSpecApplyConfiguration {
 	b.Channel = &value
+	return b
+}
+
+// WithWire sets the Wire field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Wire field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithWire(value apiv1alpha1.Wire) *VesperClusterSpecApplyConfiguration {
+	b.Wire = &value
+	return b
+}
+
+// WithConflictPolicy sets the ConflictPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ConflictPolicy field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithConflictPolicy(value apiv1alpha1.ConflictPolicy) *VesperClusterSpecApplyConfiguration {
+	b.ConflictPolicy = &value
+	return b
+}
+
+// WithRetention sets the Retention field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Retention field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithRetention(value apiv1alpha1.Retention) *VesperClusterSpecApplyConfiguration {
+	b.Retention = &value
 	return b
 }
 

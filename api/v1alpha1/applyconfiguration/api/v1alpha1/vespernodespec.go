@@ -30,6 +30,22 @@ type VesperNodeSpecApplyConfiguration struct {
 	// channel is the topic that changesets are broadcast on. Default:
 	// VESPER_DATA. Cannot change.
 	Channel *string `json:"channel,omitempty"`
+	// wire is the form of changesets on the channel, the same on all its nodes:
+	// packed or vesper. Default: packed. Cannot change.
+	Wire *apiv1alpha1.Wire `json:"wire,omitempty"`
+	// conflictPolicy says which of several values written at the same time is
+	// read, the same on all nodes of the channel: latest, earliest or keepBoth.
+	// Default: latest. A change restarts the node, which replicates only with
+	// nodes that have the same.
+	ConflictPolicy *apiv1alpha1.ConflictPolicy `json:"conflictPolicy,omitempty"`
+	// retention is how long changesets stay in the log at least: forever, or
+	// whole hours such as 720h, which needs membersRef. Default: forever. A
+	// change restarts the node.
+	Retention *apiv1alpha1.Retention `json:"retention,omitempty"`
+	// membersRef names a ConfigMap, in this namespace, whose key members lists the
+	// branch ids of all nodes of the channel, one a line. The node reads changes
+	// without a restart. Its cluster sets it. Default: none.
+	MembersRef *LocalReferenceApplyConfiguration `json:"membersRef,omitempty"`
 	// group of the cluster that the node belongs to. Empty for a node made by hand.
 	Group *string `json:"group,omitempty"`
 	// image of the node. Default: the operator's own (its flag
@@ -94,6 +110,38 @@ func (b *VesperNodeSpecApplyConfiguration) WithBrokerHash(value string) *VesperN
 // If called multiple times, the Channel field is set to the value of the last call.
 func (b *VesperNodeSpecApplyConfiguration) WithChannel(value string) *VesperNodeSpecApplyConfiguration {
 	b.Channel = &value
+	return b
+}
+
+// WithWire sets the Wire field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Wire field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithWire(value apiv1alpha1.Wire) *VesperNodeSpecApplyConfiguration {
+	b.Wire = &value
+	return b
+}
+
+// WithConflictPolicy sets the ConflictPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ConflictPolicy field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithConflictPolicy(value apiv1alpha1.ConflictPolicy) *VesperNodeSpecApplyConfiguration {
+	b.ConflictPolicy = &value
+	return b
+}
+
+// WithRetention sets the Retention field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Retention field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithRetention(value apiv1alpha1.Retention) *VesperNodeSpecApplyConfiguration {
+	b.Retention = &value
+	return b
+}
+
+// WithMembersRef sets the MembersRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MembersRef field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithMembersRef(value *LocalReferenceApplyConfiguration) *VesperNodeSpecApplyConfiguration {
+	b.MembersRef = value
 	return b
 }
 
