@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -17,6 +18,8 @@ const (
 	// checkPageBytes is up to which size a file's pages are all checked after an
 	// unclean stop; it takes about a second.
 	checkPageBytes = 64 << 20
+	// pagesTime bounds the look at the pages at every open.
+	pagesTime = time.Second
 	// checkRecent is how many of the last changesets are checked then.
 	checkRecent = 1000
 	// maxFaults bounds how many contradictions are reported.
@@ -34,6 +37,34 @@ func (s *Store) Check(ctx context.Context) error {
 		c.past()
 		return c.result()
 	})
+}
+
+// lookAtPages looks at the pages of a file before bbolt reads or writes them, for
+// a bounded time: that is enough for files of some hundred megabytes.
+func (s *Store) lookAtPages(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pagesTime)
+	defer cancel()
+	err := s.checkFilePages(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // bounded on purpose
+	}
+	return err
+}
+
+func (s *Store) checkFilePages(ctx context.Context) error {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := checkPages(ctx, f, info.Size(), int64(os.Getpagesize())); err != nil && ctx.Err() == nil {
+		return &CorruptError{What: "the file", Err: err}
+	}
+	return context.Cause(ctx)
 }
 
 // checkAfterUncleanStop looks where a torn write would show: at the pages, if

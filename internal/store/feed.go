@@ -131,7 +131,7 @@ func (s *Store) SetCursor(ctx context.Context, link string, pos uint64) error {
 		if pos < b.st.trimmed && !strings.HasPrefix(link, "!") {
 			return &PositionError{After: pos, Floor: b.st.trimmed}
 		}
-		b.put(bucketCursors, []byte(link), positionKey(pos))
+		b.put(bucketCursors, []byte(link), seal([]byte(link), positionKey(pos)))
 		b.st.cursors[link] = pos
 		return nil
 	})

@@ -48,7 +48,7 @@ var (
 	bucketRefs = []byte("refs")
 	// bucketConflicts: root → number of its properties in conflict.
 	bucketConflicts = []byte("conflicts")
-	// bucketCursors: link → position.
+	// bucketCursors: link → sealed position (see floor.go).
 	bucketCursors = []byte("cursors")
 	// bucketConflictLog: number → what began or settled; see conflictfeed.go.
 	bucketConflictLog = []byte("conflictlog")

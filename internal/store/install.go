@@ -350,7 +350,7 @@ func (in *installation) keep(tx *bolt.Tx) error {
 			}
 		}
 		for _, link := range slices.Sorted(maps.Keys(cursors)) {
-			b.put(bucketCursors, []byte(link), positionKey(cursors[link]))
+			b.put(bucketCursors, []byte(link), seal([]byte(link), positionKey(cursors[link])))
 		}
 		b.put(bucketMeta, metaLinkStart, seal(metaLinkStart, positionKey(linkStart)))
 		return nil

@@ -142,6 +142,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 			err = errors.Join(err, s.file.wait())
 		}
 	}()
+	if err := s.lookAtPages(ctx); err != nil {
+		return err
+	}
 	unclean, err := s.prepare()
 	if err != nil {
 		return err
@@ -270,15 +273,38 @@ func (s *Store) create(tx *bolt.Tx) error {
 		meta.Put(metaOpen, []byte{1}))
 }
 
-// upgrade makes the buckets that a file of an older format lacks. What they hold
-// begins with what happens from now on.
+// upgrade makes of a file of an older format one of this. A file of this format
+// has all its buckets: one that is missing had a damaged name.
 func (s *Store) upgrade(tx *bolt.Tx) error {
+	meta := tx.Bucket(bucketMeta)
+	version, _ := binary.Uvarint(meta.Get(metaFormat))
 	for _, name := range allBuckets {
+		if version == formatVersion && tx.Bucket(name) == nil {
+			return &CorruptError{What: "the file", Err: fmt.Errorf("it has no %s", name)}
+		}
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return fmt.Errorf("upgrading %s: %w", s.path, err)
 		}
 	}
-	return tx.Bucket(bucketMeta).Put(metaFormat, binary.AppendUvarint(nil, formatVersion))
+	if version == formatVersion {
+		return nil
+	}
+	s.opts.Logger.Info("Upgraded the store's format", "path", s.path, "from", version, "to", formatVersion)
+	return errors.Join(sealCursors(tx), meta.Put(metaFormat, binary.AppendUvarint(nil, formatVersion)))
+}
+
+// sealCursors gives the cursors of a file of format 1 their hashes.
+func sealCursors(tx *bolt.Tx) error {
+	cursors := map[string][]byte{}
+	for k, v := range pairsOf(tx.Bucket(bucketCursors)) {
+		cursors[string(k)] = seal(k, v)
+	}
+	for link, sealed := range cursors {
+		if err := tx.Bucket(bucketCursors).Put([]byte(link), sealed); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // identify refuses a file that is not this node's.

@@ -1,17 +1,11 @@
 package store
 
 import (
-	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -158,93 +152,6 @@ func TestCheckFindsWhatContradictsTheObjects(t *testing.T) {
 				t.Error("the check found nothing")
 			}
 		})
-	}
-}
-
-// TestBitFlipsAreFoundOrHarmless flips bits all over a small file. The store
-// must refuse it, or find it in its check, or answer as before. Each file is
-// opened by a process of its own, since bbolt may end it over a damaged page.
-func TestBitFlipsAreFoundOrHarmless(t *testing.T) {
-	dir := closed(t)
-	path := filepath.Join(dir, FileName)
-	sound, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := len(bytes.TrimRight(sound, "\x00"))
-	target := t.TempDir()
-	if err := os.WriteFile(filepath.Join(target, FileName), sound, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(filepath.Join(target, FileName), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	outcomes := map[string]int{}
-	for range 60 {
-		at := rand.IntN(used)
-		if _, err := f.WriteAt(sound[:used], 0); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.WriteAt([]byte{sound[at] ^ 1<<rand.IntN(8)}, int64(at)); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
-		cmd.Env = append(os.Environ(), flippedVariable+"="+target, "GORACE=atexit_sleep_ms=0")
-		out, err := cmd.CombinedOutput()
-		outcome, _, _ := strings.Cut(string(out), "\n")
-		if err != nil {
-			outcome = "ended the process"
-		}
-		if outcome == "wrong" {
-			t.Errorf("byte %d: the store answers wrongly and its check finds nothing: %s", at, out)
-		}
-		outcomes[outcome]++
-	}
-	t.Logf("%v", outcomes)
-}
-
-// flippedVariable makes the test binary a reader of a damaged store.
-const flippedVariable = "VESPER_STORE_FLIPPED_DIR"
-
-// runFlipped says in one word what becomes of a damaged store.
-func runFlipped(dir string) {
-	ctx := context.Background()
-	// A damaged page can claim any length: the file must not fill the machine's disk.
-	const mostBytes = 256 << 20
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: mostBytes, Max: mostBytes}); err != nil {
-		fmt.Println("could not bound the file:", err)
-		return
-	}
-	s, err := Open(ctx, Options{Dir: dir, Branch: "0A", Logger: quiet(), NoSync: true})
-	if err != nil {
-		fmt.Println("refused")
-		return
-	}
-	if s.Check(ctx) != nil {
-		fmt.Println("found")
-		return
-	}
-	got := ""
-	err = s.View(ctx, func(r *Reader) error {
-		for o, err := range r.Objects("") {
-			if err != nil {
-				return err
-			}
-			got += lines(o)
-		}
-		return nil
-	})
-	entries, feedErr := s.Feed(ctx, 0, 1<<20)
-	switch {
-	case err != nil || feedErr != nil:
-		fmt.Println("found")
-	case got == "x v 1/integer\ny v x/R\n" && len(entries) == 2:
-		fmt.Println("harmless")
-	default:
-		fmt.Println("wrong")
-		fmt.Println(got, len(entries))
 	}
 }
 

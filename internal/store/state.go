@@ -101,10 +101,14 @@ func loadState(tx *bolt.Tx) (*state, error) {
 		st.pos++
 	}
 	err := tx.Bucket(bucketCursors).ForEach(func(k, v []byte) error {
-		if len(v) != 8 {
-			return &CorruptError{What: "the cursors", Err: fmt.Errorf("that of link %q has %d bytes", k, len(v))}
+		raw, err := unseal("the cursors", k, v)
+		if err == nil && len(raw) != 8 {
+			err = &CorruptError{What: "the cursors", Err: fmt.Errorf("that of link %q has %d bytes", k, len(raw))}
 		}
-		st.cursors[string(k)] = binary.BigEndian.Uint64(v)
+		if err != nil {
+			return err
+		}
+		st.cursors[string(k)] = binary.BigEndian.Uint64(raw)
 		return nil
 	})
 	if err != nil {
