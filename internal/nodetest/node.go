@@ -73,6 +73,8 @@ type Options struct {
 	Channel string
 	// HeartBeat is that of the connections to the broker. Default 3 s.
 	HeartBeat time.Duration
+	// Broker holds further keys of the broker section, such as "flavor: activemq".
+	Broker string
 	// More are further lines of the configuration file.
 	More string
 }
@@ -102,8 +104,8 @@ func New(t testing.TB, o Options) *Node {
 		o.HeartBeat = 3 * time.Second
 	}
 	text := fmt.Sprintf("branchId: %s\ntrunkId: 0A\nstorage_path: %s\nlisten: %s\nreplication_hosts: [%s]\nreplication_channel: %s\n"+
-		"beacon: {interval: 500ms, window: 2s}\nbroker: {heartBeat: %v}\nshutdownGrace: 30s\n%s",
-		o.ID, n.Dir, address, strings.Join(o.Hosts, ", "), o.Channel, o.HeartBeat, o.More)
+		"beacon: {interval: 500ms, window: 2s}\nbroker: {heartBeat: %v, %s}\nshutdownGrace: 30s\n%s",
+		o.ID, n.Dir, address, strings.Join(o.Hosts, ", "), o.Channel, o.HeartBeat, o.Broker, o.More)
 	if err := os.WriteFile(n.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
