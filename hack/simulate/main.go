@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"text/tabwriter"
 	"time"
 )
 
@@ -82,14 +81,16 @@ func simulate(ctx context.Context, j job, mutants bool) (ok bool, err error) {
 	return s.Failures == 0 && err == nil, err
 }
 
+// row is a line of the table of mutants.
+const row = "%-26v %-14v %-9v %6v %8v\n"
+
 // catchAll breaks the code in each known way and reports which seed noticed.
 func catchAll(ctx context.Context, program string, j job) (ok bool, err error) {
 	names, err := list(ctx, program)
 	if err != nil {
 		return false, err
 	}
-	table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "MUTANT\tCAUGHT BY SEED\tGUARANTEE\tSEEDS\tSECONDS")
+	fmt.Printf(row, "MUTANT", "CAUGHT BY SEED", "GUARANTEE", "SEEDS", "SECONDS")
 	j.untilFailure, j.twice = true, 0
 	started, sum, missed := time.Now(), summary{}, 0
 	for _, name := range names {
@@ -101,12 +102,11 @@ func catchAll(ctx context.Context, program string, j job) (ok bool, err error) {
 		sum.Seeds, sum.Operations = sum.Seeds+s.Seeds, sum.Operations+s.Operations
 		if len(failed) == 0 {
 			missed++
-			_, _ = fmt.Fprintf(table, "%s\tNOT CAUGHT\t\t%d\t%.1f\n", name, s.Seeds, s.Seconds)
+			fmt.Printf(row, name, "NOT CAUGHT", "", s.Seeds, fmt.Sprintf("%.1f", s.Seconds))
 			continue
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%.1f\n", name, failed[0].Seed, failed[0].Failed, s.Seeds, s.Seconds)
+		fmt.Printf(row, name, failed[0].Seed, failed[0].Failed, s.Seeds, fmt.Sprintf("%.1f", s.Seconds))
 	}
-	_ = table.Flush()
 	sum.Failures, sum.Seconds = missed, time.Since(started).Seconds()
 	line, _ := json.Marshal(sum) // four numbers
 	fmt.Println(string(line))

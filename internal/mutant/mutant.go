@@ -7,7 +7,7 @@ package mutant
 // of internal/store or internal/replication.
 var Names = []string{
 	"accept-fork",               // another content under a known dot passes for a repetition
-	"ack-before-commit",         // a writer is told before its write is on disk
+	"ack-before-commit",         // a writer is told that its write is done whether or not it is on disk
 	"apply-without-base-check",  // a changeset is applied before what its author had seen
 	"broker-ack-before-apply",   // the broker may forget what is not safe here yet
 	"conflict-by-arrival-order", // of concurrent values the one that came last is read

@@ -14,17 +14,6 @@ import (
 func (a Act) do(w *world) {
 	n, b := w.nodes[a.Node], w.brokers[a.Broker]
 	switch a.Kind {
-	case "write":
-		w.write(n, a.Count, rand.New(rand.NewPCG(a.Chance, 5)))
-	case "crash":
-		n.crash(a.For)
-	case "stop":
-		n.stop(false)
-		n.back = time.Now().Add(a.For)
-	case "fuse":
-		if n.away = a.For; n.now != nil {
-			n.now.light(a.Text, a.Count)
-		}
 	case "cut":
 		b.isolate(n.id, a.In, a.Out)
 	case "join":
@@ -37,14 +26,41 @@ func (a Act) do(w *world) {
 		b.set(func() { b.blocked = a.Kind == "broker blocks" })
 	case "network":
 		b.set(func() { b.rates = a.Rates })
+	default:
+		a.doTo(w, n)
+	}
+}
+
+// doTo performs the act on a node.
+func (a Act) doTo(w *world, n *node) {
+	switch a.Kind {
+	case "write":
+		w.write(n, a.Count, rand.New(rand.NewPCG(a.Chance, 5)))
+	case "crash":
+		n.crash(a.For)
+	case "stop":
+		n.stop(false)
+		n.back = time.Now().Add(a.For)
+	case "fuse":
+		if n.away = a.For; n.now != nil {
+			n.now.light(a.Text, a.Count)
+		}
 	case "skew":
 		n.hardware.setClock(a.For)
-	case "disk full":
-		n.hardware.setDisk(diskFull, false)
-	case "disk broken", "disk unsure":
-		n.hardware.setDisk(diskBroken, a.Kind == "disk unsure")
-	case "disk works":
-		n.hardware.setDisk(nil, false)
+	case "disk full", "disk broken", "disk unsure", "disk works":
+		n.hardware.setDisk(disks[a.Kind], a.Kind == "disk unsure")
+	case "evict":
+		w.evict(n)
+	case "compact":
+		w.compact(n)
+	default:
+		a.doToVolume(w, n)
+	}
+}
+
+// doToVolume performs the act on the volume of a node.
+func (a Act) doToVolume(w *world, n *node) {
+	switch a.Kind {
 	case "back up":
 		w.backUp(n)
 	case "restore":
@@ -52,6 +68,27 @@ func (a Act) do(w *world) {
 	case "lose volume":
 		w.replaceVolume(n, nil, a.For)
 	}
+}
+
+// evict takes a node off the list of members for which the others keep their
+// logs, as happens to one that has been away for very long.
+func (w *world) evict(n *node) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n.evicted = true
+}
+
+// compact has a node's file made small while everything goes on.
+func (w *world) compact(n *node) {
+	p := n.now
+	if p == nil {
+		return
+	}
+	w.writers.Go(func() {
+		if _, err := p.store.Compact(context.Background(), 64<<20); err != nil {
+			w.tell("%s did not compact its file: %v", p.id, err)
+		}
+	})
 }
 
 // write has a client of a node write in its own time.
@@ -101,11 +138,9 @@ func (w *world) operation(rng *rand.Rand) (func(*store.Tx) error, string) {
 	w.mu.Unlock()
 	root := fmt.Sprintf("o%d", rng.IntN(6))
 	text := fmt.Sprintf(`{"id":%q,"p%d":"w%d"}`, root, rng.IntN(3), number)
-	var does func(*store.Tx, []pjson.Object) error
-	name := ""
+	does, name := (*store.Tx).Update, "update"
 	switch p := rng.IntN(20); {
 	case p < 11:
-		does, name = (*store.Tx).Update, "update"
 	case p < 14:
 		does, name = (*store.Tx).Add, "add"
 	case p < 15:
@@ -114,7 +149,6 @@ func (w *world) operation(rng *rand.Rand) (func(*store.Tx) error, string) {
 		return func(tx *store.Tx) error { _, err := tx.Delete(root); return err }, "delete " + root
 	default:
 		text = fmt.Sprintf(`[%s,{"id":"o%d","q":["w%d","x"]}]`, text, 6+rng.IntN(2), number)
-		does, name = (*store.Tx).Update, "update"
 	}
 	doc, err := pjson.Parse([]byte(text), pjson.Options{IDs: pjson.Counter()})
 	return func(tx *store.Tx) error {

@@ -97,7 +97,7 @@ func (w *world) trimmedTogether() error {
 	}
 	for _, n := range w.running() {
 		for _, o := range w.nodes {
-			if o == n || !n.hears(o) {
+			if o == n || !n.hears(o) || w.isEvicted(o) {
 				continue
 			}
 			for _, d := range n.now.store.Floor() {

@@ -53,6 +53,7 @@ type node struct {
 	copied bool
 
 	hardware hardware
+	evicted  bool
 }
 
 // hardware is what a node runs on, and what is wrong with it.
@@ -191,7 +192,7 @@ func (p *process) hooks() *store.Hooks {
 			}
 			return p.n.hardware.doubts()
 		},
-		Step: func(name string) error { return p.pass("after a step of moving the file") },
+		Step: func(string) error { return p.pass("after a step of moving the file") },
 	}
 }
 
@@ -292,11 +293,18 @@ type neighbors struct{ of *node }
 // the one it is for.
 func (n neighbors) Members() (out []branch.ID, _ error) {
 	for _, o := range n.of.w.nodes {
-		if o != n.of && n.of.hears(o) {
+		if o != n.of && n.of.hears(o) && !n.of.w.isEvicted(o) {
 			out = append(out, o.id)
 		}
 	}
 	return out, nil
+}
+
+// isEvicted reports whether a node is no member any more.
+func (w *world) isEvicted(n *node) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return n.evicted
 }
 
 // hears reports whether two nodes share a broker.
@@ -341,8 +349,10 @@ func (n *node) reap() {
 	}
 }
 
-// diskFull and diskBroken are what disks answer.
-var (
-	diskFull   = &os.PathError{Op: "write", Path: "disk", Err: syscall.ENOSPC}
-	diskBroken = &os.PathError{Op: "fdatasync", Path: "disk", Err: syscall.EIO}
-)
+// disks are what disks answer.
+var disks = map[string]error{
+	"disk full":   &os.PathError{Op: "write", Path: "disk", Err: syscall.ENOSPC},
+	"disk broken": &os.PathError{Op: "write", Path: "disk", Err: syscall.EIO},
+	"disk unsure": &os.PathError{Op: "fdatasync", Path: "disk", Err: syscall.EIO},
+	"disk works":  nil,
+}

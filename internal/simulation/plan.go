@@ -109,12 +109,13 @@ var kinds = []struct {
 	{"restore", 2},
 	{"lose volume", 1},
 	{"pause", 2},
+	{"compact", 2},
 }
 
 // places are where a process can die.
 var places = []string{
 	"before a commit", "after a commit", "before a frame", "after a frame",
-	"before an acknowledgment", "after an acknowledgment",
+	"before an acknowledgment", "after an acknowledgment", "after a step of moving the file",
 }
 
 // NewPlan makes a plan of a seed. Most are small; every 50th is large.
@@ -138,6 +139,9 @@ func NewPlan(seed uint64) Plan {
 	for range acts {
 		p.Acts = append(p.Acts, p.act(rng, kinds[pick(rng, all)].kind))
 	}
+	if rng.IntN(16) == 0 {
+		p.away(rng)
+	}
 	return p
 }
 
@@ -154,6 +158,30 @@ func pick(rng *rand.Rand, weights []int) int {
 		at -= w
 	}
 	return 0
+}
+
+// away has a node be cut off, write, be struck off the list of members, and come
+// back when the others have let go of what it lacks.
+func (p *Plan) away(rng *rand.Rand) {
+	p.Retention = 20 * time.Second
+	gone := rng.IntN(len(p.Topology.Links))
+	acts := []Act{p.act(rng, "evict"), p.act(rng, "write")}
+	for _, b := range p.Topology.Links[gone] {
+		cut, join := p.act(rng, "cut"), p.act(rng, "join")
+		cut.In, cut.Out, cut.Broker, join.Broker = true, true, b, b
+		join.After = 0
+		p.Acts, acts = append(p.Acts, cut), append(acts, join)
+		p.Acts[len(p.Acts)-1].Node, acts[len(acts)-1].Node = gone, gone
+	}
+	acts[0].Node, acts[1].Node = gone, gone
+	for i := range p.Topology.Links {
+		w := p.act(rng, "write")
+		if w.Node = i; i != gone {
+			p.Acts = append(p.Acts, w)
+		}
+	}
+	acts[2].After = 2*time.Minute + time.Duration(rng.Int64N(int64(time.Minute)))
+	p.Acts = append(p.Acts, acts...)
 }
 
 // act makes one act of a kind; for "flapping leaf" the last node is cut off and

@@ -13,8 +13,8 @@ import (
 	"vesperdb.io/vesper/internal/store"
 )
 
-// print writes down all that can be seen of an object.
-func print(o store.Object) string {
+// show writes down all that can be seen of an object.
+func show(o store.Object) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s @%s last %d %s", o.ID, o.Revision, o.Last.Clock, o.Last.Dot)
 	printStatements(&b, o.Statements)
@@ -44,7 +44,7 @@ func printAll(st *store.Store, history bool) (revision branch.Revision, text str
 			if err != nil {
 				return err
 			}
-			b.WriteString(print(o) + "\n")
+			b.WriteString(show(o) + "\n")
 		}
 		for o, err := range r.Conflicted("") {
 			if err != nil {
@@ -87,7 +87,7 @@ func (h *history) remember(n *node, rng *rand.Rand) error {
 		o, exists, err := v.Object(r.id)
 		r.at, r.text = v.Revision(), "nothing"
 		if exists {
-			r.text = print(o)
+			r.text = show(o)
 		}
 		return err
 	})
@@ -114,7 +114,7 @@ func (r record) recall(n *node) error {
 		}
 		text := "nothing"
 		if exists {
-			text = print(o)
+			text = show(o)
 		}
 		if text != r.text {
 			return fmt.Errorf("%s at %s was\n%s\nand %s reads\n%s", r.id, r.at, r.text, n.id, text)

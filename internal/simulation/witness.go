@@ -30,17 +30,6 @@ func newWitness(w *world, name string) *witness {
 	return &witness{w: w, name: name, first: 1, seen: map[branch.Dot]uint64{}}
 }
 
-// copied is the book of a copy of the volume.
-func (v *witness) copied(name string) *witness {
-	c := newWitness(v.w, name)
-	c.incarnation, c.first, c.vector = v.incarnation, v.first, v.vector
-	c.order = append(c.order, v.order...)
-	for d, pos := range v.seen {
-		c.seen[d] = pos
-	}
-	return c
-}
-
 // reopened compares the feed after a start with what it told before, and goes on.
 func (v *witness) reopened(n *node, st *store.Store) {
 	if v.renewed(st) {
