@@ -20,11 +20,14 @@ var (
 		Ready: true, Reason: ReasonReady, Message: "m", Writable: true, WritesRefused: "w", Started: at,
 		Links: []Link{{Name: "main", Channel: "C", Hosts: []string{"mq:61613"}, Address: "mq:61613", Server: "ActiveMQ/5.17.2",
 			Connected: true, Subscribed: true, CaughtUp: true, Since: &at, LastError: "e", Reconnects: 1}},
-		Outbox:  Outbox{Changesets: 1, OldestAge: 1.5},
-		Pending: Pending{Changesets: 2, Missing: []branch.Dot{{Branch: "0A", Seq: 4}}},
-		Lag:     Lag{Changesets: 3, Seconds: 2.5},
-		Peers:   []Peer{{Branch: "0A", Incarnation: "cafe", Revision: branch.Revision{{Branch: "0A", Seq: 4}}, LastSeen: at, Diverged: true}},
-		Forks:   []Fork{{Branch: "0A", Dot: branch.Dot{Branch: "0A", Seq: 2}, Seen: at, Told: "0C"}}, Quarantine: 4,
+		Outbox:     Outbox{Changesets: 1, OldestAge: 1.5},
+		Pending:    Pending{Changesets: 2, Missing: []branch.Dot{{Branch: "0A", Seq: 4}}},
+		Lag:        Lag{Changesets: 3, Seconds: 2.5},
+		Peers:      []Peer{{Branch: "0A", Incarnation: "cafe", Revision: branch.Revision{{Branch: "0A", Seq: 4}}, LastSeen: at, Diverged: true}},
+		Divergence: []Divergence{{Peer: "0C", Revision: branch.Revision{{Branch: "0A", Seq: 3}}, Since: at, Objects: []string{"o1"}}},
+		Retention: &Retention{Floor: branch.Revision{{Branch: "0A", Seq: 1}}, LowWater: branch.Revision{{Branch: "0A", Seq: 2}},
+			NeverHeard: []branch.ID{"0D"}, HeldBackBy: "0D", HeldBack: 3, HeldBackSince: &at, Error: "e"},
+		Forks: []Fork{{Branch: "0A", Dot: branch.Dot{Branch: "0A", Seq: 2}, Seen: at, Told: "0C"}}, Quarantine: 4,
 		Conflicts: 1, Storage: Storage{Bytes: 10, Free: 20},
 	}
 )
@@ -90,6 +93,27 @@ func TestStatusJSON(t *testing.T) {
       "diverged": true
     }
   ],
+  "divergence": [
+    {
+      "peer": "0C",
+      "revision": "0A00003",
+      "since": "2026-11-23T04:00:00Z",
+      "objects": [
+        "o1"
+      ]
+    }
+  ],
+  "retention": {
+    "floor": "0A00001",
+    "lowWater": "0A00002",
+    "neverHeard": [
+      "0D"
+    ],
+    "heldBackBy": "0D",
+    "heldBack": 3,
+    "heldBackSince": "2026-11-23T04:00:00Z",
+    "error": "e"
+  },
   "forks": [
     {
       "branch": "0A",
