@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,6 +123,8 @@ func TestBench(t *testing.T) {
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, ctx: t.Context(), figures: NewFigures(), scale: 1}
+	// As a node does: a small heap is not collected for every few megabytes.
+	debug.SetGCPercent(400)
 	if text := os.Getenv("BENCH_SCALE"); text != "" {
 		var err error
 		if w.scale, err = strconv.ParseFloat(text, 64); err != nil || w.scale <= 0 {

@@ -69,6 +69,11 @@ type replica struct {
 
 // replicate runs replication of a store over the run's broker.
 func (w *world) replicate(s *store.Store, channel string, o replication.Options) (*replica, error) {
+	snapshots, _, err := w.fresh("snapshots")
+	if err != nil {
+		return nil, err
+	}
+	o.SnapshotDir = snapshots
 	hosts := []string{w.mq().Addr()}
 	transport, err := stomplink.New(stomplink.Options{Hosts: hosts, Branch: s.Branch(), Logger: quiet})
 	if err != nil {
