@@ -16,14 +16,14 @@ import (
 )
 
 // linksOf makes the links of a configuration, each with a transport of its own.
-func linksOf(c nodeconfig.Config, s *store.Store, log *slog.Logger) ([]replication.LinkConfig, error) {
+func linksOf(c nodeconfig.Config, s *store.Store, form *vesperwire.Form, log *slog.Logger) ([]replication.LinkConfig, error) {
 	var out []replication.LinkConfig
 	for _, l := range c.AllLinks() {
 		transport, err := stomplink.New(transportOptions(c, l, log))
 		if err != nil {
 			return nil, fmt.Errorf("preparing the link %s: %w", l.Name, err)
 		}
-		wire, err := wireOf(l, c, s, log)
+		wire, err := wireOf(l, c, s, form, log)
 		if err != nil {
 			return nil, fmt.Errorf("preparing the link %s: %w", l.Name, err)
 		}
@@ -88,16 +88,22 @@ func maxMessage(b nodeconfig.Broker, server string) int {
 	return max(limit-frameRoom, 0)
 }
 
-// codecOf says how the node writes what the original Vesper reads.
-func codecOf(c nodeconfig.Config) legacywire.Codec { return legacywire.Codec{ModelURI: c.ModelURI} }
+// formOf is the form that a node's transactions need for a channel of original
+// nodes, nil without one.
+func formOf(c nodeconfig.Config) *vesperwire.Form {
+	if !c.Legacy() {
+		return nil
+	}
+	return vesperwire.NewForm(c.TrunkID, legacywire.Codec{ModelURI: c.ModelURI})
+}
 
 // wireOf makes the wire of a link.
-func wireOf(l nodeconfig.Link, c nodeconfig.Config, s *store.Store, log *slog.Logger) (replication.Wire, error) {
+func wireOf(l nodeconfig.Link, c nodeconfig.Config, s *store.Store, form *vesperwire.Form, log *slog.Logger) (replication.Wire, error) {
 	if l.Wire != nodeconfig.WireVesper {
 		return replication.PackedWire{}, nil
 	}
 	return vesperwire.New(vesperwire.Options{
-		Store: s, Codec: codecOf(c), Dir: filepath.Join(c.StoragePath, "kept", l.Name), Logger: log,
+		Store: s, Form: form, Dir: filepath.Join(c.StoragePath, "kept", l.Name), Logger: log,
 	})
 }
 

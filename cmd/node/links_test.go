@@ -30,7 +30,7 @@ func TestEachLinkGetsATransportOfItsOwn(t *testing.T) {
 	}
 	c.StoragePath = t.TempDir()
 	s := openStore(t, c)
-	links, err := linksOf(c, s, slog.New(slog.DiscardHandler))
+	links, err := linksOf(c, s, formOf(c), slog.New(slog.DiscardHandler))
 	if err != nil || len(links) != 2 {
 		t.Fatalf("%d links, %v", len(links), err)
 	}
@@ -42,7 +42,7 @@ func TestEachLinkGetsATransportOfItsOwn(t *testing.T) {
 		t.Error("packed messages are bounded, though they go in parts")
 	}
 	c.Links[1].Wire = nodeconfig.WireVesper
-	if links, err = linksOf(c, s, slog.New(slog.DiscardHandler)); err != nil || links[1].MaxMessage("") != 1<<20 {
+	if links, err = linksOf(c, s, formOf(c), slog.New(slog.DiscardHandler)); err != nil || links[1].MaxMessage("") != 1<<20 {
 		t.Errorf("messages for nodes of the original are not bounded: %v", err)
 	}
 }
@@ -82,11 +82,11 @@ func TestTheLargestMessageFollowsTheFileThenTheFlavorThenTheBroker(t *testing.T)
 
 func TestNodeOfAnOriginalChannelShapesItsWritesAndOthersDoNot(t *testing.T) {
 	c := twoLinks()
-	if storeOptions(c, slog.Default()).Shape != nil {
+	if storeOptions(c, formOf(c), slog.Default()).Shape != nil {
 		t.Error("the writes of a node without an original channel are shaped")
 	}
 	c.Links[1].Wire = nodeconfig.WireVesper
-	if storeOptions(c, slog.Default()).Shape == nil {
+	if storeOptions(c, formOf(c), slog.Default()).Shape == nil {
 		t.Error("the writes of a node with an original channel are not shaped")
 	}
 }
@@ -95,7 +95,7 @@ func TestNodeOfAnOriginalChannelShapesItsWritesAndOthersDoNot(t *testing.T) {
 func openStore(t *testing.T, c nodeconfig.Config) *store.Store {
 	t.Helper()
 	c.StoragePath = t.TempDir()
-	s, err := store.Open(t.Context(), storeOptions(c, slog.New(slog.DiscardHandler)))
+	s, err := store.Open(t.Context(), storeOptions(c, formOf(c), slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

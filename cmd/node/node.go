@@ -62,12 +62,13 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 
 func (n *node) open(ctx context.Context) error {
 	c := n.config
+	form := formOf(c)
 	var err error
-	n.store, err = store.Open(ctx, storeOptions(c, n.log))
+	n.store, err = store.Open(ctx, storeOptions(c, form, n.log))
 	if err != nil {
 		return fmt.Errorf("opening the store of node %s: %w", c.BranchID, err)
 	}
-	links, err := linksOf(c, n.store, n.log)
+	links, err := linksOf(c, n.store, form, n.log)
 	if err != nil {
 		return err
 	}
@@ -88,13 +89,13 @@ func (n *node) open(ctx context.Context) error {
 }
 
 // storeOptions say how a node opens its store.
-func storeOptions(c nodeconfig.Config, log *slog.Logger) store.Options {
+func storeOptions(c nodeconfig.Config, form *vesperwire.Form, log *slog.Logger) store.Options {
 	o := store.Options{
 		Dir: c.StoragePath, Branch: c.BranchID, Trunk: c.TrunkID, Logger: log,
 		ConflictPolicy: store.ConflictPolicy(c.ConflictPolicy),
 	}
-	if c.Legacy() {
-		o.Shape = vesperwire.Shape(c.TrunkID, codecOf(c))
+	if form != nil {
+		o.Shape = form.Shape
 	}
 	if c.VolumeIdentity == nodeconfig.VolumeNone {
 		o.VolumeIdentity = func(string) string { return "" }

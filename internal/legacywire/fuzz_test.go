@@ -70,12 +70,13 @@ func FuzzShape(f *testing.F) {
 			return
 		}
 		k := Codec{ModelURI: "http://example.com/"}
-		shaped, err := k.Shape(c.Changeset, Predecessor{}, someObject)
+		shaped, m, err := k.Shape(c.Changeset, Predecessor{}, someObject)
 		if err != nil || len(shaped.Objects) == 0 {
 			return
 		}
-		if err := k.Check(shaped, Predecessor{}, someObject); err != nil {
-			t.Fatal(err)
+		again, err := k.Message(shaped, Predecessor{}, someObject)
+		if err != nil || !bytes.Equal(again.Encode(), m.Encode()) {
+			t.Fatalf("%v: %s and %s", err, again.Encode(), m.Encode())
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -253,6 +254,19 @@ func (m Message) Encode() []byte {
 	out = appendQuoted(append(out, `], "baserevision": `...), m.Base)
 	out = appendQuoted(append(out, `, "revision": `...), m.Revision)
 	return append(out, '}')
+}
+
+// WithBase returns the message of the same changeset that names another published
+// revision as the one before.
+func (m Message) WithBase(base string) Message {
+	m.Rows = slices.Clone(m.Rows)
+	for i, row := range m.Rows {
+		if row[predicate] == baseRevision && row[object] == m.Base && kindOf(row, m.Revision) == kindMetadata {
+			m.Rows[i][object] = base
+		}
+	}
+	m.Base = base
+	return m
 }
 
 // kind says what a statement of a message is.

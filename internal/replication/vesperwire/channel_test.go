@@ -53,13 +53,14 @@ func newNode(t testing.TB, id, trunk branch.ID) *node {
 func (n *node) open(trunk branch.ID) {
 	n.t.Helper()
 	var err error
+	form := NewForm(trunk, codec)
 	n.store, err = store.Open(n.t.Context(), store.Options{
-		Dir: n.dir, Branch: n.id, Trunk: trunk, NoSync: true, Logger: quiet(), Shape: Shape(trunk, codec),
+		Dir: n.dir, Branch: n.id, Trunk: trunk, NoSync: true, Logger: quiet(), Shape: form.Shape,
 	})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.wire, err = New(Options{Store: n.store, Codec: codec, Dir: filepath.Join(n.dir, "early"), Logger: quiet()})
+	n.wire, err = New(Options{Store: n.store, Form: form, Dir: filepath.Join(n.dir, "early"), Logger: quiet()})
 	if err != nil {
 		n.t.Fatal(err)
 	}

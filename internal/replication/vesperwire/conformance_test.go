@@ -252,15 +252,16 @@ func (r recorded) replay(t *testing.T, want legacywire.Message, before []string)
 	}
 	trunk := branch.ID(want.Revision[:2])
 	n := &node{t: t, id: want.Origin, dir: t.TempDir()}
+	form := NewForm(trunk, recordedCodec)
 	n.store, err = store.Open(t.Context(), store.Options{
-		Dir: n.dir, Branch: n.id, Trunk: trunk, NoSync: true, Logger: quiet(), Shape: Shape(trunk, recordedCodec),
+		Dir: n.dir, Branch: n.id, Trunk: trunk, NoSync: true, Logger: quiet(), Shape: form.Shape,
 		Now: func() time.Time { return clock.Time() },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = n.store.Close() })
-	if n.wire, err = New(Options{Store: n.store, Codec: recordedCodec, Dir: t.TempDir(), Logger: quiet()}); err != nil {
+	if n.wire, err = New(Options{Store: n.store, Form: form, Dir: t.TempDir(), Logger: quiet()}); err != nil {
 		t.Fatal(err)
 	}
 	for _, w := range before {

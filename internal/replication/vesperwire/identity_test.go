@@ -9,6 +9,7 @@ import (
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/legacywire"
 	"vesperdb.io/vesper/internal/replication"
 	"vesperdb.io/vesper/internal/store"
 )
@@ -275,5 +276,57 @@ func TestWhatWasWrittenForAnotherWireIsNotSent(t *testing.T) {
 	_, err = n.wire.Pack([]changeset.Envelope{last})
 	if unsendable, ok := errors.AsType[*replication.UnsendableError](err); !ok || unsendable.Dot != last.Dot {
 		t.Errorf("packing %s gave %v", last.Dot, err)
+	}
+}
+
+func TestAMessageIsTheSameRememberedAndMadeAgain(t *testing.T) {
+	chance := rand.New(rand.NewPCG(5, 5))
+	n := newNode(t, "0A", "0A")
+	for range 40 {
+		n.transact(chance)
+	}
+	entries, err := n.store.Feed(t.Context(), 0, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if _, ok := n.wire.o.Form.recent[e.Dot]; !ok {
+			t.Fatalf("the message of %s is not remembered", e.Dot)
+		}
+		first, err := n.wire.Pack([]changeset.Envelope{e.Envelope})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := n.wire.Pack([]changeset.Envelope{e.Envelope})
+		if err != nil || string(again[0].Body) != string(first[0].Body) {
+			t.Errorf("%s: %v\n%s\n%s", e.Dot, err, first[0].Body, again[0].Body)
+		}
+	}
+	if f := n.wire.o.Form; len(f.recent)+len(f.order)+f.rows != 0 {
+		t.Errorf("%d messages of %d rows are remembered after they were sent", len(f.recent), f.rows)
+	}
+}
+
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	f := NewForm("0A", codec)
+	big := legacywire.Message{Rows: make([]legacywire.Row, recentRows/2)}
+	for i := range 2 * recentMessages {
+		c := changeset.Changeset{Branch: "0A", Seq: uint64(i) + 1, Clock: 1, Objects: []changeset.ObjectChange{{Root: "x", Delete: true}}}
+		if i > 0 {
+			c.Prev[0] = 1
+		}
+		m := legacywire.Message{}
+		if i%100 == 0 {
+			m = big
+		}
+		if err := f.remember(c, m); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.recent) > recentMessages || f.rows > recentRows || len(f.order) != len(f.recent) {
+			t.Fatalf("%d messages of %d rows in an order of %d", len(f.recent), f.rows, len(f.order))
+		}
+	}
+	if len(f.recent) < 50 {
+		t.Errorf("only %d are remembered", len(f.recent))
 	}
 }

@@ -44,22 +44,19 @@ func (w *Wire) message(r *store.Reader, e changeset.Envelope) (replication.Messa
 		return replication.Message{}, err
 	}
 	before := legacywire.Predecessor(p)
-	seen := before.Seen.Merge(c.Base)
-	at := seen.With(branch.Dot{Branch: e.Dot.Branch, Seq: e.Dot.Seq - 1})
-	past := objectsAt(r, at)
-	if err := w.o.Codec.Check(c, before, past); err != nil {
-		return replication.Message{}, &replication.UnsendableError{Dot: e.Dot, Err: fmt.Errorf("it was not written for a channel that "+
-			"nodes of the original Vesper share: %w", err)}
-	}
-	base, err := w.base(r, e.Dot, at)
+	past := before.Seen.Merge(c.Base).With(branch.Dot{Branch: e.Dot.Branch, Seq: e.Dot.Seq - 1})
+	base, err := w.base(r, e.Dot, past)
 	if err != nil {
 		return replication.Message{}, err
 	}
-	m, err := w.o.Codec.Emit(c, seen, base, past)
-	if err != nil {
-		return replication.Message{}, err
+	m, recent := w.o.Form.take(e)
+	if !recent {
+		if m, err = w.o.Form.codec.Message(c, before, objectsAt(r, past)); err != nil {
+			return replication.Message{}, &replication.UnsendableError{Dot: e.Dot, Err: fmt.Errorf("it was not written for a channel that "+
+				"nodes of the original Vesper share: %w", err)}
+		}
 	}
-	return replication.Message{From: e.Dot.Branch, Text: true, Body: m.Encode()}, nil
+	return replication.Message{From: e.Dot.Branch, Text: true, Body: m.WithBase(base).Encode()}, nil
 }
 
 // base returns the revision to name as the one before: the published one of the

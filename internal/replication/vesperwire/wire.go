@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"vesperdb.io/vesper/internal/branch"
-	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/legacywire"
 	"vesperdb.io/vesper/internal/replication"
 	"vesperdb.io/vesper/internal/store"
@@ -29,8 +28,8 @@ const (
 type Options struct {
 	// Store is the node's store.
 	Store *store.Store
-	// Codec writes the messages.
-	Codec legacywire.Codec
+	// Form is that of the store's transactions.
+	Form *Form
 	// Dir is where messages are kept that came too early; it is made when
 	// missing. Nothing else may be in it.
 	Dir string
@@ -74,27 +73,6 @@ func New(o Options) (*Wire, error) {
 		return nil, fmt.Errorf("preparing the wire of the original Vesper: %w", err)
 	}
 	return &Wire{o: o, kept: kept, start: o.Store.Revision(), verbatim: map[branch.Dot]string{}}, nil
-}
-
-// Shape is the form that the transactions of a store must have whose link has
-// such a wire. A store that has nothing of the trunk refuses writes unless it
-// is the trunk: nodes of the original would stop at the first such changeset.
-func Shape(trunk branch.ID, codec legacywire.Codec) store.ShapeFunc {
-	return func(c changeset.Changeset, before *store.Reader) (changeset.Changeset, error) {
-		if c.Branch != trunk && before.Revision().At(trunk) == 0 {
-			return c, &store.RefusedError{Reason: fmt.Sprintf("the channel is one that nodes of the original Vesper share, and there the trunk "+
-				"writes first: nothing of branch %s has arrived yet", trunk)}
-		}
-		p, known, err := before.Predecessor(c.Dot())
-		if err != nil || !known {
-			return c, fmt.Errorf("finding what comes before changeset %s: %w", c.Dot(), err)
-		}
-		out, err := codec.Shape(c, legacywire.Predecessor(p), once(before.Object))
-		if err != nil {
-			return c, &store.InvalidError{Err: err}
-		}
-		return out, nil
-	}
 }
 
 // seen is what a changeset's conversion needs of an object.
