@@ -39,6 +39,9 @@ const (
 	// ReasonVolumeCopied means: the store's file is a copy, or was restored from a
 	// backup, and may lack what the branch wrote since. Writes are refused.
 	ReasonVolumeCopied Reason = "VolumeCopied"
+	// ReasonPolicyMismatch means: a living peer of a link has another conflict
+	// policy. That link stands still; local writes go on.
+	ReasonPolicyMismatch Reason = "PolicyMismatch"
 	// ReasonStorageFailed means: the store cannot write (a full or failing disk).
 	ReasonStorageFailed Reason = "StorageFailed"
 	// ReasonDraining means: asked to stop; writes are refused while the outbox empties.

@@ -219,23 +219,40 @@ type evidenceStore interface {
 // evidence is on disk, so that the message may be acknowledged. A disk that
 // fails does not hold that up, and in a flood only some of it goes to the disk.
 func (l *link) quarantined(e Evidence, body []byte) {
-	e.Time, e.Link = time.Now(), l.cfg.Name
+	e.Link = l.cfg.Name
+	l.r.setAside(e, body)
+}
+
+// importLink stands for the links in what is kept of an import.
+const importLink = "import"
+
+// quarantineImported keeps a changeset that came by another way than a link.
+func (r *Replicator) quarantineImported(rejection store.Rejection, body []byte) {
+	r.setAside(Evidence{Link: importLink, Dot: rejection.Dot, Cause: causeOf(rejection.Err), Error: rejection.Err.Error()}, body)
+	var fork *store.ForkError
+	if errors.As(rejection.Err, &fork) && rejection.Dot.Branch == r.store.Branch() {
+		r.forked(rejection.Dot)
+	}
+}
+
+func (r *Replicator) setAside(e Evidence, body []byte) {
+	e.Time = time.Now()
 	if e.Cause == "" {
 		e.Cause = CauseMalformed
 	}
-	l.metrics.quarantined.WithLabelValues(l.cfg.Name, string(e.Cause)).Inc()
+	r.metrics.quarantined.WithLabelValues(e.Link, string(e.Cause)).Inc()
 	if e.Cause == CauseForked {
 		return // the fork itself is on record
 	}
-	l.r.quarantine.add(e, body)
-	s, ok := l.store.(evidenceStore)
-	if !ok || !l.r.quarantine.durable(e.Time) {
+	r.quarantine.add(e, body)
+	s, ok := r.store.(evidenceStore)
+	if !ok || !r.quarantine.durable(e.Time) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), evidenceTimeout)
 	defer cancel()
 	kept := store.Evidence{Link: e.Link, From: e.From, Dot: e.Dot, Cause: string(e.Cause), Error: e.Error}
 	if _, _, err := s.AddEvidence(ctx, kept, body); err != nil {
-		l.log.Warn("Could not keep evidence on disk", slog.String("cause", string(e.Cause)), slog.Any("error", err))
+		r.o.Logger.Warn("Could not keep evidence on disk", slog.String("cause", string(e.Cause)), slog.Any("error", err))
 	}
 }

@@ -135,6 +135,7 @@ func decodeSyncMessage(m Message) (Sync, error) {
 func (r *repairer) step(ctx context.Context) time.Duration {
 	now := time.Now()
 	r.l.beaconer.tell(r.l.store.Revision())
+	r.l.judgePolicy(now)
 	want, next := r.look(now)
 	r.l.r.settle(ctx)
 	if r.asked != nil && !now.Before(r.asked.deadline) {
