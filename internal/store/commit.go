@@ -186,10 +186,7 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 		n++
 	}
 	if b.err == nil {
-		b.protect(b.finish)
-	}
-	if b.err == nil && !b.dirty && s.unsure.Load() {
-		b.put(bucketMeta, metaOpen, []byte{1}) // "it is there already" must not be said of what may be lost
+		b.protect(func() { s.complete(b) })
 	}
 	if b.err == nil && !b.dirty {
 		_ = tx.Rollback() // nothing was written
@@ -207,6 +204,15 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 	s.writes.Add(b.local)
 	s.announce(b, txid)
 	return n, nil
+}
+
+// complete writes what is written once a batch. While the store is unsure, there
+// is always something: "it is there already" must not be said of what may be lost.
+func (s *Store) complete(b *batch) {
+	b.finish()
+	if !b.dirty && s.unsure.Load() {
+		b.put(bucketMeta, metaOpen, []byte{1})
+	}
 }
 
 // perform runs one request.
