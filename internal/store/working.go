@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -105,16 +106,21 @@ func (w *working) propsOf(subject string) []prop {
 	return out
 }
 
-// all returns every property that there was or is.
-func (w *working) all() map[prop]bool {
-	all := make(map[prop]bool, len(w.was)+len(w.now))
-	for p := range w.was {
-		all[p] = true
+// all yields every property that there was or is, in no order. What is done to
+// one while it is yielded does not disturb the others.
+func (w *working) all() iter.Seq[prop] {
+	return func(yield func(prop) bool) {
+		for p := range w.now {
+			if !yield(p) {
+				return
+			}
+		}
+		for p := range w.was {
+			if _, written := w.now[p]; !written && !yield(p) {
+				return
+			}
+		}
 	}
-	for p := range w.now {
-		all[p] = true
-	}
-	return all
 }
 
 // clear takes away everything.
@@ -160,7 +166,7 @@ func (w *working) sweep() (lost string) {
 
 // statements returns what the object is now, in canonical order.
 func (w *working) statements() []statement.Statement {
-	var out []statement.Statement
+	out := make([]statement.Statement, 0, len(w.was)+len(w.now))
 	for p := range w.all() {
 		for _, v := range w.get(p) {
 			out = append(out, v.Statement(p.subject, p.predicate))
