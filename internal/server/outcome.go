@@ -27,7 +27,19 @@ func (o *outcome) before(tx *store.Tx) error {
 	return err
 }
 
-func (o *outcome) after(tx *store.Tx) error {
+func (o *outcome) after(tx *store.Tx) (err error) {
+	// With one object, whatever changed is that one.
+	if o.objects > 1 {
+		if err := o.compare(tx); err != nil {
+			return err
+		}
+	}
+	_, o.exists, err = tx.Object(o.id)
+	return err
+}
+
+// compare finds out whether the object of the path is among what changed.
+func (o *outcome) compare(tx *store.Tx) error {
 	added, removed, err := tx.Changes()
 	if err != nil {
 		return err
@@ -39,8 +51,7 @@ func (o *outcome) after(tx *store.Tx) error {
 			}
 		}
 	}
-	_, o.exists, err = tx.Object(o.id)
-	return err
+	return nil
 }
 
 // tag returns the object's ETag after the commit, "" when it cannot be told.
