@@ -166,21 +166,11 @@ func (r *request) finish(f *failure) {
 // commitSome runs as many of the requests as one batch holds, at least one, and
 // commits. On a failure nothing of them was written.
 func (s *Store) commitSome(group []*request) (int, *failure) {
-	if s.stale {
-		if _, err := s.reload(); err != nil {
-			return len(group), &failure{err: s.storageError("reading the state again", err), atCommit: true}
-		}
-		s.stale = false
+	b, failed := s.begin()
+	if failed != nil {
+		return len(group), failed
 	}
-	if err := s.nameFile(); err != nil {
-		return len(group), &failure{err: s.storageError("writing", err), atCommit: true}
-	}
-	tx, err := s.file.db.Begin(true)
-	if err != nil {
-		return len(group), &failure{err: s.storageError("beginning a transaction", err), atCommit: true}
-	}
-	b := &batch{tx: tx, st: s.st, now: s.opts.Now, shape: s.opts.Shape, heads: map[branch.ID]bool{}, journal: s.journal}
-	n, txid := 0, tx.ID()
+	n, tx, txid := 0, b.tx, b.tx.ID()
 	for n < len(group) && b.err == nil && b.bytes < batchBytes {
 		b.perform(group[n])
 		n++
@@ -213,6 +203,24 @@ func (s *Store) complete(b *batch) {
 	if !b.dirty && s.unsure.Load() {
 		b.put(bucketMeta, metaOpen, []byte{1})
 	}
+}
+
+// begin begins a batch on a state that is the file's, in a file that has its name.
+func (s *Store) begin() (*batch, *failure) {
+	if s.stale {
+		if _, err := s.reload(); err != nil {
+			return nil, &failure{err: s.storageError("reading the state again", err), atCommit: true}
+		}
+		s.stale = false
+	}
+	if err := s.nameFile(); err != nil {
+		return nil, &failure{err: s.storageError("writing", err), atCommit: true}
+	}
+	tx, err := s.file.db.Begin(true)
+	if err != nil {
+		return nil, &failure{err: s.storageError("beginning a transaction", err), atCommit: true}
+	}
+	return &batch{tx: tx, st: s.st, now: s.opts.Now, shape: s.opts.Shape, heads: map[branch.ID]bool{}, journal: s.journal}, nil
 }
 
 // perform runs one request.

@@ -249,7 +249,9 @@ func TestCompactionKeepsToItsRateAndEndsWithItsContext(t *testing.T) {
 func TestCloseEndsACompaction(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, "0A")
-	wasteful(t, s)
+	for i := range 10 {
+		do(t, s, (*Tx).Update, fmt.Sprintf(`{"id":"x%d","text":%q}`, i, strings.Repeat("y", 100_000)))
+	}
 	begun := make(chan struct{})
 	failed := make(chan error, 1)
 	go func() {

@@ -236,7 +236,7 @@ func describeFlipped(dir string) (out, outcome string) {
 	if err != nil {
 		return "", "refused"
 	}
-	defer s.Abandon()
+	defer func() { _ = s.Abandon() }()
 	out, err = answers(ctx, s)
 	if err != nil || s.Check(ctx) != nil {
 		return out, "found"

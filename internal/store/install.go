@@ -89,7 +89,7 @@ func (s *Store) install(ctx context.Context, path string) (SnapshotInfo, error) 
 			return in.info, s.rebuildError("syncing the new file", err)
 		}
 	}
-	err := s.exclusively(ctx, func() error { return in.finish(context.WithoutCancel(ctx)) })
+	err := s.exclusively(ctx, func() error { return in.finish() })
 	if err != nil {
 		return in.info, s.rebuildError("taking the new file", err)
 	}
@@ -277,7 +277,7 @@ func (in *installation) perform(do func(*batch) error) error {
 
 // finish applies what came last, brings over what is the store's own, and takes
 // the new file. The committer runs it.
-func (in *installation) finish(ctx context.Context) error {
+func (in *installation) finish() error {
 	s := in.s
 	if s.stale {
 		return errors.New("the state of the store is not known at the moment")

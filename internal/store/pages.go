@@ -160,6 +160,8 @@ func (w *pageWalk) tree(id uint64, buckets bool, low, high []byte, depth int) er
 	return w.elements(content, id, flags, count, buckets, low, high, depth)
 }
 
+// elements checks the elements of a page. Each ends before the next begins, so a
+// branch's child is visited once the next element is known.
 func (w *pageWalk) elements(content []byte, id uint64, flags uint16, count int, buckets bool, low, high []byte, depth int) error {
 	var last element
 	for i := range count {
@@ -167,27 +169,37 @@ func (w *pageWalk) elements(content []byte, id uint64, flags uint16, count int, 
 		if err != nil {
 			return fmt.Errorf("page %d: %w", id, err)
 		}
-		switch {
-		case i > 0 && bytes.Compare(last.key, e.key) >= 0, high != nil && bytes.Compare(e.key, high) >= 0,
-			i == 0 && bytes.Compare(e.key, low) < 0, len(e.key) == 0:
+		least := low
+		if i > 0 {
+			least = append(bytes.Clone(last.key), 0) // the next key there can be
+		}
+		if len(e.key) == 0 || bytes.Compare(e.key, least) < 0 || high != nil && bytes.Compare(e.key, high) >= 0 {
 			return fmt.Errorf("page %d: key %x is out of place", id, e.key)
-		case (e.flags == elementBucket) != (buckets && flags == pageLeaf):
+		}
+		if (e.flags == elementBucket) != (buckets && flags == pageLeaf) {
 			return fmt.Errorf("page %d: the element with key %x is of kind %x", id, e.key, e.flags)
 		}
-		if i > 0 && flags == pageBranch {
-			if err := w.tree(last.page, buckets, last.key, e.key, depth+1); err != nil {
-				return err
-			}
+		if i > 0 {
+			err = w.below(last, id, flags, buckets, e.key, depth)
 		}
-		if e.flags == elementBucket {
-			if err := w.bucket(e, id, depth); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 		last = e
 	}
-	if count > 0 && flags == pageBranch {
-		return w.tree(last.page, buckets, last.key, high, depth+1)
+	if count == 0 {
+		return nil
+	}
+	return w.below(last, id, flags, buckets, high, depth)
+}
+
+// below checks what an element leads to: the page of a branch, or a bucket.
+func (w *pageWalk) below(e element, id uint64, flags uint16, buckets bool, high []byte, depth int) error {
+	switch {
+	case flags == pageBranch:
+		return w.tree(e.page, buckets, e.key, high, depth+1)
+	case e.flags == elementBucket:
+		return w.bucket(e, id, depth)
 	}
 	return nil
 }
