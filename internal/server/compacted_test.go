@@ -20,7 +20,7 @@ func TestHistoryThatIsNoLongerKeptIsGoneAndSaysWhereItBegins(t *testing.T) {
 	}
 	n.get("/v1/objects/x?at=0A00002").wantProblem(kindCompacted, "0A00003")
 	n.get("/v1/changes?after=1").wantProblem(kindFeedGap, "from 3 on")
-	if body := n.get("/v1/objects/x?at=0A00003").want(200).body; !strings.Contains(string(body), "3") {
+	if body := n.get("/v1/objects/x?at=0A00003").want(200).body; !strings.Contains(body, "3") {
 		t.Errorf("at the floor it is %s", body)
 	}
 	n.get("/v1/changes?after=3").want(200)
