@@ -84,7 +84,7 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(devCommand(stdout, stderr), checkCommand(stdout), snapshotCommand(stdout), restoreCommand(stdout),
-		acceptCommand(stdout), versionCommand(stdout))
+		acceptCommand(stdout), exportCommand(stdout), importCommand(stdout), versionCommand(stdout))
 	return root
 }
 

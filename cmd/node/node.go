@@ -83,7 +83,7 @@ func (n *node) open(ctx context.Context) error {
 	}
 	n.server, err = server.New(server.Deps{
 		Store: n.store, Config: c, Replication: n.replicator.Status, AcceptBranch: n.replicator.AcceptBranch,
-		AwaitHolders: n.replicator.AwaitHolders, Holders: n.replicator.Holders, Registry: registry, Logger: n.log,
+		AwaitHolders: n.replicator.AwaitHolders, Holders: n.replicator.Holders, Import: n.replicator.Import, Registry: registry, Logger: n.log,
 	})
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/store"
 )
@@ -32,7 +33,13 @@ type node struct {
 
 func newNode(t *testing.T, change ...func(*Deps)) *node {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Branch: "0A", Logger: slog.New(slog.DiscardHandler)})
+	return newNodeOf(t, "0A", change...)
+}
+
+// newNodeOf makes a node of another branch.
+func newNodeOf(t *testing.T, id branch.ID, change ...func(*Deps)) *node {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Branch: id, Trunk: "0A", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +47,7 @@ func newNode(t *testing.T, change ...func(*Deps)) *node {
 		t.Fatal(err)
 	}
 	config := nodeconfig.Default()
-	config.BranchID, config.TrunkID, config.StoragePath = "0A", "0A", "unused"
+	config.BranchID, config.TrunkID, config.StoragePath = id, "0A", "unused"
 	log := &bytes.Buffer{}
 	deps := Deps{Store: s, Config: config, Registry: prometheus.NewRegistry(), Logger: slog.New(slog.NewTextHandler(log, nil))}
 	for _, c := range change {

@@ -55,6 +55,8 @@ var (
 	kindExists        = kind{"already-exists", "The object already exists", http.StatusConflict}
 	kindNoSuch        = kind{"no-such-entry", "There is no such entry", http.StatusNotFound}
 	kindNotAcceptable = kind{"branch-not-acceptable", "The branch cannot be accepted now", http.StatusConflict}
+	kindForeign       = kind{"foreign-bundle", "The bundle is of another system", http.StatusConflict}
+	kindBadBundle     = kind{"bad-bundle", "The bundle cannot be read", http.StatusUnprocessableEntity}
 	kindNoChangeset   = kind{"no-such-changeset", "The node does not have that changeset", http.StatusNotFound}
 	kindNoConflict    = kind{"not-in-conflict", "The property is not in conflict", http.StatusConflict}
 	kindNoValue       = kind{"no-such-value", "The property has no value of that changeset", http.StatusUnprocessableEntity}

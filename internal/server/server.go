@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/nodestatus"
 	"vesperdb.io/vesper/internal/pjson"
@@ -29,6 +30,9 @@ type Deps struct {
 	// or whose store is a copy. Its error says why that cannot be. Nil, without
 	// replication, means that only the store has to be told.
 	AcceptBranch func(context.Context) error
+	// Import applies changesets of a bundle, minding branch safety. Nil means that
+	// the store does.
+	Import func(ctx context.Context, list []changeset.Envelope) (store.Applied, error)
 	// AwaitHolders waits until so many peers are known to have a changeset of this
 	// node, or the context ends, and returns those that have; Holders returns at
 	// once. Nil, without replication, means that there are no peers.
