@@ -69,8 +69,13 @@ func (s *fakeStore) restoredCopy(incarnation string) *fakeStore {
 	return c
 }
 
-func (s *fakeStore) Branch() branch.ID   { return s.me }
-func (s *fakeStore) Incarnation() string { return s.incarnation }
+func (s *fakeStore) Branch() branch.ID { return s.me }
+
+func (s *fakeStore) Incarnation() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.incarnation
+}
 
 func (s *fakeStore) Revision() branch.Revision {
 	s.mu.Lock()
