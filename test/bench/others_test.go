@@ -201,7 +201,8 @@ func (v *vesperPair) start(w *world) (err error) {
 		if err != nil {
 			return err
 		}
-		if *n, err = w.startNode(dir, fmt.Sprintf("0%c", 'A'+i), channel, w.mq().Addr()); err != nil {
+		// The ids of no other measure: this pair stays connected for the whole run.
+		if *n, err = w.startNode(dir, fmt.Sprintf("0%c", 'Y'+i), channel, w.mq().Addr()); err != nil {
 			return err
 		}
 	}
