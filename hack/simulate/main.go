@@ -39,8 +39,8 @@ func main() {
 	seeds := flag.Int("seeds", 10000, "how many seeds")
 	seed := flag.Uint64("seed", 0, "this one seed only")
 	first := flag.Uint64("first", 1, "the first seed")
-	mutant := flag.String("mutant", "", "break the code in this way; it fails when nobody notices")
-	mutants := flag.Bool("mutants", false, "break the code in each way, one after another, and tell which seed noticed")
+	mutant := flag.String("mutant", "", "break the code in this way")
+	mutants := flag.Bool("mutants", false, "break the code in each way (or that of -mutant), one after another, and tell which seed noticed")
 	workers := flag.Int("workers", runtime.NumCPU(), "how many processes")
 	twice := flag.Int("twice", 50, "run every so many-th seed a second time and compare; 0 for none")
 	flag.Parse()
@@ -89,6 +89,9 @@ func catchAll(ctx context.Context, program string, j job) (ok bool, err error) {
 	names, err := list(ctx, program)
 	if err != nil {
 		return false, err
+	}
+	if j.mutant != "" {
+		names = []string{j.mutant}
 	}
 	fmt.Printf(row, "MUTANT", "CAUGHT BY SEED", "GUARANTEE", "SEEDS", "SECONDS")
 	j.untilFailure, j.twice = true, 0

@@ -277,6 +277,9 @@ type conversation struct {
 	asked  uint64
 	misses int
 	hole   uint64
+	// waiting is true while the donor has not said which snapshot there is: asking
+	// again at every stray answer would make each answer a stray one, for ever.
+	waiting bool
 	// local is true when the trouble is this node's own, not the donor's.
 	local bool
 }
@@ -321,13 +324,17 @@ func (c *conversation) discard() error {
 		return nil
 	}
 	err := errors.Join(c.in.Close(), snapshotfile.Discard(c.f.l.o.SnapshotDir))
-	c.in, c.asked, c.hole = nil, 0, 0
+	c.in, c.asked, c.hole, c.waiting = nil, 0, 0, false
 	return err
 }
 
 // ask asks which snapshot there is, or for more chunks when half of those asked
 // for have come.
 func (c *conversation) ask(ctx context.Context) error {
+	if c.in == nil && c.waiting {
+		return nil
+	}
+	c.waiting = true
 	q := SnapshotRequest{From: c.f.l.store.Branch(), Session: c.session, Credits: 1}
 	if c.in != nil {
 		next, total := c.in.Next(), chunksOf(c.in.Size)
@@ -375,6 +382,7 @@ func (c *conversation) next(ctx context.Context) (*SnapshotChunk, error) {
 
 // again asks once more for everything from the first missing chunk on.
 func (c *conversation) again() {
+	c.waiting = false
 	if c.in != nil {
 		c.asked = c.in.Next()
 	}
@@ -385,7 +393,7 @@ func (c *conversation) take(ctx context.Context, k *SnapshotChunk) error {
 	if k.From != c.peer || c.in == nil && k.ID != c.id || c.in != nil && k.Snapshot != c.name() {
 		return nil
 	}
-	c.misses = 0
+	c.misses, c.waiting = 0, false
 	switch {
 	case k.Verdict == SnapshotOffered && c.in == nil:
 		return c.begin(k)
@@ -394,6 +402,8 @@ func (c *conversation) take(ctx context.Context, k *SnapshotChunk) error {
 			return context.Cause(ctx)
 		}
 		return nil
+	case c.in != nil && (k.Verdict == SnapshotOffered || k.Verdict == SnapshotPreparing):
+		return nil // it came twice
 	case k.Verdict == SnapshotGone:
 		c.f.l.log.Info("The donor no longer has the snapshot; starting with another", slog.String("peer", string(c.peer)))
 		return c.discard()

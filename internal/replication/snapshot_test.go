@@ -124,6 +124,28 @@ func TestSnapshotIsFetchedThoughManyOfItsChunksAreLost(t *testing.T) {
 	})
 }
 
+// TestAnswersThatComeTwiceDoNotMakeAStorm proves that a stray answer is not
+// answered with a further question: each question would make the answer to the
+// one before it a stray one, for ever.
+func TestAnswersThatComeTwiceDoNotMakeAStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker(1)
+		x, y := trimmedPair(t, b, 60_000)
+		b.set(func(b *fakeBroker) { b.repeat, b.sent = 1, map[string]int{} })
+		z := withDir(t, newTestNode(t, b, "0C", Options{Seed: 3})).start()
+		time.Sleep(30 * time.Second)
+		if !converged(x, y, z) {
+			t.Errorf("not level:%s", describe(x, y, z))
+		}
+		b.set(func(b *fakeBroker) {
+			if asked := b.sent["CH.sync.0A"] + b.sent["CH.sync.0B"]; asked > 60 {
+				t.Errorf("asked %d times for a snapshot of about 20 chunks", asked)
+			}
+		})
+		stopAll(x, y, z)
+	})
+}
+
 // interrupted fetches a snapshot of about 64 chunks, does something once 40 are
 // there, and returns how many were sent in all.
 func interrupted(t *testing.T, o Options, act func(b *fakeBroker, donors []*testNode, z *testNode)) int {
