@@ -32,12 +32,12 @@ func (w *world) openStore(dir string, id branch.ID) (*store.Store, error) {
 	return store.Open(w.ctx, store.Options{Dir: dir, Branch: id, Trunk: "0A", Logger: quiet})
 }
 
-// fill writes changesets of one new object each, many at a time.
+// fill writes changesets of one new object each, many at a time: large commits are quick.
 func (w *world) fill(s *store.Store, n, size int) error {
 	bodies := documents(256, size)
 	var left atomic.Int64
 	left.Store(int64(n))
-	errs := make([]error, 64)
+	errs := make([]error, 1024)
 	var all sync.WaitGroup
 	for i := range errs {
 		all.Go(func() {
