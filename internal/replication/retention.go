@@ -38,6 +38,9 @@ type keeper struct {
 	own       branch.ID
 	retention time.Duration
 	members   Members
+	// hold sees to it that every link has a cursor, which the log does not let go
+	// of anything beyond: a link that never was up has none of its own yet.
+	hold func(context.Context) error
 	// alone is true for a node without links, which has nobody to wait for.
 	alone bool
 	log   *slog.Logger
@@ -175,6 +178,11 @@ func (k *keeper) note(err error) {
 
 // keep lets go of all that may go, a bounded piece at a time.
 func (k *keeper) keep(ctx context.Context, s Store, t trimmer, trimmed func(int)) error {
+	if k.hold != nil {
+		if err := k.hold(ctx); err != nil {
+			return err
+		}
+	}
 	members, err := k.registered()
 	if err != nil {
 		return err

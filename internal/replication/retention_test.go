@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/store"
 )
 
 // memberList is a list of members that a test changes.
@@ -213,4 +214,31 @@ func TestNodeThatMissedWhatWasTrimmedComesBackBySnapshot(t *testing.T) {
 		}
 		stopAll(x, y, z)
 	})
+}
+
+// countedTrimmer counts how often it is asked.
+type countedTrimmer struct{ calls int }
+
+func (c *countedTrimmer) Trim(context.Context, branch.Revision, time.Time) (store.Trimmed, error) {
+	c.calls++
+	return store.Trimmed{}, nil
+}
+
+// TestLogWaitsForLinksThatHaveNoCursorYet proves that nothing leaves the log
+// before every link has a cursor to hold it back: one that was never up has none.
+func TestLogWaitsForLinksThatHaveNoCursorYet(t *testing.T) {
+	k := newKeeper("0A", true, Options{Retention: time.Hour, Logger: quiet()})
+	k.hold = func(context.Context) error { return errors.New("the disk is full") }
+	trim := &countedTrimmer{}
+	s := newFakeStore("0A")
+	if _, err := s.write("x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.keep(t.Context(), s, trim, func(int) {}); err == nil || trim.calls > 0 {
+		t.Errorf("got %v after %d calls", err, trim.calls)
+	}
+	k.hold = nil
+	if err := k.keep(t.Context(), s, trim, func(int) {}); err != nil || trim.calls != 1 {
+		t.Errorf("got %v after %d calls", err, trim.calls)
+	}
 }

@@ -106,7 +106,7 @@ func (r record) recall(n *node) error {
 		}
 		o, exists, err := v.ObjectAt(r.id, r.at)
 		var compacted *store.CompactedError
-		if errors.As(err, &compacted) && !r.at.CoversAll(n.now.store.Floor()) {
+		if errors.As(err, &compacted) && !r.at.CoversAll(compacted.Floor) && v.Revision().CoversAll(compacted.Floor) {
 			return nil
 		}
 		if err != nil {

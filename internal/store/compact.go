@@ -213,7 +213,7 @@ func (s *Store) finishCompact(next *nextFile) error {
 	}
 	return s.takeOver(next, func() {
 		s.unsure.Store(false) // all of it has been synced
-		s.pub.db, s.pub.txid = next.db, txid
+		s.pub = s.st.publish(next.db, txid)
 	})
 }
 
