@@ -124,8 +124,9 @@ func (w *world) bury(n *node) {
 		}
 	}
 	under := w.underWay()
+	closed := slices.ContainsFunc(w.nodes, func(o *node) bool { return o != n && len(o.lost) > 0 && o.copied })
 	gone := w.ledger.forget(func(d branch.Dot) bool {
-		if under[d] || w.onVolume(d) {
+		if closed || under[d] || w.onVolume(d) { // nobody has looked yet at what is on a restored volume
 			return false
 		}
 		return w.lost(d.Branch) || slices.ContainsFunc(n.lost, func(v *volume) bool { return v.witness.vector.Covers(d) })
