@@ -7,15 +7,14 @@ import (
 	"os"
 	"strconv"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"vesperdb.io/vesper/internal/branch"
-	"vesperdb.io/vesper/internal/changeset"
 )
 
-// simulation is one seeded run of a small cluster whose broker, network and
-// nodes fail at random, under a virtual clock.
+// simulation is one seeded run of a small cluster of fake stores whose brokers,
+// network and nodes fail at random, under a virtual clock. Real stores and all
+// twelve guarantees are in internal/simulation.
 type simulation struct {
 	t      *testing.T
 	seed   uint64
@@ -28,31 +27,6 @@ type simulation struct {
 
 func (s *simulation) tell(format string, args ...any) {
 	s.story = append(s.story, fmt.Sprintf("%s "+format, append([]any{time.Now().Format("04:05.000")}, args...)...))
-}
-
-// act does one random thing.
-func (s *simulation) act() {
-	n := s.nodes[s.rng.IntN(len(s.nodes))]
-	switch p := s.rng.IntN(100); {
-	case p < 55:
-		s.write(n, 1+s.rng.IntN(20))
-	case p < 62:
-		cut := s.rng.IntN(2) == 0
-		s.tell("partition %s %v", n.store.me, cut)
-		s.broker.partition(n.store.me, cut)
-	case p < 68:
-		wipe := s.rng.IntN(3) == 0
-		s.tell("broker crash, wipe %v", wipe)
-		s.broker.crash(wipe)
-	case p < 76:
-		s.tell("broker up")
-		s.broker.up()
-	case p < 86:
-		s.restart(n)
-	default:
-		s.misbehave()
-	}
-	time.Sleep(time.Duration(s.rng.Int64N(int64(3 * time.Second))))
 }
 
 func (s *simulation) write(n *testNode, count int) {
@@ -142,24 +116,6 @@ func (s *simulation) fail(format string, args ...any) {
 	}
 }
 
-func simulate(t *testing.T, seed uint64) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &simulation{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), broker: newFakeBroker(seed), acked: map[branch.Dot]bool{}}
-		id := branch.First(2)
-		for i := range 2 + s.rng.IntN(4) {
-			n := newTestNode(t, s.broker, id, Options{Seed: seed + uint64(i) + 1})
-			s.nodes = append(s.nodes, n.start())
-			id, _ = id.Next()
-		}
-		for range 10 + s.rng.IntN(40) {
-			s.act()
-		}
-		s.heal()
-		s.verify()
-		stopAll(s.nodes...)
-	})
-}
-
 // seedsFrom gives the seeds 1 to n; SEEDS in the environment replaces n, and
 // SEED gives that one alone.
 func seedsFrom(n int) iter.Seq[uint64] {
@@ -172,84 +128,6 @@ func seedsFrom(n int) iter.Seq[uint64] {
 	}
 	return func(yield func(uint64) bool) {
 		for seed := first; seed < first+count && yield(seed); seed++ {
-		}
-	}
-}
-
-func TestSimulatedClustersConvergeAndLoseNothingWhateverFails(t *testing.T) {
-	seeds := 200
-	if testing.Short() {
-		seeds = 40
-	}
-	for seed := range seedsFrom(seeds) {
-		simulate(t, seed)
-	}
-}
-
-// lostVolumes is a simulation in which volumes are lost or replaced by old
-// backups, each at a moment when the node's peers can be heard.
-func lostVolumes(t *testing.T, seed uint64) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &simulation{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 2)), broker: newFakeBroker(seed), acked: map[branch.Dot]bool{}}
-		for i, id := range []branch.ID{"0A", "0B", "0C"} {
-			s.nodes = append(s.nodes, newTestNode(t, s.broker, id, Options{Seed: seed + uint64(i) + 1}).start())
-		}
-		content := map[branch.Dot][32]byte{}
-		for range 6 {
-			time.Sleep(5 * time.Second)
-			victim := s.nodes[s.rng.IntN(3)]
-			for range 5 {
-				s.write(s.nodes[s.rng.IntN(3)], 1+s.rng.IntN(5))
-				time.Sleep(time.Duration(s.rng.Int64N(int64(200 * time.Millisecond))))
-			}
-			backup := victim.store.restoredCopy("backup")
-			s.write(victim, s.rng.IntN(4))
-			time.Sleep(time.Duration(s.rng.Int64N(int64(20 * time.Millisecond))))
-			s.issued(content)
-			victim.crash()
-			if s.rng.IntN(2) == 0 {
-				backup = newFakeStore(victim.store.me)
-			}
-			s.tell("replaced the volume of %s", victim.store.me)
-			victim.store = backup
-			victim.start()
-		}
-		time.Sleep(2 * time.Minute)
-		s.issued(content)
-		if !converged(s.nodes...) {
-			s.fail("the stores have not converged")
-		}
-		stopAll(s.nodes...)
-	})
-}
-
-// issued notes the content of every changeset that the broker was given, and
-// fails when a dot has two. What a volume held when it was lost, and nobody was
-// given, exists nowhere: its dot may be issued again.
-func (s *simulation) issued(content map[branch.Dot][32]byte) {
-	s.broker.mu.Lock()
-	published := s.broker.published
-	s.broker.published = nil
-	s.broker.mu.Unlock()
-	for _, m := range published {
-		list, err := changeset.Unpack(m.Body, changeset.DefaultLimits())
-		if err != nil {
-			s.fail("published what cannot be read: %v", err)
-		}
-		for _, e := range list {
-			if have, known := content[e.Dot]; known && have != e.Hash {
-				s.fail("%s was issued twice", e.Dot)
-			}
-			content[e.Dot] = e.Hash
-		}
-	}
-}
-
-func TestNoDotIsIssuedTwiceWhenVolumesAreLostOrRestored(t *testing.T) {
-	for seed := range seedsFrom(100) {
-		lostVolumes(t, seed)
-		if t.Failed() {
-			return
 		}
 	}
 }
