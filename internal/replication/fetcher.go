@@ -388,9 +388,18 @@ func (c *conversation) again() {
 	}
 }
 
+// stray reports whether an answer is another's, or to a request that was
+// answered already.
+func (c *conversation) stray(k *SnapshotChunk) bool {
+	if c.in == nil || k.From != c.peer {
+		return k.From != c.peer || k.ID != c.id
+	}
+	return k.Snapshot != c.name() || k.Verdict == SnapshotOffered || k.Verdict == SnapshotPreparing
+}
+
 // take deals with an answer; those to other requests or of others are ignored.
 func (c *conversation) take(ctx context.Context, k *SnapshotChunk) error {
-	if k.From != c.peer || c.in == nil && k.ID != c.id || c.in != nil && k.Snapshot != c.name() {
+	if c.stray(k) {
 		return nil
 	}
 	c.misses, c.waiting = 0, false
@@ -402,8 +411,6 @@ func (c *conversation) take(ctx context.Context, k *SnapshotChunk) error {
 			return context.Cause(ctx)
 		}
 		return nil
-	case c.in != nil && (k.Verdict == SnapshotOffered || k.Verdict == SnapshotPreparing):
-		return nil // it came twice
 	case k.Verdict == SnapshotGone:
 		c.f.l.log.Info("The donor no longer has the snapshot; starting with another", slog.String("peer", string(c.peer)))
 		return c.discard()
