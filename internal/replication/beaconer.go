@@ -254,6 +254,11 @@ func (b *beaconer) heard(beacon Beacon) {
 	}
 	b.compare(p, beacon)
 	b.l.r.claim(beacon.Revision.At(b.l.store.Branch()))
+	for _, d := range beacon.Missing {
+		if d.Branch == b.l.store.Branch() {
+			b.l.r.claim(d.Seq) // something that the peer holds waits for it: it was issued
+		}
+	}
 	b.l.repairer.wake()
 }
 

@@ -135,6 +135,7 @@ func (w *world) bury(n *node) {
 	gone += w.ledger.forget(func(d branch.Dot) bool { return !w.onVolume(d) && w.ledger.sawGone(d) })
 	if gone > 0 {
 		n.bereft = len(n.former) == 0
+		w.history.records, w.states = nil, states{} // their revisions may come to mean something else
 		w.tell("%d changesets were on a lost volume of %s alone, and are gone", gone, n.id)
 	}
 	n.lost = nil
