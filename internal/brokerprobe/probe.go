@@ -90,14 +90,16 @@ func cause(err error, patience time.Duration) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && !dns.IsTimeout {
 		return "looking up the host's name: " + dns.Err
 	}
+	// Which of these a closed connection gives is chance: words that change
+	// would be written to the status each time.
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return "the connection was closed before an answer"
+	}
 	if number, ok := errors.AsType[syscall.Errno](err); ok && !number.Timeout() {
 		return number.Error()
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Sprintf("no answer within %v", patience)
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "the connection was closed before an answer"
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err.Error() // without the ports, which differ each time

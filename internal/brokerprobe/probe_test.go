@@ -142,7 +142,7 @@ func TestCausesAreToldWithoutWhatChanges(t *testing.T) {
 		says string
 	}{
 		"refused":       {&stomp.ConnectionError{Addr: "mq:1", Err: &net.OpError{Op: "dial", Source: address, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}, "connection refused"},
-		"reset":         {&net.OpError{Op: "read", Source: address, Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "connection reset by peer"},
+		"reset":         {&net.OpError{Op: "read", Source: address, Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "the connection was closed before an answer"},
 		"no host":       {&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "mq", Server: "10.0.0.10:53", IsNotFound: true}}, "looking up the host's name: no such host"},
 		"slow resolver": {&net.DNSError{Err: "i/o timeout", Server: "10.0.0.10:53", IsTimeout: true}, "no answer within 3s"},
 		"deadline":      {fmt.Errorf("x: %w", context.DeadlineExceeded), "no answer within 3s"},
