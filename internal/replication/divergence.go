@@ -147,15 +147,14 @@ func (d *drill) run(ctx context.Context) {
 // note keeps and logs the objects that differ.
 func (d *drill) note(peer branch.ID, objects []string) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	v := d.found[peer]
-	if v != nil && len(objects) > 0 {
-		v.Objects = objects
+	if v == nil || len(objects) == 0 {
+		return
 	}
-	d.mu.Unlock()
-	if v != nil && len(objects) > 0 {
-		d.l.log.Error("Found the objects in which a peer has diverged", slog.String("peer", string(peer)),
-			slog.String("revision", v.Revision.String()), slog.Any("objects", objects))
-	}
+	v.Objects = objects
+	d.l.log.Error("Found the objects in which a peer has diverged", slog.String("peer", string(peer)),
+		slog.String("revision", v.Revision.String()), slog.Any("objects", objects))
 }
 
 func (d *drill) answer(ctx context.Context, q DigestRequest) {
