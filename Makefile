@@ -72,7 +72,7 @@ lint: $(GOLANGCI_LINT) ## gofmt, go vet, golangci-lint
 
 .PHONY: bench
 bench: prerequisites ## M1 to M11 and the same work on PostgreSQL and PouchDB (12 minutes, on a machine that does nothing else); BENCH_SCALE=0.1 and BENCH_ONLY=M1,M4 shorten it
-	@BENCH=1 $(GO) test -count=1 -timeout 60m -v -run '^TestBench$$' ./test/bench
+	@$(GO) test -count=1 -timeout 60m -run '^$$' -bench '^BenchmarkMeasures$$' -benchtime 1x ./test/bench
 
 .PHONY: microbench
 microbench: ## Go benchmarks of the store, the codecs and the planner

@@ -151,7 +151,7 @@ func start(ctx context.Context, program string, j job) (*process, error) {
 	if j.untilFailure {
 		shrink = "-shrink=0"
 	}
-	c := exec.CommandContext(ctx, program, "-test.run=^TestWorker$", "-test.timeout=0", "-worker", shrink) //nolint:gosec // what was just built
+	c := exec.CommandContext(ctx, program, "-test.run=^TestWorker$", "-test.timeout=0", shrink) //nolint:gosec // what was just built
 	c.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1", "MUTANT="+j.mutant)
 	p := &process{cmd: c, errors: &bytes.Buffer{}}
 	c.Stderr = p.errors

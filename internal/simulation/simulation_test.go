@@ -1,14 +1,11 @@
 package simulation
 
 import (
-	"bufio"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,11 +15,10 @@ import (
 )
 
 var (
-	worker = flag.Bool("worker", false, "read seeds from standard input, a line each, and write what they come to")
-	first  = flag.Uint64("seed", 1, "the first seed")
-	count  = flag.Int("seeds", 0, "how many seeds")
-	list   = flag.Bool("mutants", false, "list the ways in which this program can be broken, and end")
-	tries  = flag.Int("shrink", 300, "how many shorter plans to try when one fails")
+	first = flag.Uint64("seed", 1, "the first seed")
+	count = flag.Int("seeds", 0, "how many seeds")
+	list  = flag.Bool("mutants", false, "list the ways in which this program can be broken, and end")
+	tries = flag.Int("shrink", 300, "how many shorter plans to try when one fails")
 )
 
 func TestMain(m *testing.M) {
@@ -87,36 +83,6 @@ type report struct {
 	Converged  float64 `json:"converged"`
 }
 
-// TestWorker serves hack/simulate: a seed a line comes in, a report a line goes
-// out. "twice" before the seed runs it twice and compares.
-func TestWorker(t *testing.T) {
-	if !*worker {
-		t.Skip("serves make simulate")
-	}
-	dir := room(t)
-	for seed := range uint64(20) {
-		run(t, NewPlan(seed), dir) // what a process makes once is made now
-	}
-	out := json.NewEncoder(os.Stdout)
-	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		text, twice := strings.CutPrefix(in.Text(), "twice ")
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("a seed is a number: %v", err)
-		}
-		r := serve(t, seed, dir)
-		if twice {
-			if again := run(t, NewPlan(seed), dir); fmt.Sprintf("%x", again.Trace) != r.Trace {
-				r.Failed = "replay"
-				r.Story += fmt.Sprintf("\nseed %d gave trace %s, and then %x", seed, r.Trace, again.Trace)
-			}
-		}
-		if err := out.Encode(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 func serve(t *testing.T, seed uint64, dir string) report {
 	started := time.Now()
 	result := run(t, NewPlan(seed), dir)
@@ -147,9 +113,6 @@ func tellShort(t *testing.T, result Result, dir string) string {
 }
 
 func TestTheTwelveGuaranteesHoldWhateverFails(t *testing.T) {
-	if *worker {
-		t.Skip("a worker does what it is told")
-	}
 	n := *count
 	if n == 0 {
 		if n = 60; testing.Short() {

@@ -21,8 +21,9 @@ import (
 const budgetFile = "budget.json"
 
 // slack is by how much a figure may miss its budget, in parts: allocations of
-// bbolt and of maps vary a little with the keys.
-var slack = map[string]float64{"M8-allocs": 0.01, "M8-bytes": 0.05, "M9": 0.05}
+// bbolt and of maps vary a little with the keys, and bytes with how far bbolt
+// came in reading its pages.
+var slack = map[string]float64{"M8-allocs": 0.02, "M8-bytes": 0.2, "M9": 0.05}
 
 func budgets() (map[string]float64, error) {
 	text, err := os.ReadFile(budgetFile)

@@ -60,7 +60,7 @@ var groups = []group{
 
 // world is what the measures of a run share.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	ctx     context.Context
 	dir     string
 	program string
@@ -94,20 +94,17 @@ func (w *world) mq() *activemqtest.Broker {
 	return w.broker
 }
 
-// TestBench measures; it skips without BENCH=1, since it takes minutes and
-// wants the machine for itself.
-func TestBench(t *testing.T) {
-	if os.Getenv("BENCH") == "" {
-		t.Skip("run it with: make bench")
-	}
-	w := newWorld(t)
-	chosen := choose(t)
+// BenchmarkMeasures measures, once: no test, since it takes minutes and wants
+// the machine for itself.
+func BenchmarkMeasures(b *testing.B) {
+	w := newWorld(b)
+	chosen := choose(b)
 	start := time.Now()
 	for w.round = range rounds {
 		for _, g := range chosen {
 			began := time.Now()
 			if err := g.run(w); err != nil {
-				t.Errorf("round %d: measuring %s: %v", w.round+1, strings.Join(g.measures, ", "), err)
+				b.Errorf("round %d: measuring %s: %v", w.round+1, strings.Join(g.measures, ", "), err)
 				for _, m := range g.measures {
 					w.figures.Skip(m, "failed")
 				}
@@ -117,11 +114,11 @@ func TestBench(t *testing.T) {
 	}
 	fmt.Printf("measured in %.0f s\n\n", time.Since(start).Seconds())
 	if err := w.publish(chosen); err != nil {
-		t.Error(err)
+		b.Error(err)
 	}
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{t: t, ctx: t.Context(), figures: NewFigures(), scale: 1}
 	// As a node does: a small heap is not collected for every few megabytes.
 	debug.SetGCPercent(400)
@@ -149,7 +146,7 @@ func newWorld(t *testing.T) *world {
 
 // choose returns the groups that BENCH_ONLY names, all without it. What is
 // measured against local writes brings these along.
-func choose(t *testing.T) []group {
+func choose(t testing.TB) []group {
 	only := os.Getenv("BENCH_ONLY")
 	if only == "" {
 		return groups
