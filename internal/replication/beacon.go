@@ -39,6 +39,10 @@ type Beacon struct {
 	// Pending counts changesets received that wait for Missing (the first few).
 	Pending uint64
 	Missing []branch.Dot
+	// Beyond is the highest sequence of each branch that the node knows to have
+	// been issued and has not applied, where there is one. The author, if it is
+	// an old backup, may know less.
+	Beyond branch.Revision
 	// Floor is what has left the log: peers below it need a snapshot.
 	Floor branch.Revision
 	// Await is the sequence of Branch that a writer waits for: who has it says so
@@ -77,6 +81,7 @@ type beaconWire struct {
 	Forks       []string `cbor:"14,keyasint,omitempty"`
 	Load        uint64   `cbor:"15,keyasint,omitempty"`
 	Since       uint64   `cbor:"16,keyasint,omitempty"`
+	Beyond      string   `cbor:"17,keyasint,omitempty"`
 }
 
 // EncodeBeacon writes a beacon.
@@ -90,6 +95,9 @@ func EncodeBeacon(b Beacon) ([]byte, error) {
 	}
 	if len(b.Floor) > 0 {
 		w.Floor = b.Floor.String()
+	}
+	if len(b.Beyond) > 0 {
+		w.Beyond = b.Beyond.String()
 	}
 	return encodeWire("beacon", w)
 }
@@ -145,6 +153,9 @@ func (w beaconWire) beacon() (b Beacon, err error) {
 	if b.Floor, err = branch.ParseRevision(w.Floor); err != nil {
 		return Beacon{}, err
 	}
+	if b.Beyond, err = branch.ParseRevision(w.Beyond); err != nil {
+		return Beacon{}, err
+	}
 	if b.Missing, err = parseDots(w.Missing); err != nil {
 		return Beacon{}, err
 	}
@@ -168,7 +179,7 @@ func (w beaconWire) check() error {
 		return fmt.Errorf("%d forked dots, the limit is %d", len(w.Forks), maxBeaconForks)
 	case w.Since >= w.Count:
 		return fmt.Errorf("beacon %d builds on beacon %d, which does not come before it", w.Count, w.Since)
-	case len(w.Revision) > maxRevisionText, len(w.Floor) > maxRevisionText:
+	case len(w.Revision) > maxRevisionText, len(w.Floor) > maxRevisionText, len(w.Beyond) > maxRevisionText:
 		return fmt.Errorf("a revision is longer than %d bytes", maxRevisionText)
 	}
 	return nil

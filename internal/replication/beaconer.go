@@ -23,8 +23,8 @@ const (
 	promptCrowd = 32
 	// awaitGap is the least time between two beacons that somebody waits for, and
 	// awaitDelay bounds the random delay of one.
-	awaitGap   = 50 * time.Millisecond
-	awaitDelay = 10 * time.Millisecond
+	awaitGap   = 20 * time.Millisecond
+	awaitDelay = 2 * time.Millisecond
 	// fullEvery is how often a beacon carries the whole revision at least, once
 	// that has more than briefFrom components. Nothing is missed for longer.
 	fullEvery = 6
@@ -195,7 +195,7 @@ func (b *beaconer) compose(hello bool) Beacon {
 	return Beacon{
 		Branch: s.Branch(), Incarnation: s.Incarnation(), Session: b.l.r.session, Count: b.count,
 		Hello: hello, Every: b.every(), Revision: revision, Digest: b.l.r.digests.text(digest),
-		Pending: uint64(pending), Missing: missing, Floor: floorOf(s),
+		Pending: uint64(pending), Missing: missing, Beyond: s.Beyond(), Floor: floorOf(s),
 		Await: b.awaited.Swap(0), Policy: b.l.o.Policy, Forks: b.l.r.forks(), Load: b.l.r.snapshotLoad(),
 	}
 }
@@ -245,6 +245,10 @@ func (b *beaconer) heard(beacon Beacon) {
 	crowd := b.l.peers.alive(now)
 	b.l.mu.Unlock()
 	b.tell(b.l.store.Revision())
+	// First what it knows of our branch, then that it was heard: writes may be
+	// taken as soon as all are heard that could know more.
+	own := b.l.store.Branch()
+	b.l.r.claim(max(beacon.Revision.At(own), beacon.Beyond.At(own)))
 	b.l.r.memberHeard(now, beacon)
 	if beacon.Hello && b.elected(crowd) {
 		b.soon(false)
@@ -253,12 +257,6 @@ func (b *beaconer) heard(beacon Beacon) {
 		b.l.log.Info("Heard a peer", slog.String("peer", string(beacon.Branch)), slog.String("incarnation", beacon.Incarnation))
 	}
 	b.compare(p, beacon)
-	b.l.r.claim(beacon.Revision.At(b.l.store.Branch()))
-	for _, d := range beacon.Missing {
-		if d.Branch == b.l.store.Branch() {
-			b.l.r.claim(d.Seq) // something that the peer holds waits for it: it was issued
-		}
-	}
 	b.l.repairer.wake()
 }
 

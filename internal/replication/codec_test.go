@@ -37,7 +37,7 @@ func TestBeaconsRoundTrip(t *testing.T) {
 			Count: rapid.Uint64Range(1, 1<<40).Draw(t, "count"), Hello: rapid.Bool().Draw(t, "hello"),
 			Every:    time.Duration(rapid.IntRange(0, 3600_000).Draw(t, "every")) * time.Millisecond,
 			Revision: genRevision(t, "revision"), Digest: rapid.StringMatching("[0-9a-f]{0,64}").Draw(t, "digest"),
-			Pending: rapid.Uint64().Draw(t, "pending"), Missing: genRevision(t, "missing"), Floor: genRevision(t, "floor"),
+			Pending: rapid.Uint64().Draw(t, "pending"), Missing: genRevision(t, "missing"), Floor: genRevision(t, "floor"), Beyond: genRevision(t, "beyond"),
 		}
 		data, err := EncodeBeacon(want)
 		if err != nil {

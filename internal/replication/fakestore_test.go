@@ -297,6 +297,18 @@ func (s *fakeStore) Pending() (int, []branch.Dot) {
 	return len(s.pending), slices.Compact(missing)
 }
 
+func (s *fakeStore) Beyond() (out branch.Revision) {
+	_, missing := s.Pending()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range slices.AppendSeq(missing, maps.Keys(s.pending)) {
+		if d.Seq > out.At(d.Branch) {
+			out = out.With(d)
+		}
+	}
+	return out
+}
+
 func (s *fakeStore) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

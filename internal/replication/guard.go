@@ -78,7 +78,7 @@ func (r *Replicator) unforked(target branch.Revision) branch.Revision {
 func (r *Replicator) listen(b Beacon) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.safety.copied {
+	if r.safety.copied && b.Since == 0 { // a brief one may leave out what it has of our branch
 		r.safety.hear(b.Branch)
 	}
 	for _, d := range b.Forks {

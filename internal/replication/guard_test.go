@@ -104,6 +104,20 @@ func (n *realNode) writable() bool {
 	return s.Ready && s.Writable
 }
 
+// TestBriefBeaconDoesNotCountAsHeardForACopy: it holds only what has changed,
+// and what its sender has of this branch may be left out.
+func TestBriefBeaconDoesNotCountAsHeardForACopy(t *testing.T) {
+	r := &Replicator{safety: safety{own: "0A", copied: true}}
+	r.listen(Beacon{Branch: "0B", Count: 5, Since: 3})
+	if r.safety.heardAll([]branch.ID{"0A", "0B"}) {
+		t.Error("0B passes for heard, and has not said what it has")
+	}
+	r.listen(Beacon{Branch: "0B", Count: 6})
+	if !r.safety.heardAll([]branch.ID{"0A", "0B"}) {
+		t.Error("0B does not pass for heard, and has said all")
+	}
+}
+
 // TestPeerTellsTheAuthorThatItsBranchIsForked: an author hears nothing under
 // its own id, so it would write on for ever.
 func TestPeerTellsTheAuthorThatItsBranchIsForked(t *testing.T) {

@@ -38,6 +38,48 @@ func TestOldBackupTakesNoWriteBeforeItHasAskedItsPeers(t *testing.T) {
 	})
 }
 
+// TestOldBackupLearnsOfWhatAPeerOnlyHolds: what waits at a peer was issued too,
+// however much the peer lacks before it.
+func TestOldBackupLearnsOfWhatAPeerOnlyHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker(1)
+		x, y := pair(t, b)
+		x.write(3)
+		eventually(t, time.Minute, "replicated", func() bool { return converged(x, y) })
+		b.set(func(b *fakeBroker) { // nothing but beacons gets through
+			b.filter = func(_ Destination, m Message) bool { return m.ContentType != BeaconContentType }
+		})
+		x.write(2)
+		backup := x.store.restoredCopy("i-0A")
+		x.write(2)
+		late, err := x.store.Range(t.Context(), "0A", 6, 7, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := y.store.Apply(t.Context(), late); err != nil || a.Pending != 2 {
+			t.Fatalf("handing over what has to wait: %+v, %v", a, err)
+		}
+		x.stop()
+		x.store = backup
+		x.start()
+		for range 30 {
+			time.Sleep(time.Second)
+			if dot, err := x.store.write("again"); err == nil {
+				t.Fatalf("the backup issued %s, which its peer holds", dot)
+			}
+		}
+		if s := x.status(); s.Reason != nodestatus.ReasonBranchAhead || !strings.Contains(s.WritesRefused, "up to 7") {
+			t.Errorf("%s: %s", s.Reason, s.WritesRefused)
+		}
+		b.set(func(b *fakeBroker) { b.filter = nil })
+		eventually(t, time.Minute, "whole again", func() bool { return x.store.Revision().At("0A") == 7 && converged(x, y) })
+		if len(x.repl.Quarantine())+len(y.repl.Quarantine()) > 0 {
+			t.Error("changesets were refused")
+		}
+		stopAll(x, y)
+	})
+}
+
 func TestRestartedNodeTakesWritesAfterTheDiscoveryWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker(1)

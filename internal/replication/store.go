@@ -23,6 +23,7 @@ type Store interface {
 	SetCursor(ctx context.Context, link string, pos uint64) error
 	Outbox(link string) (changesets uint64, oldest time.Time)
 	Pending() (count int, missing []branch.Dot)
+	Beyond() branch.Revision
 	Changed() <-chan struct{}
 	Bootstrapped() bool
 	SetBootstrapped(ctx context.Context) error

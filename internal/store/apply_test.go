@@ -150,8 +150,14 @@ func TestPendingIsBoundedAndWhatFindsNoRoomIsMissing(t *testing.T) {
 	if want := []branch.Dot{{Branch: "0A", Seq: 1}, {Branch: "0A", Seq: 5}}; !slices.Equal(missing, want) {
 		t.Errorf("missing %v, want %v", missing, want)
 	}
+	if beyond := s.Beyond(); beyond.String() != "0A00005" { // one that found no room was issued too
+		t.Errorf("beyond what is applied the store knows of %s", beyond)
+	}
 	apply(t, s, all...)
 	wantSame(t, a, s)
+	if beyond := s.Beyond(); len(beyond) != 0 {
+		t.Errorf("beyond what is applied the store knows of %s after all came", beyond)
+	}
 	if _, missing := s.Pending(); len(missing) != 0 {
 		t.Errorf("missing %v after all came", missing)
 	}

@@ -169,3 +169,27 @@ func (p *pendingSet) missing(applied branch.Revision) []branch.Dot {
 	}
 	return slices.SortedFunc(maps.Keys(want), branch.Dot.Compare)
 }
+
+// beyond returns the highest sequence of each branch that waits, that something
+// waits for, or that was dropped, where that is not applied.
+func (p *pendingSet) beyond(applied branch.Revision) (out branch.Revision) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	take := func(d branch.Dot) {
+		if d.Seq > max(applied.At(d.Branch), out.At(d.Branch)) {
+			out = out.With(d)
+		}
+	}
+	for id, of := range p.items {
+		for seq, item := range of {
+			take(branch.Dot{Branch: id, Seq: seq})
+			for _, d := range item.delta {
+				take(d)
+			}
+		}
+	}
+	for id, seq := range p.dropped {
+		take(branch.Dot{Branch: id, Seq: seq})
+	}
+	return out
+}

@@ -77,6 +77,13 @@ func (s *Store) Pending() (count int, missing []branch.Dot) {
 	})
 }
 
+// Beyond returns for each branch the highest sequence that the store has proof
+// of beyond what it has applied: it waits, or something that waits names it.
+func (s *Store) Beyond() branch.Revision {
+	p := s.published()
+	return p.pending.beyond(p.revision)
+}
+
 // Changed returns a channel that is closed when the next changeset has been
 // applied and is on disk.
 func (s *Store) Changed() <-chan struct{} {
