@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,18 +19,18 @@ import (
 	"vesperdb.io/vesper/internal/store"
 )
 
-// bundleFlags are what export and import have in common: which node.
-type bundleFlags struct {
-	node, data, trunk string
+// source is where a command takes its data from, or puts it: a node that runs,
+// or the store of one that is stopped.
+type source struct {
+	node, data string
 }
 
-func (f *bundleFlags) add(cmd *cobra.Command) {
+func (f *source) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.node, "node", "", "the `URL` of a running node, such as http://localhost:8000")
 	cmd.Flags().StringVar(&f.data, "data", "", "or the `DIR`ectory of a stopped node's store")
-	cmd.Flags().StringVar(&f.trunk, "trunk", "", "with --data: the system's trunk `ID` (default: the first of the width)")
 }
 
-func (f *bundleFlags) check() error {
+func (f *source) check() error {
 	if (f.node == "") == (f.data == "") {
 		return usageError{errors.New("give --node URL of a running node, or --data DIR of a stopped one")}
 	}
@@ -39,12 +40,39 @@ func (f *bundleFlags) check() error {
 	return nil
 }
 
+// url is that of a path of the running node.
+func (f *source) url(path string) string { return strings.TrimSuffix(f.node, "/") + path }
+
+// what names the source in errors.
+func (f *source) what() string {
+	if f.node != "" {
+		return f.node
+	}
+	return filepath.Join(f.data, store.FileName)
+}
+
+// open opens the store of a stopped node.
+func (f *source) open(ctx context.Context) (*store.Store, error) {
+	if _, err := os.Stat(filepath.Join(f.data, store.FileName)); err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	return openAny(ctx, f.data)
+}
+
+// bundleFlags are what export and import have in common: which node, of which system.
+type bundleFlags struct {
+	source
+	trunk string
+}
+
+func (f *bundleFlags) add(cmd *cobra.Command) {
+	f.source.add(cmd)
+	cmd.Flags().StringVar(&f.trunk, "trunk", "", "with --data: the system's trunk `ID` (default: the first of the width)")
+}
+
 // open opens the store of a stopped node.
 func (f *bundleFlags) open(ctx context.Context) (*store.Store, branch.ID, error) {
-	if _, err := os.Stat(filepath.Join(f.data, store.FileName)); err != nil {
-		return nil, "", fmt.Errorf("opening the store: %w", err)
-	}
-	s, err := openAny(ctx, f.data)
+	s, err := f.source.open(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -62,7 +90,11 @@ func exportCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export (--node URL | --data DIR) (--since REVISION | --all) --out FILE",
 		Short: "Write changesets to a file, for a node that no network reaches",
-		Args:  noArgs,
+		Long: "export writes changesets to a file, for a node that no network reaches; import applies them there.\n" +
+			"The revision that the other node has stands in its status; it is left out of the file.",
+		Example: "  vesper-node export --node http://localhost:8000 --since 0A00017,0B00003 --out to-ship.bundle\n" +
+			"  vesper-node export --data /var/lib/vesper --all --out all.bundle",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err
@@ -112,7 +144,7 @@ func exportBundle(ctx context.Context, f bundleFlags, since branch.Revision, out
 
 func (f *bundleFlags) export(ctx context.Context, since branch.Revision, w io.Writer) error {
 	if f.node != "" {
-		path := f.node + "/v1/bundle?since=" + url.QueryEscape(since.String())
+		path := f.url("/v1/bundle?since=" + url.QueryEscape(since.String()))
 		return ask(ctx, http.MethodGet, path, nil, func(body io.Reader) error {
 			_, err := io.Copy(w, body)
 			return err
@@ -132,7 +164,11 @@ func importCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import (--node URL | --data DIR) --from FILE",
 		Short: "Apply a file of changesets that export wrote; it may be repeated",
-		Args:  noArgs,
+		Long: "import applies a file of changesets that export wrote.\n" +
+			"It may be repeated: it goes on where an earlier one ended, and changes nothing the second time.",
+		Example: "  vesper-node import --node http://localhost:8000 --from to-ship.bundle\n" +
+			"  vesper-node import --data /var/lib/vesper --from to-ship.bundle",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err
@@ -158,7 +194,7 @@ func (f *bundleFlags) load(ctx context.Context, from string, stdout io.Writer) e
 	}
 	defer file.Close() //nolint:errcheck // only read
 	if f.node != "" {
-		return ask(ctx, http.MethodPost, f.node+"/v1/bundle", file, func(body io.Reader) error {
+		return ask(ctx, http.MethodPost, f.url("/v1/bundle"), file, func(body io.Reader) error {
 			_, err := io.Copy(stdout, body)
 			return err
 		})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -15,19 +16,27 @@ import (
 )
 
 func snapshotCommand(stdout io.Writer) *cobra.Command {
-	var dir, out string
+	var from source
+	var out string
 	cmd := &cobra.Command{
-		Use:   "snapshot --data DIR --out FILE",
-		Short: "Write all data and history of a store to a file; its node must be stopped",
-		Args:  noArgs,
+		Use:   "snapshot (--node URL | --data DIR) --out FILE",
+		Short: "Back up all data and history of a node to a file",
+		Long: "snapshot writes all data and history of a node to a file, and nothing that says whose it is.\n\n" +
+			"The file has its name once it is complete, checked and on disk. restore makes a store of it.",
+		Example: "  vesper-node snapshot --node http://localhost:8000 --out monday.snapshot\n" +
+			"  vesper-node snapshot --data /var/lib/vesper --out monday.snapshot",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if dir == "" || out == "" {
-				return usageError{errors.New("give --data DIR, the directory of the store, and --out FILE, the snapshot to write")}
+			if err := from.check(); err != nil {
+				return err
 			}
-			return takeSnapshot(cmd.Context(), dir, out, stdout)
+			if out == "" {
+				return usageError{errors.New("give --out FILE, the snapshot to write")}
+			}
+			return takeSnapshot(cmd.Context(), from, out, stdout)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "data", "", "the `DIR`ectory of the store")
+	from.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "the `FILE` to write; it must not exist")
 	return cmd
 }
@@ -37,7 +46,11 @@ func restoreCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore --data DIR --branch ID --from FILE",
 		Short: "Make a new store from a snapshot",
-		Args:  noArgs,
+		Long: "restore makes a new store from a snapshot, in a directory that has none.\n\n" +
+			"Give it a branch id that no node ever had. Under an earlier one the node takes no writes until every member\n" +
+			"has been heard, or until vesper-node accept: the branch may have written more than the snapshot holds.",
+		Example: "  vesper-node restore --data ./data --branch 0D --from monday.snapshot",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dir == "" || from == "" || id == "" {
 				return usageError{errors.New("give --data DIR, a directory without a store, --branch ID, the node's branch id, and --from FILE, the snapshot")}
@@ -55,28 +68,25 @@ func restoreCommand(stdout io.Writer) *cobra.Command {
 	return cmd
 }
 
-// takeSnapshot writes a snapshot. The file has its name once it is complete and
-// on disk.
-func takeSnapshot(ctx context.Context, dir, out string, stdout io.Writer) error {
-	file := filepath.Join(dir, store.FileName)
-	if _, err := os.Stat(file); err != nil {
-		return fmt.Errorf("taking a snapshot: %w", err)
-	}
+// takeSnapshot writes a snapshot. The file has its name once it is complete,
+// checked and on disk.
+func takeSnapshot(ctx context.Context, from source, out string, stdout io.Writer) error {
 	if _, err := os.Lstat(out); err == nil {
 		return fmt.Errorf("taking a snapshot: %s is there already: choose another name", out)
 	}
-	s, err := openAny(ctx, dir)
+	info, err := writeTo(ctx, from, out)
 	if err != nil {
-		return fmt.Errorf("taking a snapshot of %s: %w", file, err)
-	}
-	info, err := writeTo(ctx, s, out)
-	if err = errors.Join(err, s.Close()); err != nil {
-		return fmt.Errorf("taking a snapshot of %s: %w", file, err)
+		return fmt.Errorf("taking a snapshot of %s: %w", from.what(), err)
 	}
 	return describeSnapshot(stdout, out, info)
 }
 
-func writeTo(ctx context.Context, s *store.Store, out string) (info store.SnapshotInfo, err error) {
+func writeTo(ctx context.Context, from source, out string) (info store.SnapshotInfo, err error) {
+	write, done, err := from.snapshot(ctx)
+	if err != nil {
+		return info, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
 	f, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*")
 	if err != nil {
 		return info, err
@@ -88,13 +98,48 @@ func writeTo(ctx context.Context, s *store.Store, out string) (info store.Snapsh
 	}()
 	defer func() { err = errors.Join(err, f.Close()) }()
 	w := bufio.NewWriterSize(f, 1<<20)
-	if info, err = s.WriteSnapshot(ctx, w); err != nil {
+	if err = errors.Join(write(w), w.Flush(), f.Sync()); err != nil {
 		return info, err
 	}
-	if err = errors.Join(w.Flush(), f.Sync()); err != nil {
+	if _, err = f.Seek(0, io.SeekStart); err != nil {
 		return info, err
 	}
-	return info, os.Rename(f.Name(), out)
+	if info, err = store.ReadSnapshotInfo(bufio.NewReaderSize(f, 1<<20)); err != nil {
+		return info, err
+	}
+	if err = os.Rename(f.Name(), out); err != nil {
+		return info, err
+	}
+	return info, syncDir(filepath.Dir(out))
+}
+
+// snapshot returns what writes a snapshot of the source, and what is to be done afterwards.
+func (f *source) snapshot(ctx context.Context) (write func(io.Writer) error, done func() error, err error) {
+	if f.node != "" {
+		return func(w io.Writer) error {
+			return ask(ctx, http.MethodGet, f.url("/v1/snapshot"), nil, func(body io.Reader) error {
+				_, err := io.Copy(w, body)
+				return err
+			})
+		}, func() error { return nil }, nil
+	}
+	s, err := f.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(w io.Writer) error {
+		_, err := s.WriteSnapshot(ctx, w)
+		return err
+	}, s.Close, nil
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func describeSnapshot(stdout io.Writer, file string, info store.SnapshotInfo) error {

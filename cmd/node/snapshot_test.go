@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,16 +71,55 @@ func TestSnapshotCommandsRefuseWhatWouldDestroyAndSayWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, args := range map[string][]string{
-		"is there already":       {"snapshot", "--data", dir, "--out", file},
-		"there is a store":       {"restore", "--data", dir, "--branch", "0C", "--from", file},
-		"cannot be used":         {"restore", "--data", t.TempDir(), "--branch", "0C", "--from", junk},
-		"no such file":           {"snapshot", "--data", t.TempDir(), "--out", filepath.Join(t.TempDir(), "x")},
-		"give --data DIR":        {"restore", "--data", dir},
-		"give --data DIR, the d": {"snapshot"},
-		"branch":                 {"restore", "--data", t.TempDir(), "--branch", "a/b", "--from", file},
+		"is there already":   {"snapshot", "--data", dir, "--out", file},
+		"there is a store":   {"restore", "--data", dir, "--branch", "0C", "--from", file},
+		"cannot be used":     {"restore", "--data", t.TempDir(), "--branch", "0C", "--from", junk},
+		"no such file":       {"snapshot", "--data", t.TempDir(), "--out", filepath.Join(t.TempDir(), "x")},
+		"give --data DIR":    {"restore", "--data", dir},
+		"give --node URL":    {"snapshot"},
+		"give --out FILE":    {"snapshot", "--data", dir},
+		"write it like http": {"snapshot", "--node", "n:8000", "--out", filepath.Join(t.TempDir(), "x")},
+		"branch":             {"restore", "--data", t.TempDir(), "--branch", "a/b", "--from", file},
 	} {
 		if code, _, errs := run(t, args...); code == exitOK || !strings.Contains(errs, says) {
 			t.Errorf("%v: %d, %s, want %q", args, code, errs, says)
+		}
+	}
+}
+
+func TestSnapshotOfARunningNodeIsCheckedBeforeItHasItsName(t *testing.T) {
+	dir := filled(t)
+	file := filepath.Join(t.TempDir(), "backup")
+	if code, _, errs := run(t, "snapshot", "--data", dir, "--out", file); code != exitOK {
+		t.Fatal(errs)
+	}
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for says, answer := range map[string]struct {
+		status int
+		body   []byte
+	}{
+		"holds revision 0C00001": {200, whole},
+		"cut off":                {200, whole[:len(whole)-10]},
+		"cannot be used":         {200, []byte("<html>a proxy's login page</html>")},
+		"disk is full":           {507, []byte(`{"title": "The disk is full"}`)},
+	} {
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v1/snapshot" {
+				t.Errorf("it asked for %s", r.URL)
+			}
+			w.WriteHeader(answer.status)
+			_, _ = w.Write(answer.body)
+		}))
+		out := filepath.Join(t.TempDir(), "over")
+		code, text, errs := run(t, "snapshot", "--node", web.URL+"/", "--out", out)
+		web.Close()
+		left, err := os.ReadDir(filepath.Dir(out))
+		good := strings.HasPrefix(says, "holds")
+		if err != nil || (code == exitOK) != good || !strings.Contains(text+errs, says) || (len(left) == 1) != good {
+			t.Errorf("%s: %d, %s%s, left %v, %v", says, code, text, errs, left, err)
 		}
 	}
 }

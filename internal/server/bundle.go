@@ -34,6 +34,7 @@ func (s *Server) getBundle(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
+	unhurried(w)
 	control := http.NewResponseController(w)
 	_, err = bundle.Export(r.Context(), w, s.deps.Store, s.deps.Config.TrunkID, since, func() error {
 		_ = control.SetWriteDeadline(time.Now().Add(bundlePatience)) // a recorder in tests has none

@@ -32,6 +32,7 @@ func (s *Server) routes() []route {
 		{"/v1/conflicts/{id...}", map[string]handler{"GET": s.getConflictsOf, "POST": s.resolve}},
 		{"/v1/changesets/{dot}", map[string]handler{"GET": s.getChangeset}},
 		{"/v1/bundle", map[string]handler{"GET": s.getBundle, "POST": s.postBundle}},
+		{"/v1/snapshot", map[string]handler{"GET": s.getSnapshot}},
 		{"/v1/changes", map[string]handler{"GET": s.getChanges}},
 		{"/v1/branch/accept", map[string]handler{"POST": s.acceptBranch}},
 		{"/v1/forks", map[string]handler{"GET": s.getForks}},

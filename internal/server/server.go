@@ -16,6 +16,7 @@ import (
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/nodestatus"
 	"vesperdb.io/vesper/internal/pjson"
+	"vesperdb.io/vesper/internal/replication/snapshotfile"
 	"vesperdb.io/vesper/internal/store"
 )
 
@@ -57,6 +58,11 @@ type Server struct {
 	stopping context.Context
 	stop     context.CancelFunc
 	storage  storageHealth
+	// spooling lets one snapshot be written at a time; patience is how long a
+	// client may take for a part of one, disk the room for it.
+	spooling chan struct{}
+	patience time.Duration
+	disk     snapshotfile.Disk
 
 	// plain writes objects as /v1 shows them: bare ids, types kept.
 	plain *pjson.Writer
@@ -70,7 +76,8 @@ func New(d Deps) (*Server, error) {
 	if d.Logger == nil {
 		d.Logger = slog.Default()
 	}
-	s := &Server{deps: d, log: d.Logger, metrics: newMetrics(), started: time.Now().UTC()}
+	s := &Server{deps: d, log: d.Logger, metrics: newMetrics(), started: time.Now().UTC(),
+		spooling: make(chan struct{}, 1), patience: snapshotPatience}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.plain, err = pjson.NewWriter(pjson.Format{BareIDs: true, PreserveTypes: true, OmitEmbeddedIDs: true}); err != nil {
@@ -81,6 +88,9 @@ func New(d Deps) (*Server, error) {
 	}
 	if err := s.register(d.Registry); err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := s.shelf().Clear(); err != nil { // what a crash left
+		return nil, err
 	}
 	s.metricsHandler = metricsHandler(d.Registry)
 	s.handler = s.mux()
