@@ -79,6 +79,9 @@ func (r *record) apply(c changeset.ObjectChange, w write) {
 		return
 	}
 	r.touch(w)
+	if len(r.regs) == 0 {
+		r.regs = make([]register, 0, len(c.Props))
+	}
 	for _, p := range c.Props {
 		r.setProp(p, w)
 	}

@@ -101,7 +101,11 @@ func (s *setter) set(p prop, given []changeset.Value) {
 // whose place it takes: itself if it is there, else the next of its kind that is
 // not taken, in reading order; else none, and it keeps its own id.
 func (s *setter) pair(have, given []changeset.Value) map[string]string {
-	old, fresh := embedded(have), embedded(given)
+	fresh := embedded(given)
+	if len(fresh) == 0 {
+		return nil
+	}
+	old := embedded(have)
 	out := make(map[string]string, len(fresh))
 	for _, id := range fresh {
 		if at := slices.Index(old, id); at >= 0 {
@@ -128,10 +132,14 @@ func (s *setter) pair(have, given []changeset.Value) map[string]string {
 // embedded returns the ids of the embedded objects and lists among values, in
 // reading order, each once.
 func embedded(values []changeset.Value) []string {
+	refers := func(v changeset.Value) bool { return v.IsRef() && statement.IsEmbedded(v.Text) }
+	if !slices.ContainsFunc(values, refers) {
+		return nil
+	}
 	items, rest := inOrder(values)
 	var ids []string
 	for _, v := range slices.Concat(items, rest) {
-		if v.IsRef() && statement.IsEmbedded(v.Text) && !slices.Contains(ids, v.Text) {
+		if refers(v) && !slices.Contains(ids, v.Text) {
 			ids = append(ids, v.Text)
 		}
 	}

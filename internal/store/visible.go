@@ -90,6 +90,7 @@ func (r *record) see(root string, policy ConflictPolicy) view {
 	v := view{root: root}
 	l := r.lens(policy)
 	keep := r.reachable(root, l)
+	v.statements = slices.Grow(v.statements, len(r.regs))
 	for i := range r.regs {
 		reg := &r.regs[i]
 		if reg.subject != "" && !keep[reg.subject] {

@@ -201,7 +201,10 @@ func (w *working) change() (changeset.ObjectChange, bool) {
 		c.Delete = true
 		return c, len(w.was) > 0
 	}
-	for _, p := range slices.SortedFunc(maps.Keys(w.now), w.order) {
+	written := slices.AppendSeq(make([]prop, 0, len(w.now)), maps.Keys(w.now))
+	slices.SortFunc(written, w.order)
+	c.Props = make([]changeset.PropChange, 0, len(written))
+	for _, p := range written {
 		if pc, changed := w.propChange(p); changed {
 			c.Props = append(c.Props, pc)
 		}
