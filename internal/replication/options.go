@@ -61,14 +61,15 @@ type Options struct {
 	// Window is how many messages may be unconfirmed. Default 32.
 	Window int
 	// FlushBytes and FlushDelay bound how much and how long is packed into one
-	// message while others are unconfirmed. Default 128 KiB and 10 ms.
+	// message while others are unconfirmed. Default 128 KiB and 3 ms.
 	FlushBytes int
 	FlushDelay time.Duration
 	// ChunkBytes bounds the changesets in one chunk of an answer (one changeset
 	// may be larger), Credits the chunks of an answer. Default 256 KiB and 16.
 	ChunkBytes, Credits int
 	// CursorInterval is how often at most the cursor is made durable: what a
-	// crash makes us send again. Default 250 ms.
+	// crash makes us send again. Each time is a commit, which the writes of that
+	// moment wait for. Default 1 s.
 	CursorInterval time.Duration
 	// BackoffMin and BackoffMax space out attempts after errors. Default
 	// 100 ms and 10 s.
@@ -115,10 +116,10 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.ConfirmTimeout, 2*time.Minute)
 	setDefault(&o.Window, 32)
 	setDefault(&o.FlushBytes, 128<<10)
-	setDefault(&o.FlushDelay, 10*time.Millisecond)
+	setDefault(&o.FlushDelay, 3*time.Millisecond)
 	setDefault(&o.ChunkBytes, 256<<10)
 	setDefault(&o.Credits, 16)
-	setDefault(&o.CursorInterval, 250*time.Millisecond)
+	setDefault(&o.CursorInterval, time.Second)
 	setDefault(&o.BackoffMin, 100*time.Millisecond)
 	setDefault(&o.BackoffMax, 10*time.Second)
 	setDefault(&o.QuarantineSize, 64)
