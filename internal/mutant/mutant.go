@@ -4,7 +4,8 @@
 package mutant
 
 // Names are the ways in which the code can be broken; each stands at one place
-// of internal/store or internal/replication.
+// of internal/store or internal/replication, or also where a second look would
+// notice it.
 var Names = []string{
 	"accept-fork",               // another content under a known dot passes for a repetition
 	"ack-before-commit",         // a writer is told that its write is done whether or not it is on disk

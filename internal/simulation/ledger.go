@@ -72,6 +72,18 @@ func (l *ledger) at(d branch.Dot) *entry {
 	return l.entries[d]
 }
 
+// lastAcked is the highest sequence of a branch that was acknowledged.
+func (l *ledger) lastAcked(id branch.ID) (seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for d := range l.acked {
+		if d.Branch == id {
+			seq = max(seq, d.Seq)
+		}
+	}
+	return seq
+}
+
 // last is the highest sequence of a branch.
 func (l *ledger) last(id branch.ID) (seq uint64) {
 	l.mu.Lock()

@@ -139,7 +139,7 @@ func NewPlan(seed uint64) Plan {
 	for range acts {
 		p.Acts = append(p.Acts, p.act(rng, kinds[pick(rng, all)].kind))
 	}
-	if rng.IntN(16) == 0 {
+	if rng.IntN(12) == 0 {
 		p.away(rng)
 	}
 	return p
@@ -161,27 +161,54 @@ func pick(rng *rand.Rand, weights []int) int {
 }
 
 // away has a node be cut off, write, be struck off the list of members, and come
-// back when the others have let go of what it lacks.
+// back when the others have let go of what it lacks: at the end of the plan, or
+// before everything else, so that what goes wrong meets the snapshot that it gets.
+// Meanwhile it writes on, and now and then its brokers take nothing from anybody:
+// then nobody has what it writes when the snapshot takes the place of its store.
 func (p *Plan) away(rng *rand.Rand) {
+	if len(p.Topology.Links) < 3 {
+		p.Topology = Topologies[1] // who has no other member lets go of nothing
+	}
 	p.Retention = 20 * time.Second
 	gone := rng.IntN(len(p.Topology.Links))
-	acts := []Act{p.act(rng, "evict"), p.act(rng, "write")}
-	for _, b := range p.Topology.Links[gone] {
-		cut, join := p.act(rng, "cut"), p.act(rng, "join")
-		cut.In, cut.Out, cut.Broker, join.Broker = true, true, b, b
-		join.After = 0
-		p.Acts, acts = append(p.Acts, cut), append(acts, join)
-		p.Acts[len(p.Acts)-1].Node, acts[len(acts)-1].Node = gone, gone
+	on := func(kind string, node, broker int) Act {
+		a := p.act(rng, kind)
+		a.Node, a.Broker, a.In, a.Out = node, broker, true, true
+		return a
 	}
-	acts[0].Node, acts[1].Node = gone, gone
+	first := on("pause", gone, 0)
+	first.After = 5 * time.Second // until writes are taken
+	acts, back := []Act{first}, []Act(nil)
+	shut := rng.IntN(3) > 0
+	for _, b := range p.Topology.Links[gone] {
+		acts = append(acts, on("cut", gone, b))
+		if shut {
+			back = append(back, on("broker blocks", gone, b))
+		}
+		back = append(back, on("join", gone, b))
+	}
+	for i := range back {
+		back[i].After = 0
+	}
+	back[0].After = 2*time.Minute + time.Duration(rng.Int64N(int64(time.Minute)))
+	for range 3 + rng.IntN(4) {
+		back = append(back, on("write", gone, 0))
+	}
+	for _, b := range p.Topology.Links[gone] {
+		back = append(back, on("broker takes", gone, b))
+	}
 	for i := range p.Topology.Links {
-		w := p.act(rng, "write")
-		if w.Node = i; i != gone {
-			p.Acts = append(p.Acts, w)
+		if i != gone {
+			acts = append(acts, on("write", i, 0))
 		}
 	}
-	acts[2].After = 2*time.Minute + time.Duration(rng.Int64N(int64(time.Minute)))
-	p.Acts = append(p.Acts, acts...)
+	acts = append(acts, on("evict", gone, 0), on("write", gone, 0))
+	acts = append(acts, back...)
+	if rng.IntN(3) > 0 {
+		p.Acts = append(acts, p.Acts...)
+	} else {
+		p.Acts = append(p.Acts, acts...)
+	}
 }
 
 // act makes one act of a kind; for "flapping leaf" the last node is cut off and

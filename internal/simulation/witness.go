@@ -32,7 +32,7 @@ func newWitness(w *world, name string) *witness {
 
 // reopened compares the feed after a start with what it told before, and goes on.
 func (v *witness) reopened(n *node, st *store.Store) {
-	if v.renewed(st) {
+	if v.renewed(n, st) {
 		v.follow(n, st)
 		return
 	}
@@ -42,12 +42,20 @@ func (v *witness) reopened(n *node, st *store.Store) {
 	v.follow(n, st)
 }
 
-// renewed begins a new book when the store has begun a new life.
-func (v *witness) renewed(st *store.Store) bool {
+// renewed begins a new book when the store has begun a new life: it has installed
+// a snapshot, and must still have all that it had.
+func (v *witness) renewed(n *node, st *store.Store) bool {
 	if v.incarnation == st.Incarnation() {
 		return false
 	}
 	first := v.incarnation == ""
+	if own := v.w.ledger.lastAcked(n.id); !first && !v.w.lost(n.id) && st.Revision().At(n.id) < own {
+		v.w.fail("G9", "%s has acknowledged its changesets up to %d, and has those up to %d after it has installed a snapshot",
+			n.id, own, st.Revision().At(n.id))
+	}
+	if now := st.Revision(); !now.CoversAll(v.vector) {
+		v.w.fail("G9", "%s was at %s, and is at %s after it has installed a snapshot", n.id, v.vector, now)
+	}
 	*v = *newWitness(v.w, v.name)
 	v.incarnation = st.Incarnation()
 	if !first {
@@ -83,7 +91,7 @@ func (v *witness) compare(n *node, st *store.Store) {
 
 // follow reads what is new in the feed.
 func (v *witness) follow(n *node, st *store.Store) {
-	v.renewed(st)
+	v.renewed(n, st)
 	shown := st.Revision()
 	for {
 		next := v.first + uint64(len(v.order))

@@ -426,6 +426,9 @@ func (in *installation) keepPending(tx *bolt.Tx) error {
 // complete makes sure once more that nothing is missing.
 func (in *installation) complete() error {
 	now := in.made.st.revision
+	if mutant.On("snapshot-forgets-unsent") {
+		return nil
+	}
 	if !now.CoversAll(in.s.st.revision) || !now.CoversAll(in.info.Revision) {
 		return refuseInstall("it would leave the store at %s, which does not cover %s", now, in.s.st.revision)
 	}
