@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -105,6 +106,27 @@ func wireOf(l nodeconfig.Link, c nodeconfig.Config, s *store.Store, form *vesper
 	return vesperwire.New(vesperwire.Options{
 		Store: s, Form: form, Dir: filepath.Join(c.StoragePath, "kept", l.Name), Logger: log,
 	})
+}
+
+// forgetLinks drops what the store remembers of links that the configuration no
+// longer has: it would hold back the trimming of the log for ever. Without a
+// retention it holds back nothing, and spares a link that comes back the
+// publishing of the whole log. A failure does so until the next start.
+func forgetLinks(ctx context.Context, c nodeconfig.Config, s *store.Store, log *slog.Logger) {
+	if c.Retention <= 0 {
+		return
+	}
+	var keep []string
+	for _, l := range c.AllLinks() {
+		keep = append(keep, l.Name)
+	}
+	dropped, err := s.DropCursors(ctx, keep)
+	if err != nil {
+		log.Warn("Could not forget links that the configuration no longer has", "error", err)
+	}
+	if len(dropped) > 0 {
+		log.Info("Forgot links that the configuration no longer has: the log need not be kept for them", "links", dropped)
+	}
 }
 
 // linkTexts says in short what a node's links are, for its log.

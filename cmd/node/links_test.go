@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"log/slog"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"vesperdb.io/vesper/internal/nodeconfig"
+	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/stomp"
 	"vesperdb.io/vesper/internal/store"
 )
@@ -105,4 +110,46 @@ func openStore(t *testing.T, c nodeconfig.Config) *store.Store {
 		}
 	})
 	return s
+}
+
+func TestLinksThatAreGoneAreForgottenAtTheStartOfANodeWithARetention(t *testing.T) {
+	c := twoLinks()
+	c.StoragePath, c.Listen, c.MembersFile = t.TempDir(), "127.0.0.1:0", filepath.Join(t.TempDir(), "members")
+	s, err := store.Open(t.Context(), storeOptions(c, formOf(c), slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := pjson.Parse([]byte(`{"id":"x","v":1}`), pjson.Options{})
+	if err == nil {
+		_, err = s.Update(t.Context(), store.WriteOptions{}, func(tx *store.Tx) error { return tx.Add(doc.Objects) })
+	}
+	for _, name := range []string{"main", "gone", "!mark"} {
+		err = errors.Join(err, s.SetCursor(t.Context(), name, 1))
+	}
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		retention nodeconfig.Retention
+		gone      uint64
+		logged    bool
+	}{{nodeconfig.Forever, 1, false}, {nodeconfig.Retention(time.Hour), 0, true}} {
+		c.Retention = tt.retention
+		var log bytes.Buffer
+		n, err := openNode(t.Context(), c, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]uint64{"main": 1, "gone": tt.gone, "!mark": 1} {
+			if got, err := n.store.Cursor(name); err != nil || got != want {
+				t.Errorf("retention %s: the cursor of %s is %d, want %d (%v)", tt.retention, name, got, want, err)
+			}
+		}
+		if strings.Contains(log.String(), "links=[gone]") != tt.logged {
+			t.Errorf("retention %s: logged %s", tt.retention, log.String())
+		}
+		if err := n.close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -68,6 +68,7 @@ func (n *node) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the store of node %s: %w", c.BranchID, err)
 	}
+	forgetLinks(ctx, c, n.store, n.log)
 	links, err := linksOf(c, n.store, form, n.log)
 	if err != nil {
 		return err

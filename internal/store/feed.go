@@ -141,6 +141,39 @@ func (s *Store) SetCursor(ctx context.Context, link string, pos uint64) error {
 	return nil
 }
 
+// DropCursors forgets the cursors of links that are not among those to keep, so
+// that they no longer hold back Trim, and returns their names, sorted. Names that
+// start with "!" stay. It returns once that is on disk. A link that comes back
+// under its name is a new one: it publishes from where the log begins.
+func (s *Store) DropCursors(ctx context.Context, keep []string) ([]string, error) {
+	dropped := linksBeside(s.published().cursors, keep)
+	if len(dropped) == 0 {
+		return nil, nil
+	}
+	err := s.submit(ctx, func(b *batch) error {
+		for _, link := range dropped {
+			b.remove(bucketCursors, []byte(link))
+			delete(b.st.cursors, link)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("forgetting the cursors of links that are gone: %w", err)
+	}
+	return dropped, nil
+}
+
+// linksBeside returns the links that have a cursor and are not to be kept, sorted.
+func linksBeside(cursors map[string]uint64, keep []string) (out []string) {
+	for link := range cursors {
+		if !strings.HasPrefix(link, "!") && !slices.Contains(keep, link) {
+			out = append(out, link)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 func checkLink(link string) error {
 	if link == "" || len(link) > 256 {
 		return fmt.Errorf("link name %q must have 1 to 256 bytes", link)

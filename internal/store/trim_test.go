@@ -219,6 +219,43 @@ func TestOnlyWhatMayLeaveTheLogLeavesIt(t *testing.T) {
 	wantSound(t, s)
 }
 
+// The mark and the link that is still there stay as they are.
+func TestLinkThatIsGoneHoldsTheLogBackUntilItsCursorIsDropped(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, "0A")
+	for i := range 4 {
+		do(t, s, (*Tx).Update, fmt.Sprintf(`{"id":"x","v":%d}`, i))
+	}
+	for link, pos := range map[string]uint64{"main": 3, "gone": 1, "!mark": 1} {
+		if err := s.SetCursor(t.Context(), link, pos); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := trimAll(t, s, s.Revision()); n != 1 {
+		t.Fatalf("took %d away with a link at 1", n)
+	}
+	if dropped, err := s.DropCursors(t.Context(), []string{"main", "new"}); err != nil || !slices.Equal(dropped, []string{"gone"}) {
+		t.Fatalf("dropped %v, %v", dropped, err)
+	}
+	if dropped, err := s.DropCursors(t.Context(), []string{"main", "new"}); err != nil || len(dropped) > 0 {
+		t.Errorf("dropped %v again, %v", dropped, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, "0A")
+	if n := trimAll(t, s, s.Revision()); n != 2 || s.Floor().String() != "0A00003" {
+		t.Errorf("took %d away, the floor is %s", n, s.Floor())
+	}
+	// It comes back as a new link: from where the log begins, and not before it.
+	for link, want := range map[string]uint64{"main": 3, "gone": 3, "!mark": 1} {
+		if got, err := s.Cursor(link); err != nil || got != want {
+			t.Errorf("the cursor of %s is %d, want %d (%v)", link, got, want, err)
+		}
+	}
+	wantSound(t, s)
+}
+
 func TestWhatLeftTheLogIsRefusedWithWhatToDo(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, "0A")
