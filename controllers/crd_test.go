@@ -41,6 +41,8 @@ func TestBadSpecsAreRefusedWithTheRemedy(t *testing.T) {
 		{"host with a port too high", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: ["mq:70000"]}}}`, "each host must be host:port"},
 		{"host with a scheme", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: ["stomp://mq:61613"]}}}`, "each host must be host:port"},
 		{"unknown flavor", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: ["mq:1"], flavor: kafka}}}`, "supported values"},
+		{"virtual host that ends with a blank", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: ["mq:1"], virtualHost: "shop "}}}`, "spec.external.virtualHost"},
+		{"virtual host of nothing", `{kind: VesperBroker, metadata: {name: b}, spec: {external: {hosts: ["mq:1"], virtualHost: ""}}}`, "spec.external.virtualHost"},
 		{"two brokers", `{kind: VesperBroker, metadata: {name: b}, spec: {activemq: {replicas: 2}}}`, "should be less than or equal to 1"},
 		{"no storage", `{kind: VesperBroker, metadata: {name: b}, spec: {activemq: {storage: {size: "0"}}}}`, "storage size must be a positive quantity such as 10Gi"},
 		{"storage that is no quantity", `{kind: VesperBroker, metadata: {name: b}, spec: {activemq: {storage: {size: 10 GB}}}}`, "spec.activemq.storage.size"},
@@ -73,6 +75,13 @@ func TestBadSpecsAreRefusedWithTheRemedy(t *testing.T) {
 		{"retention of nothing", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, retention: 0h, groups: [{name: g}]}}`, "spec.retention"},
 		{"retention beside originals", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, wire: vesper, retention: 24h, groups: [{name: g}]}}`,
 			"retention must be forever with wire vesper"},
+		{"model URI without originals", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, modelURI: "http://example.org/", groups: [{name: g}]}}`,
+			"modelURI needs wire vesper"},
+		{"model URI with a semicolon", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, wire: vesper, modelURI: "http://a;b", groups: [{name: g}]}}`, "spec.modelURI"},
+		{"model URI with a blank", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, wire: vesper, modelURI: "http://a b", groups: [{name: g}]}}`, "spec.modelURI"},
+		{"node's model URI without originals", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, modelURI: "http://example.org/"}}`, "modelURI needs wire vesper"},
+		{"node's retention beside originals", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, wire: vesper, retention: 24h, membersRef: {name: m}}}`,
+			"retention must be forever with wire vesper"},
 		{"node's retention without members", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, retention: 24h}}`, "retention needs membersRef"},
 
 		{"node without a branch id", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}}}`, "spec.branchID"},
@@ -96,6 +105,7 @@ func TestWhatMustNotChangeCannotChange(t *testing.T) {
 		`{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: [{name: g}]}}`,
 		`{kind: VesperCluster, metadata: {name: ct}, spec: {brokerRef: {name: b}, trunkID: 0A, groups: [{name: g}]}}`,
 		`{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0C, trunkID: 0A}}`,
+		`{kind: VesperCluster, metadata: {name: cv}, spec: {brokerRef: {name: b}, wire: vesper, modelURI: "http://example.org/", groups: [{name: g}]}}`,
 	} {
 		if err := c.Create(t.Context(), parse(t, text)); err != nil {
 			t.Fatal(err)
@@ -111,6 +121,8 @@ func TestWhatMustNotChangeCannotChange(t *testing.T) {
 		{"width", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"branchIDs":{"width":3}}}`, "branchIDs.width cannot change"},
 		{"wire", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"wire":"vesper"}}`, "wire cannot change"},
 		{"conflict policy", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"conflictPolicy":"earliest"}}`, "conflictPolicy cannot change"},
+		{"model URI", `{kind: VesperCluster, metadata: {name: cv}}`, `{"spec":{"modelURI":"http://example.com/"}}`, "modelURI cannot change"},
+		{"model URI removed", `{kind: VesperCluster, metadata: {name: cv}}`, `{"spec":{"modelURI":null}}`, "modelURI cannot be added or removed later"},
 		{"node's wire", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"wire":"vesper"}}`, "wire cannot be added or removed later"},
 		{"branch id", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"branchID":"0D"}}`, "branchID cannot change: make a new VesperNode"},
 		{"node's channel", `{kind: VesperNode, metadata: {name: vn}}`, `{"spec":{"channel":"OTHER"}}`, "channel cannot change"},

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/tools/events"
 
 	"vesperdb.io/vesper/api/v1alpha1"
+	"vesperdb.io/vesper/internal/conditions"
 )
 
 // tellReady records an event when an object became Ready, ceased to be, or needs
@@ -27,6 +28,16 @@ func tellReady(recorder events.EventRecorder, object runtime.Object, before, aft
 		recorder.Eventf(object, nil, corev1.EventTypeWarning, ready.Reason, "Observe", "no longer ready: %s", note(ready.Message))
 	case is && !was:
 		recorder.Eventf(object, nil, corev1.EventTypeNormal, ready.Reason, "Observe", "%s", note(ready.Message))
+	}
+}
+
+// tellAlarms records an event when something is wrong that does not make an
+// object unready, once as long as it lasts.
+func tellAlarms(recorder events.EventRecorder, object runtime.Object, before, after []metav1.Condition) {
+	for _, condition := range after {
+		if conditions.IsAlarm(condition.Type) && meta.FindStatusCondition(before, condition.Type) == nil {
+			recorder.Eventf(object, nil, corev1.EventTypeWarning, condition.Reason, "Observe", "%s", note(condition.Message))
+		}
 	}
 }
 

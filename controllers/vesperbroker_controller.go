@@ -41,7 +41,7 @@ const (
 // BrokerProber asks hosts for a STOMP CONNECT, in bounded time, and returns one
 // answer for each, in their order. A nil source means no login.
 type BrokerProber interface {
-	Probe(ctx context.Context, hosts []string, credentials stomp.CredentialSource) []brokerprobe.Answer
+	Probe(ctx context.Context, hosts []string, virtualHost string, credentials stomp.CredentialSource) []brokerprobe.Answer
 }
 
 // VesperBrokerReconciler makes managed brokers run, and says of every broker

@@ -53,6 +53,20 @@ func TestAnExternalBrokerThatRefusesTheLoginStalls(t *testing.T) {
 	}
 }
 
+func TestTheVirtualHostIsAskedForAndNodesAreToldOfIt(t *testing.T) {
+	c, prober := newCluster(t), &fakeProber{}
+	c.runBrokers(t, &VesperBrokerReconciler{Prober: prober})
+	b := externalBroker("", "a:1")
+	b.Spec.External.VirtualHost = "shop"
+	c.mustCreate(t, b)
+	b = c.wantBroker(t, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonBrokerReady, "a:1 answered")
+	prober.mu.Lock()
+	defer prober.mu.Unlock()
+	if b.Status.VirtualHost != "shop" || prober.virtual != "shop" {
+		t.Errorf("status has virtual host %q, the broker was asked for %q; want shop", b.Status.VirtualHost, prober.virtual)
+	}
+}
+
 func TestAnExternalBrokerIsAskedOverTheNetwork(t *testing.T) {
 	server, err := broker.Start(broker.Options{})
 	if err != nil {

@@ -231,6 +231,14 @@ func (s *brokerScope) ask(ctx context.Context) error {
 		}
 		credentials = stomp.StaticCredentials(string(s.secret[v1alpha1.CredentialsUsernameKey]), string(s.secret[v1alpha1.CredentialsPasswordKey]))
 	}
-	s.answers = s.reconciler.Prober.Probe(ctx, resources.BrokerHosts(s.broker), credentials)
+	s.answers = s.reconciler.Prober.Probe(ctx, resources.BrokerHosts(s.broker), s.virtualHost(), credentials)
 	return nil
+}
+
+// virtualHost is the broker's to ask for, "" for its usual one.
+func (s *brokerScope) virtualHost() string {
+	if s.managed() {
+		return ""
+	}
+	return s.broker.Spec.External.VirtualHost
 }

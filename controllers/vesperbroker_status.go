@@ -50,6 +50,7 @@ func (s *brokerScope) fillStatus() {
 		status.Type, status.Flavor, status.Image = v1alpha1.BrokerTypeManaged, v1alpha1.FlavorActiveMQ, s.image()
 	} else {
 		status.Type, status.Flavor = v1alpha1.BrokerTypeExternal, s.broker.Spec.External.Flavor
+		status.VirtualHost = s.broker.Spec.External.VirtualHost
 	}
 	setBrokerConditions(&status.Conditions, s.broker.Generation, conditions.ForBroker(s.seen()))
 }

@@ -33,15 +33,16 @@ type fakeProber struct {
 	answer  brokerprobe.Answer
 	asked   int
 	hosts   []string
+	virtual string
 	login   stomp.Credentials
 	noLogin bool
 }
 
-func (p *fakeProber) Probe(ctx context.Context, hosts []string, source stomp.CredentialSource) []brokerprobe.Answer {
+func (p *fakeProber) Probe(ctx context.Context, hosts []string, virtualHost string, source stomp.CredentialSource) []brokerprobe.Answer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked++
-	p.hosts, p.noLogin = slices.Clone(hosts), source == nil
+	p.hosts, p.virtual, p.noLogin = slices.Clone(hosts), virtualHost, source == nil
 	if source != nil {
 		p.login, _ = source(ctx)
 	}

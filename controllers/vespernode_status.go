@@ -39,6 +39,7 @@ func (s *nodeScope) writeStatus(ctx context.Context) error {
 	}
 	r.pace.wrote(s.node.UID, now)
 	tellReady(r.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
+	tellAlarms(r.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
 	return nil
 }
 
@@ -74,7 +75,16 @@ func (s *nodeScope) fillState(status *v1alpha1.VesperNodeStatus) {
 	if s.statefulSet != nil {
 		status.VolumeUID = s.statefulSet.Annotations[v1alpha1.AnnotationVolumeUID]
 	}
-	setBrokerConditions(&status.Conditions, s.node.Generation, conditions.ForNode(s.seen()))
+	seen := s.seen()
+	want := conditions.ForNode(seen)
+	if !seen.Heard() { // a node that is silent has not said that what was wrong is over
+		for _, condition := range status.Conditions {
+			if conditions.IsAlarm(condition.Type) {
+				want = append(want, condition)
+			}
+		}
+	}
+	setBrokerConditions(&status.Conditions, s.node.Generation, want)
 }
 
 // fillFigures copies what the node said last. What a node that does not answer
@@ -94,7 +104,7 @@ func (s *nodeScope) fillFigures(status *v1alpha1.VesperNodeStatus) {
 func (s *nodeScope) seen() conditions.Node {
 	return conditions.Node{
 		Branch: s.id(), Verdict: s.verdict, Broker: s.broker, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
-		Size: s.node.Spec.Storage.Size, Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
+		Size: s.node.Spec.Storage.Size, Retention: s.node.Spec.Retention.Duration(), Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
 	}
 }
 

@@ -32,6 +32,17 @@ const (
 	// ConditionReplicating (node): the node itself says that it is connected,
 	// subscribed and caught up.
 	ConditionReplicating = "Replicating"
+	// ConditionDiverged (cluster, node) is there, and True, while a node and a peer
+	// hold other states at one revision, which must never be; the message names the
+	// peer and the objects. The nodes stay ready.
+	ConditionDiverged = "Diverged"
+	// ConditionForked (cluster, node) is there, and True, while two changesets of one
+	// name are known: nothing more of that branch is applied until somebody decides.
+	ConditionForked = "Forked"
+	// ConditionRetentionHeldBack (cluster, node) is there, and True, while nothing
+	// leaves the log although the retention is over, since a member has not been
+	// heard or is far behind; the message names it.
+	ConditionRetentionHeldBack = "RetentionHeldBack"
 	// ConditionCredentialsReady (broker): the Secret with the credentials exists
 	// and has the keys that are needed.
 	ConditionCredentialsReady = "CredentialsReady"
@@ -139,6 +150,21 @@ const (
 	// ReasonWrongBranch: what answers at the node's address says that it is
 	// another branch.
 	ReasonWrongBranch = "WrongBranch"
+)
+
+// Reasons of Diverged, Forked and RetentionHeldBack.
+const (
+	// ReasonPeersDiffer: peers hold another state at the same revision.
+	ReasonPeersDiffer = "PeersDiffer"
+	// ReasonBranchForked: two changesets of one name exist. A node gives the same
+	// reason for its own branch.
+	ReasonBranchForked = "BranchForked"
+	// ReasonMemberNeverHeard: a member was not heard since the node started.
+	ReasonMemberNeverHeard = "MemberNeverHeard"
+	// ReasonMemberBehind: a member has lacked changesets for long.
+	ReasonMemberBehind = "MemberBehind"
+	// ReasonTrimFailed: the node says why it cannot trim its log.
+	ReasonTrimFailed = "TrimFailed"
 )
 
 // Reasons of NodesReady and Ready of a cluster.

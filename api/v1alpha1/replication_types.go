@@ -1,5 +1,7 @@
 package v1alpha1
 
+import "time"
+
 // Wire is the form of changesets on a channel.
 // +kubebuilder:validation:Enum=packed;vesper
 type Wire string
@@ -33,3 +35,15 @@ const RetainForever Retention = "forever"
 
 // Limited reports whether anything ever leaves the log.
 func (r Retention) Limited() bool { return r != "" && r != RetainForever }
+
+// Duration is how long changesets stay in the log at least; 0 is for ever.
+func (r Retention) Duration() time.Duration {
+	if !r.Limited() {
+		return 0
+	}
+	d, err := time.ParseDuration(string(r))
+	if err != nil {
+		return 0 // the API server takes only whole hours
+	}
+	return d
+}

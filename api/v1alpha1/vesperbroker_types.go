@@ -111,6 +111,15 @@ type ExternalBrokerSpec struct {
 	// +kubebuilder:default:=auto
 	Flavor Flavor `json:"flavor,omitempty"`
 
+	// virtualHost is the one to use on a broker that has several, such as a vhost of
+	// RabbitMQ. Default: the broker's usual one. A change restarts its nodes one
+	// after another.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:Pattern=`^[!-~]([ -~]*[!-~])?$`
+	VirtualHost string `json:"virtualHost,omitempty"`
+
 	// credentialsSecretRef names a Secret with the keys username and password.
 	// Default: no login.
 	// +optional
@@ -135,6 +144,11 @@ type VesperBrokerStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Type string `json:"type,omitempty"`
+
+	// virtualHost is what nodes ask the broker for; empty is its usual one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	VirtualHost string `json:"virtualHost,omitempty"`
 
 	// hosts are the host:port addresses that nodes use, in this order. They are
 	// known as soon as the spec is valid, before the broker answers.

@@ -15,6 +15,8 @@ const DefaultChannel = "VESPER_DATA"
 // +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || !has(self.branchIDs.from) || self.trunkID <= self.branchIDs.from",message="trunkID must not be higher than branchIDs.from: the trunk is the lowest id of the system"
 // +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || has(self.branchIDs.from) || self.trunkID.matches('^0+A$')",message="trunkID must be the lowest id (0A) unless branchIDs.from is given"
 // +kubebuilder:validation:XValidation:rule="!has(self.wire) || self.wire != 'vesper' || !has(self.retention) || self.retention == 'forever'",message="retention must be forever with wire vesper: nodes of the original do not say what they have, so nothing may leave the log"
+// +kubebuilder:validation:XValidation:rule="!has(self.modelURI) || has(self.wire) && self.wire == 'vesper'",message="modelURI needs wire vesper: only messages of the original carry it"
+// +kubebuilder:validation:XValidation:rule="has(self.modelURI) == has(oldSelf.modelURI)",message="modelURI cannot be added or removed later: nodes with one would not understand what nodes with the other send; make a new cluster on another channel"
 type VesperClusterSpec struct {
 	// brokerRef names the VesperBroker, in this namespace, over which the nodes
 	// replicate. It may be made later than the cluster. A change restarts the
@@ -40,6 +42,16 @@ type VesperClusterSpec struct {
 	// +kubebuilder:default:=packed
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="wire cannot change: nodes with one could not read what nodes with the other send; make a new cluster on another channel"
 	Wire Wire `json:"wire,omitempty"`
+
+	// modelURI is, with wire vesper, what the nodes of the original on the channel
+	// have under model_uri: 1 to 256 characters of ASCII without blanks and
+	// semicolons. Default: http://vesperdb.io/. Cannot change.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[!-:<-~]+$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="modelURI cannot change: nodes with one would not understand what nodes with the other send; make a new cluster on another channel"
+	ModelURI string `json:"modelURI,omitempty"`
 
 	// conflictPolicy says which of several values written at the same time on
 	// different nodes is read: the latest, the earliest, or both of them. All
@@ -178,7 +190,8 @@ type VesperClusterStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions: Ready always; Reconciling and Stalled while they hold; and
-	// BrokerReady, BranchIDsAssigned, NodesReady.
+	// BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
+	// it, Diverged, Forked and RetentionHeldBack.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -12,6 +12,9 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(self.trunkID) || self.trunkID <= self.branchID",message="trunkID must not be higher than branchID: the trunk is the lowest id of the system"
 // +kubebuilder:validation:XValidation:rule="has(self.wire) == has(oldSelf.wire)",message="wire cannot be added or removed later: make a new VesperNode on another channel"
 // +kubebuilder:validation:XValidation:rule="!has(self.retention) || self.retention == 'forever' || has(self.membersRef)",message="retention needs membersRef: a changeset may leave the log only when every member has it"
+// +kubebuilder:validation:XValidation:rule="!has(self.modelURI) || has(self.wire) && self.wire == 'vesper'",message="modelURI needs wire vesper: only messages of the original carry it"
+// +kubebuilder:validation:XValidation:rule="has(self.modelURI) == has(oldSelf.modelURI)",message="modelURI cannot be added or removed later: make a new VesperNode on another channel"
+// +kubebuilder:validation:XValidation:rule="!has(self.wire) || self.wire != 'vesper' || !has(self.retention) || self.retention == 'forever'",message="retention must be forever with wire vesper: nodes of the original do not say what they have, so nothing may leave the log"
 type VesperNodeSpec struct {
 	// branchID names the node's changesets for ever. No other node, now or
 	// later, may have the same on this channel. Cannot change.
@@ -60,6 +63,16 @@ type VesperNodeSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="wire cannot change: make a new VesperNode on another channel"
 	Wire Wire `json:"wire,omitempty"`
+
+	// modelURI is, with wire vesper, what the nodes of the original on the channel
+	// have under model_uri: 1 to 256 characters of ASCII without blanks and
+	// semicolons. Default: http://vesperdb.io/. Cannot change.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[!-:<-~]+$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="modelURI cannot change: make a new VesperNode on another channel"
+	ModelURI string `json:"modelURI,omitempty"`
 
 	// conflictPolicy says which of several values written at the same time is
 	// read, the same on all nodes of the channel: latest, earliest or keepBoth.
@@ -134,7 +147,8 @@ type VesperNodeStatus struct {
 
 	// conditions: Ready always; Reconciling and Stalled while they hold; and
 	// BranchIDsAssigned, BrokerReady, StorageReady, ConfigApplied, PodRunning,
-	// Replicating.
+	// Replicating; and, only while something is wrong, Diverged, Forked and
+	// RetentionHeldBack.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

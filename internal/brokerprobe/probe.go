@@ -45,8 +45,9 @@ type Prober struct {
 }
 
 // Probe asks every host and returns the answers in the order of hosts. It takes
-// no longer than its patience. A nil source means no login.
-func (p Prober) Probe(ctx context.Context, hosts []string, credentials stomp.CredentialSource) []Answer {
+// no longer than its patience. A nil source means no login, virtualHost "" the
+// broker's usual one.
+func (p Prober) Probe(ctx context.Context, hosts []string, virtualHost string, credentials stomp.CredentialSource) []Answer {
 	patience := p.Patience
 	if patience <= 0 {
 		patience = Patience
@@ -56,15 +57,15 @@ func (p Prober) Probe(ctx context.Context, hosts []string, credentials stomp.Cre
 	answers := make([]Answer, len(hosts))
 	var asking sync.WaitGroup
 	for i, host := range hosts {
-		asking.Go(func() { answers[i] = ask(ctx, host, patience, credentials) })
+		asking.Go(func() { answers[i] = ask(ctx, host, virtualHost, patience, credentials) })
 	}
 	asking.Wait()
 	return answers
 }
 
-func ask(ctx context.Context, host string, patience time.Duration, credentials stomp.CredentialSource) Answer {
+func ask(ctx context.Context, host, virtualHost string, patience time.Duration, credentials stomp.CredentialSource) Answer {
 	conn, err := stomp.Dial(ctx, host, stomp.Options{
-		Credentials: credentials, HeartBeat: -1, ConnectTimeout: patience, WriteTimeout: patience,
+		Host: virtualHost, Credentials: credentials, HeartBeat: -1, ConnectTimeout: patience, WriteTimeout: patience,
 	})
 	if err != nil {
 		return explain(host, err, patience)

@@ -1,6 +1,7 @@
 package brokerprobe
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func listen(t *testing.T, serve func(net.Conn)) string {
 
 func TestABrokerAnswersWithItsName(t *testing.T) {
 	host := startBroker(t, broker.Options{Version: "9"})
-	got := Prober{}.Probe(t.Context(), []string{host}, nil)
+	got := Prober{}.Probe(t.Context(), []string{host}, "", nil)
 	if len(got) != 1 || got[0] != (Answer{Host: host, Server: "Vesper/9"}) || !got[0].OK() {
 		t.Errorf("answers %+v, want the broker's name", got)
 	}
@@ -64,11 +65,11 @@ func TestABrokerAnswersWithItsName(t *testing.T) {
 
 func TestALoginIsAcceptedOrRefusedInTheBrokersWords(t *testing.T) {
 	host := startBroker(t, broker.Options{Users: map[string]string{"vesper": "right"}})
-	if got := (Prober{}).Probe(t.Context(), []string{host}, stomp.StaticCredentials("vesper", "right")); !got[0].OK() {
+	if got := (Prober{}).Probe(t.Context(), []string{host}, "", stomp.StaticCredentials("vesper", "right")); !got[0].OK() {
 		t.Errorf("the right password: %+v", got[0])
 	}
 	for name, credentials := range map[string]stomp.CredentialSource{"wrong password": stomp.StaticCredentials("vesper", "wrong"), "no login": nil} {
-		got := Prober{}.Probe(t.Context(), []string{host}, credentials)[0]
+		got := Prober{}.Probe(t.Context(), []string{host}, "", credentials)[0]
 		if got.OK() || got.Refused == "" || got.Failed != "" || strings.Contains(got.Refused, "wrong") {
 			t.Errorf("%s: %+v, want it refused without the password in it", name, got)
 		}
@@ -82,7 +83,7 @@ func TestAnswersComeInTheOrderOfHostsAndTheSlowestBoundsThemAll(t *testing.T) {
 	hosts := []string{silent, good, silent}
 	const patience = 300 * time.Millisecond
 	started := time.Now()
-	got := Prober{Patience: patience}.Probe(t.Context(), hosts, nil)
+	got := Prober{Patience: patience}.Probe(t.Context(), hosts, "", nil)
 	took := time.Since(started)
 	close(release)
 	for i, answer := range got {
@@ -111,8 +112,8 @@ func TestWhatIsNotABrokerFailsInTheSameWordsEachTime(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			first := Prober{}.Probe(t.Context(), []string{c.host}, nil)[0]
-			second := Prober{}.Probe(t.Context(), []string{c.host}, nil)[0]
+			first := Prober{}.Probe(t.Context(), []string{c.host}, "", nil)[0]
+			second := Prober{}.Probe(t.Context(), []string{c.host}, "", nil)[0]
 			if first.OK() || first.Failed == "" || !strings.Contains(first.Failed, c.says) {
 				t.Errorf("%+v, want it failed with %q", first, c.says)
 			}
@@ -128,7 +129,7 @@ func TestAProbeEndsWithItsContext(t *testing.T) {
 	silent := listen(t, func(c net.Conn) { <-release })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	got := Prober{Patience: time.Minute}.Probe(ctx, []string{silent}, nil)
+	got := Prober{Patience: time.Minute}.Probe(ctx, []string{silent}, "", nil)
 	close(release)
 	if got[0].OK() {
 		t.Error("an answer without asking")
@@ -164,5 +165,30 @@ func TestABrokersWordsAreMadeFitForAStatus(t *testing.T) {
 	got := explain("mq:1", &stomp.ConnectionError{Err: &stomp.ServerError{Message: "no\n\x00\xff " + strings.Repeat("é", 300)}}, Patience)
 	if len(got.Refused) > maxText+4 || strings.Contains(got.Refused, "\n") || !utf8.ValidString(got.Refused) || !strings.HasPrefix(got.Refused, "no ") {
 		t.Errorf("refused with %q, want one bounded line of valid text", got.Refused)
+	}
+}
+
+// TestTheVirtualHostIsWhatTheBrokerIsAskedFor reads what goes over the wire: a
+// broker that has several would otherwise say yes to another one.
+func TestTheVirtualHostIsWhatTheBrokerIsAskedFor(t *testing.T) {
+	for virtualHost, want := range map[string]string{"shop": "\nhost:shop\n", "": "\nhost:127.0.0.1\n"} {
+		asked := make(chan string, 1)
+		host := listen(t, func(c net.Conn) {
+			text, err := bufio.NewReader(c).ReadString(0)
+			if err != nil {
+				text = err.Error()
+			}
+			select {
+			case asked <- text:
+			default:
+			}
+			_, _ = io.WriteString(c, "CONNECTED\nversion:1.2\n\n\x00")
+		})
+		if got := (Prober{}).Probe(t.Context(), []string{host}, virtualHost, nil); !got[0].OK() {
+			t.Errorf("virtual host %q: %+v", virtualHost, got[0])
+		}
+		if text := <-asked; !strings.Contains(text, want) {
+			t.Errorf("virtual host %q: the broker was asked with %q, want %q in it", virtualHost, text, want)
+		}
 	}
 }

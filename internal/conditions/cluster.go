@@ -58,10 +58,11 @@ func ForCluster(c Cluster) []metav1.Condition {
 	default:
 		all = append(all, yes(ready.reason, "%s", ready.message).named(v1alpha1.ConditionReconciling))
 	}
-	return append(all,
+	all = append(all,
 		c.Broker.ready().named(v1alpha1.ConditionBrokerReady),
 		clusterBranches(c).named(v1alpha1.ConditionBranchIDsAssigned),
 		clusterNodes(c).named(v1alpha1.ConditionNodesReady))
+	return append(all, clusterAlarms(c)...)
 }
 
 // clusterReady is the first of what is wrong, in the order in which a person

@@ -1,6 +1,8 @@
 package conditions
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -27,6 +29,8 @@ type Node struct {
 	WaitsForTurn bool
 	// Size is what the spec asks the volume to have; nil is the default.
 	Size *resource.Quantity
+	// Retention is how long changesets stay in the log at least; 0 is for ever.
+	Retention time.Duration
 	// Claim, and Pod, are nil when there is none.
 	Claim *corev1.PersistentVolumeClaim
 	Pod   *corev1.Pod
@@ -48,13 +52,14 @@ func ForNode(n Node) []metav1.Condition {
 	default:
 		all = append(all, yes(ready.reason, "%s", ready.message).named(v1alpha1.ConditionReconciling))
 	}
-	return append(all,
+	all = append(all,
 		nodeBranch(n).named(v1alpha1.ConditionBranchIDsAssigned),
 		n.Broker.ready().named(v1alpha1.ConditionBrokerReady),
 		nodeStorage(n).named(v1alpha1.ConditionStorageReady),
 		nodeConfig(n).named(v1alpha1.ConditionConfigApplied),
 		nodePod(n).named(v1alpha1.ConditionPodRunning),
 		nodeReplicating(n).named(v1alpha1.ConditionReplicating))
+	return append(all, nodeAlarms(n)...)
 }
 
 // nodeReady is the first of what is wrong, in the order in which a person would
@@ -83,7 +88,8 @@ func nodeStalled(n Node, ready judgement) bool {
 	switch ready.reason {
 	case v1alpha1.ReasonVolumeLost, v1alpha1.ReasonBranchMismatch, v1alpha1.ReasonVolumeRetired,
 		v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonNameTaken, v1alpha1.ReasonWrongBranch,
-		string(nodestatus.ReasonBranchAhead), string(nodestatus.ReasonBranchForked), string(nodestatus.ReasonStorageFailed):
+		string(nodestatus.ReasonBranchAhead), string(nodestatus.ReasonBranchForked), string(nodestatus.ReasonStorageFailed),
+		string(nodestatus.ReasonPolicyMismatch):
 		return true
 	case v1alpha1.ReasonVolumeTerminating:
 		return n.Verdict.Decision == topology.Run // it runs on a volume that is marked for deletion

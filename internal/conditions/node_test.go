@@ -147,6 +147,12 @@ func TestReadyOfANode(t *testing.T) {
 			s.Reason, s.Message = nodestatus.ReasonVolumeCopied, "the file is a copy"
 		}), "VolumeCopied", false, v1alpha1.ConditionReplicating, "the file is a copy"},
 		{"disk full", answers(func(s *nodestatus.Status) { s.Reason = nodestatus.ReasonStorageFailed }), "StorageFailed", true, v1alpha1.ConditionReplicating, "not ready"},
+		{"another conflict policy", answers(func(s *nodestatus.Status) {
+			s.Reason, s.Message = nodestatus.ReasonPolicyMismatch, "node 0B has the conflict policy earliest"
+		}), "PolicyMismatch", true, v1alpha1.ConditionReplicating, "node 0B has the conflict policy earliest"},
+		{"catching up by a snapshot", answers(func(s *nodestatus.Status) {
+			s.Reason, s.Message = nodestatus.ReasonCatchingUp, "3 changesets that peers have are missing here; fetching a snapshot"
+		}), "CatchingUp", false, v1alpha1.ConditionReplicating, "fetching a snapshot"},
 		{"says nothing", answers(func(*nodestatus.Status) {}), v1alpha1.ReasonPending, false, v1alpha1.ConditionReplicating, "not ready"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

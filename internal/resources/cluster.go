@@ -71,6 +71,9 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brok
 	if w := cluster.Spec.Wire; w != "" && w != v1alpha1.WirePacked {
 		spec.WithWire(w)
 	}
+	if uri := cluster.Spec.ModelURI; uri != "" {
+		spec.WithModelURI(uri)
+	}
 	if p := cluster.Spec.ConflictPolicy; p != "" && p != v1alpha1.ConflictLatest {
 		spec.WithConflictPolicy(p)
 	}

@@ -53,8 +53,56 @@ func TestWhatAChannelsNodesHaveInCommonGoesFromTheClusterIntoTheNodesFile(t *tes
 }
 
 func TestWireOfOriginalsGoesIntoTheNodesFile(t *testing.T) {
-	n := testNode(func(n *Node) { n.Object.Spec.Wire = v1alpha1.WireVesper })
-	if config := NodeConfig(n); config.Wire != nodeconfig.WireVesper || config.Validate() != nil {
+	cluster := &v1alpha1.VesperCluster{}
+	cluster.Spec.Wire, cluster.Spec.ModelURI = v1alpha1.WireVesper, "http://example.org/model/"
+	spec := ClusterNode(cluster, topology.Member{Name: "shop-core-0a", ID: "0A"}, "i", "").Spec
+	n := testNode(func(n *Node) { n.Object.Spec.Wire, n.Object.Spec.ModelURI = *spec.Wire, *spec.ModelURI })
+	config := NodeConfig(n)
+	if config.Wire != nodeconfig.WireVesper || config.ModelURI != "http://example.org/model/" || config.Validate() != nil {
 		t.Errorf("the configuration is %+v: %v", config, config.Validate())
+	}
+	files, err := nodeFiles(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := nodeconfig.Parse("node.yaml", []byte(files[nodeConfigFile])); err != nil || got.ModelURI != config.ModelURI {
+		t.Errorf("the node reads the model URI %q, %v", got.ModelURI, err)
+	}
+}
+
+func TestTheVirtualHostOfTheBrokerGoesIntoTheNodesFileAndItsHash(t *testing.T) {
+	n := testNode(func(n *Node) { n.Broker.VirtualHost = "shop" })
+	files, err := nodeFiles(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := nodeconfig.Parse("node.yaml", []byte(files[nodeConfigFile])); err != nil || got.Broker.VirtualHost != "shop" {
+		t.Errorf("the node reads the virtual host %q, %v", got.Broker.VirtualHost, err)
+	}
+	if BrokerHash(n.Broker) == BrokerHash(testNode().Broker) {
+		t.Error("a change of the virtual host would not go through the nodes one after another")
+	}
+}
+
+// TestTheHashOfABrokerIsTheOneOfEarlierOperators: another one would restart all nodes.
+func TestTheHashOfABrokerIsTheOneOfEarlierOperators(t *testing.T) {
+	broker := testNode().Broker
+	if got, want := BrokerHash(broker), hashOf(map[string]string{"hosts": "mq-broker.prod.svc:61613", "flavor": "activemq", "secret": "mq-broker-auth"}); got != want {
+		t.Errorf("the hash is %s, want %s", got, want)
+	}
+}
+
+func TestSnapshotsInTransitAreOnTheDataVolume(t *testing.T) {
+	set, err := NodeStatefulSet(testNode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounts := map[string]string{}
+	for _, m := range set.Spec.Template.Spec.Containers[0].VolumeMounts {
+		mounts[*m.Name] = *m.MountPath
+	}
+	// The node keeps them in storage_path/snapshots.
+	if path := NodeConfig(testNode()).StoragePath; mounts["data"] != path {
+		t.Errorf("storage_path is %s and the data volume at %s", path, mounts["data"])
 	}
 }

@@ -38,7 +38,11 @@ type Node struct {
 
 // BrokerHash is the same for brokers that nodes are configured alike for.
 func BrokerHash(broker v1alpha1.VesperBrokerStatus) string {
-	return hashOf(map[string]string{"hosts": strings.Join(broker.Hosts, ","), "flavor": string(broker.Flavor), "secret": broker.CredentialsSecret})
+	parts := map[string]string{"hosts": strings.Join(broker.Hosts, ","), "flavor": string(broker.Flavor), "secret": broker.CredentialsSecret}
+	if broker.VirtualHost != "" { // left out otherwise, so that a newer operator changes no hash
+		parts["virtualHost"] = broker.VirtualHost
+	}
+	return hashOf(parts)
 }
 
 // NodePodName is the name of a node's only pod.

@@ -2,9 +2,6 @@ package resources
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
-	"time"
 
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
@@ -33,6 +30,7 @@ func NodeConfig(n Node) nodeconfig.Config {
 	if n.Broker.Flavor != "" {
 		config.Broker.Flavor = nodeconfig.Flavor(n.Broker.Flavor)
 	}
+	config.Broker.VirtualHost = n.Broker.VirtualHost
 	if n.Broker.CredentialsSecret != "" {
 		config.Broker.UsernameFile = nodeBrokerDir + "/" + v1alpha1.CredentialsUsernameKey
 		config.Broker.PasswordFile = nodeBrokerDir + "/" + v1alpha1.CredentialsPasswordKey
@@ -47,16 +45,17 @@ func replicateLike(config *nodeconfig.Config, spec v1alpha1.VesperNodeSpec) {
 	if spec.Wire != "" {
 		config.Wire = nodeconfig.Wire(spec.Wire)
 	}
+	if spec.ModelURI != "" {
+		config.ModelURI = spec.ModelURI
+	}
 	if spec.ConflictPolicy != "" {
 		config.ConflictPolicy = nodeconfig.ConflictPolicy(spec.ConflictPolicy)
 	}
 	if spec.MembersRef != nil {
 		config.MembersFile = nodeMembersDir + "/" + membersKey
 	}
-	if hours, ok := strings.CutSuffix(string(spec.Retention), "h"); ok {
-		if n, err := strconv.Atoi(hours); err == nil {
-			config.Retention = nodeconfig.Retention(time.Duration(n) * time.Hour)
-		}
+	if retention := spec.Retention.Duration(); retention > 0 {
+		config.Retention = nodeconfig.Retention(retention)
 	}
 }
 

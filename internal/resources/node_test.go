@@ -115,6 +115,7 @@ func TestWhatRestartsANode(t *testing.T) {
 		restarts bool
 	}{
 		{"hosts", func(n *Node) { n.Broker.Hosts = []string{"other:61613"} }, true},
+		{"virtual host", func(n *Node) { n.Broker.VirtualHost = "shop" }, true},
 		{"login", func(n *Node) { n.Broker.CredentialsSecret = "other" }, true},
 		{"image", func(n *Node) { n.Image = "vesper/node:v2" }, true},
 		{"resources", func(n *Node) { n.Object.Spec.Resources = &corev1.ResourceRequirements{} }, true},

@@ -315,6 +315,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: atomic
+    - name: virtualHost
+      type:
+        scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Flavor
   scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.LocalReference
@@ -409,6 +412,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: type
       type:
         scalar: string
+    - name: virtualHost
+      type:
+        scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.VesperCluster
   map:
     fields:
@@ -474,6 +480,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: modelURI
+      type:
+        scalar: string
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements
@@ -581,6 +590,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: membersRef
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference
+    - name: modelURI
+      type:
+        scalar: string
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements

@@ -16,6 +16,10 @@ type ExternalBrokerSpecApplyConfiguration struct {
 	Hosts []string `json:"hosts,omitempty"`
 	// flavor is the make of the broker. Default: auto, told from its first answer.
 	Flavor *apiv1alpha1.Flavor `json:"flavor,omitempty"`
+	// virtualHost is the one to use on a broker that has several, such as a vhost of
+	// RabbitMQ. Default: the broker's usual one. A change restarts its nodes one
+	// after another.
+	VirtualHost *string `json:"virtualHost,omitempty"`
 	// credentialsSecretRef names a Secret with the keys username and password.
 	// Default: no login.
 	CredentialsSecretRef *LocalReferenceApplyConfiguration `json:"credentialsSecretRef,omitempty"`
@@ -42,6 +46,14 @@ func (b *ExternalBrokerSpecApplyConfiguration) WithHosts(values ...string) *Exte
 // If called multiple times, the Flavor field is set to the value of the last call.
 func (b *ExternalBrokerSpecApplyConfiguration) WithFlavor(value apiv1alpha1.Flavor) *ExternalBrokerSpecApplyConfiguration {
 	b.Flavor = &value
+	return b
+}
+
+// WithVirtualHost sets the VirtualHost field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the VirtualHost field is set to the value of the last call.
+func (b *ExternalBrokerSpecApplyConfiguration) WithVirtualHost(value string) *ExternalBrokerSpecApplyConfiguration {
+	b.VirtualHost = &value
 	return b
 }
 

@@ -20,6 +20,8 @@ type VesperBrokerStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// type is Managed or External.
 	Type *string `json:"type,omitempty"`
+	// virtualHost is what nodes ask the broker for; empty is its usual one.
+	VirtualHost *string `json:"virtualHost,omitempty"`
 	// hosts are the host:port addresses that nodes use, in this order. They are
 	// known as soon as the spec is valid, before the broker answers.
 	Hosts []string `json:"hosts,omitempty"`
@@ -66,6 +68,14 @@ func (b *VesperBrokerStatusApplyConfiguration) WithConditions(values ...*v1.Cond
 // If called multiple times, the Type field is set to the value of the last call.
 func (b *VesperBrokerStatusApplyConfiguration) WithType(value string) *VesperBrokerStatusApplyConfiguration {
 	b.Type = &value
+	return b
+}
+
+// WithVirtualHost sets the VirtualHost field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the VirtualHost field is set to the value of the last call.
+func (b *VesperBrokerStatusApplyConfiguration) WithVirtualHost(value string) *VesperBrokerStatusApplyConfiguration {
+	b.VirtualHost = &value
 	return b
 }
 

@@ -25,6 +25,10 @@ type VesperClusterSpecApplyConfiguration struct {
 	// channel that nodes of the original Vesper share. All nodes of a channel
 	// must have the same. Default: packed. Cannot change.
 	Wire *apiv1alpha1.Wire `json:"wire,omitempty"`
+	// modelURI is, with wire vesper, what the nodes of the original on the channel
+	// have under model_uri: 1 to 256 characters of ASCII without blanks and
+	// semicolons. Default: http://vesperdb.io/. Cannot change.
+	ModelURI *string `json:"modelURI,omitempty"`
 	// conflictPolicy says which of several values written at the same time on
 	// different nodes is read: the latest, the earliest, or both of them. All
 	// nodes of a channel must have the same. Default: latest. Cannot change.
@@ -89,6 +93,14 @@ func (b *VesperClusterSpecApplyConfiguration) WithChannel(value string) *VesperC
 // If called multiple times, the Wire field is set to the value of the last call.
 func (b *VesperClusterSpecApplyConfiguration) WithWire(value apiv1alpha1.Wire) *VesperClusterSpecApplyConfiguration {
 	b.Wire = &value
+	return b
+}
+
+// WithModelURI sets the ModelURI field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ModelURI field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithModelURI(value string) *VesperClusterSpecApplyConfiguration {
+	b.ModelURI = &value
 	return b
 }
 

@@ -15,7 +15,8 @@ type VesperClusterStatusApplyConfiguration struct {
 	// until the operator has seen the object.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions: Ready always; Reconciling and Stalled while they hold; and
-	// BrokerReady, BranchIDsAssigned, NodesReady.
+	// BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
+	// it, Diverged, Forked and RetentionHeldBack.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// ledger of branch ids. It is written before any node that could use an id
 	// exists, and restored from nodes and volumes when it is lost.

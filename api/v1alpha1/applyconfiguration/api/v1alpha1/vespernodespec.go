@@ -33,6 +33,10 @@ type VesperNodeSpecApplyConfiguration struct {
 	// wire is the form of changesets on the channel, the same on all its nodes:
 	// packed or vesper. Default: packed. Cannot change.
 	Wire *apiv1alpha1.Wire `json:"wire,omitempty"`
+	// modelURI is, with wire vesper, what the nodes of the original on the channel
+	// have under model_uri: 1 to 256 characters of ASCII without blanks and
+	// semicolons. Default: http://vesperdb.io/. Cannot change.
+	ModelURI *string `json:"modelURI,omitempty"`
 	// conflictPolicy says which of several values written at the same time is
 	// read, the same on all nodes of the channel: latest, earliest or keepBoth.
 	// Default: latest. A change restarts the node, which replicates only with
@@ -118,6 +122,14 @@ func (b *VesperNodeSpecApplyConfiguration) WithChannel(value string) *VesperNode
 // If called multiple times, the Wire field is set to the value of the last call.
 func (b *VesperNodeSpecApplyConfiguration) WithWire(value apiv1alpha1.Wire) *VesperNodeSpecApplyConfiguration {
 	b.Wire = &value
+	return b
+}
+
+// WithModelURI sets the ModelURI field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ModelURI field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithModelURI(value string) *VesperNodeSpecApplyConfiguration {
+	b.ModelURI = &value
 	return b
 }
 
