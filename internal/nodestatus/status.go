@@ -112,6 +112,9 @@ type Link struct {
 	Since      *time.Time `json:"since,omitempty"`
 	LastError  string     `json:"lastError,omitempty"`
 	Reconnects int64      `json:"reconnects"`
+	// Early counts the messages of the original's form that came before what they
+	// build on and are kept until it comes; Pending has what they wait for.
+	Early int `json:"early,omitempty"`
 }
 
 // Outbox is what this node wrote and the broker has not confirmed.
@@ -120,7 +123,8 @@ type Outbox struct {
 	OldestAge  float64 `json:"oldestAgeSeconds"`
 }
 
-// Pending is what was received and waits for a changeset that is missing.
+// Pending is what was received and waits for a changeset that is missing, the
+// early messages of all links included.
 type Pending struct {
 	Changesets int `json:"changesets"`
 	// Missing lists the first dots waited for, at most 16.

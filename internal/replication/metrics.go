@@ -95,6 +95,10 @@ var (
 		"Changesets of this node that the member furthest behind lacks; they cannot leave the log. 0 without a retention.", nil, nil)
 	divergedDesc = prometheus.NewDesc("vesper_replication_diverged_peers",
 		"Peers that hold another state at the same revision.", []string{"link"}, nil)
+	earlyDesc = prometheus.NewDesc("vesper_replication_early_messages",
+		"Messages of the original's form that came before what they build on, and are kept until it comes.", []string{"link"}, nil)
+	partsDesc = prometheus.NewDesc("vesper_replication_dropped_parts_total",
+		"Messages in parts that were given up because some of their parts did not come.", []string{"link"}, nil)
 	upDesc = prometheus.NewDesc("vesper_replication_link_up",
 		"1 while the link is connected and subscribed.", []string{"link"}, nil)
 )
@@ -104,7 +108,7 @@ type outboxCollector struct{ r *Replicator }
 
 // Describe implements prometheus.Collector.
 func (c outboxCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{outboxDesc, pendingDesc, peersDesc, upDesc, heldBackDesc, divergedDesc} {
+	for _, d := range []*prometheus.Desc{outboxDesc, pendingDesc, peersDesc, upDesc, heldBackDesc, divergedDesc, earlyDesc, partsDesc} {
 		out <- d
 	}
 }
@@ -121,6 +125,12 @@ func (c outboxCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(divergedDesc, float64(len(l.drill.status())), l.cfg.Name)
 		n, _ := c.r.store.Outbox(l.cfg.Name)
 		gauge(outboxDesc, float64(n), l.cfg.Name)
+		if early, _ := l.early(); l.ordered() != nil {
+			gauge(earlyDesc, float64(early), l.cfg.Name)
+		}
+		if t, ok := l.cfg.Transport.(PartsDropper); ok {
+			out <- prometheus.MustNewConstMetric(partsDesc, prometheus.CounterValue, float64(t.DroppedParts()), l.cfg.Name)
+		}
 		up, peers := l.vitals()
 		gauge(upDesc, up, l.cfg.Name)
 		gauge(peersDesc, float64(peers), l.cfg.Name)

@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 
+	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/store"
 )
 
@@ -15,6 +16,9 @@ type OrderedWire interface {
 	// Waiting reports whether messages have been kept back: Unpack returned
 	// nothing for them, and made them durable.
 	Waiting() bool
+	// Early returns what was kept back: how many messages, and the first of the
+	// changesets that they wait for, sorted, at most limit.
+	Early(limit int) (messages int, missing []branch.Dot)
 	// Kept returns a message that was kept back and can be unpacked now, if
 	// there is one. done is called once what was unpacked is durable, or refused;
 	// after a crash before that the message is kept still.
@@ -37,6 +41,14 @@ func forOrdered(cfg LinkConfig) LinkConfig {
 func (l *link) ordered() OrderedWire {
 	w, _ := l.cfg.Wire.(OrderedWire)
 	return w
+}
+
+// early is what an ordered wire keeps back, nothing for others.
+func (l *link) early() (messages int, missing []branch.Dot) {
+	if w := l.ordered(); w != nil {
+		return w.Early(maxMissingShown)
+	}
+	return 0, nil
 }
 
 // window is how many flights the sender may have on the way.

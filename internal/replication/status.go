@@ -35,6 +35,12 @@ func (r *Replicator) Status() nodestatus.Status {
 	}
 	s.Retention = r.keeper.status(floorOf(r.store))
 	pending, missing := r.store.Pending()
+	for _, l := range r.links {
+		messages, dots := l.early()
+		pending, missing = pending+messages, append(missing, dots...)
+	}
+	slices.SortFunc(missing, branch.Dot.Compare)
+	missing = slices.Compact(missing)
 	s.Pending = nodestatus.Pending{Changesets: pending, Missing: missing[:min(len(missing), maxMissingShown)]}
 	refused, draining := r.refusal()
 	s.Writable, s.WritesRefused = refused.Message == "" && !draining, refused.Message
@@ -99,6 +105,7 @@ func (l *link) status() nodestatus.Link {
 		since := l.since.UTC()
 		out.Since = &since
 	}
+	out.Early, _ = l.early()
 	if l.lastErr != nil {
 		out.LastError = l.lastErr.Error()
 	}

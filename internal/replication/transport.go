@@ -114,3 +114,11 @@ type Transport interface {
 	// the handing over. It fails at once when not connected.
 	Publish(ctx context.Context, to Destination, m Message) (Confirmation, error)
 }
+
+// PartsDropper is a transport that sends large messages in parts and gives up
+// those of which some parts do not come.
+type PartsDropper interface {
+	// DroppedParts counts the messages that were given up since the start; what
+	// they held is fetched from peers.
+	DroppedParts() uint64
+}

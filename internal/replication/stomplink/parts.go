@@ -70,6 +70,8 @@ func (r receipts) Wait(ctx context.Context) error {
 type assembler struct {
 	open []*assembly // oldest first
 	held int
+	// dropped is told of each message that was given up incomplete; nil for nobody.
+	dropped func(from branch.ID, parts, of int)
 }
 
 // assembly is a message of which some parts have come.
@@ -140,6 +142,9 @@ func (a *assembler) makeRoom(grew *assembly) {
 		if a.open[i] == grew {
 			i++
 			continue
+		}
+		if m := a.open[i]; a.dropped != nil {
+			a.dropped(m.from, len(m.parts)-m.missed, len(m.parts))
 		}
 		a.drop(a.open[i])
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -220,4 +221,34 @@ func FuzzParts(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestMessagesThatAreGivenUpIncompleteAreCountedAndOthersAreNot(t *testing.T) {
+	tr, err := New(Options{Hosts: []string{"h:1"}, Branch: "0B", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := assembler{dropped: tr.gaveUp}
+	for i := range maxOpen + 3 {
+		if _, _, err := a.add("0A", fmt.Sprintf("m%d.1.2", i), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := tr.DroppedParts(); got != 3 {
+		t.Errorf("%d are counted, 3 gave way", got)
+	}
+	if _, complete, err := a.add("0A", fmt.Sprintf("m%d.2.2", maxOpen), []byte("y")); !complete || err != nil || tr.DroppedParts() != 3 {
+		t.Errorf("complete %v, %v, %d counted", complete, err, tr.DroppedParts())
+	}
+	var delivered int
+	handle := tr.handler(replication.Subscription{Deliver: func(context.Context, replication.Delivery) { delivered++ }}, stomp.AckAuto)
+	for i := range maxOpen + 2 {
+		m := &stomp.Message{Body: []byte("x")}
+		m.Header.Add(clientIDHeader, "0A")
+		m.Header.Add(partHeader, fmt.Sprintf("h%d.1.2", i))
+		handle(t.Context(), m)
+	}
+	if got := tr.DroppedParts(); got != 5 || delivered != 0 {
+		t.Errorf("%d are counted, %d delivered: the subscription's are not counted", got, delivered)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vesperdb.io/vesper/internal/branch"
@@ -72,6 +73,8 @@ type Options struct {
 type Transport struct {
 	o       Options
 	profile *stomp.Profile
+	// incomplete counts messages given up.
+	incomplete atomic.Uint64
 
 	mu                sync.Mutex
 	sending           *stomp.Session
@@ -235,7 +238,7 @@ func prefetch(s replication.Subscription) int {
 // handler hands a message on. Where the broker has no selectors, our own come
 // back to us: they are left out here.
 func (t *Transport) handler(s replication.Subscription, ack stomp.AckMode) func(context.Context, *stomp.Message) {
-	var parts assembler
+	parts := assembler{dropped: t.gaveUp}
 	return func(ctx context.Context, m *stomp.Message) {
 		d := delivery(m)
 		if ack != stomp.AckAuto {
@@ -252,6 +255,25 @@ func (t *Transport) handler(s replication.Subscription, ack stomp.AckMode) func(
 		}
 	}
 }
+
+// gaveUp counts a message of which some parts did not come.
+func (t *Transport) gaveUp(from branch.ID, parts, of int) {
+	t.incomplete.Add(1)
+	t.logger().Warn("Gave up a message of which some parts did not come; what it held is fetched from peers",
+		"from", from, "parts", parts, "of", of)
+}
+
+func (t *Transport) logger() *slog.Logger {
+	if t.o.Logger == nil {
+		return slog.Default()
+	}
+	return t.o.Logger
+}
+
+// DroppedParts implements replication.PartsDropper.
+func (t *Transport) DroppedParts() uint64 { return t.incomplete.Load() }
+
+var _ replication.PartsDropper = (*Transport)(nil)
 
 func delivery(m *stomp.Message) replication.Delivery {
 	d := replication.Delivery{Message: replication.Message{

@@ -149,6 +149,9 @@ func TestAMessageThatComesEarlyIsOnDiskAndAppliedOnceItsPastIsThere(t *testing.T
 	if !n.wire.Waiting() || len(n.store.Revision()) > 0 {
 		t.Fatalf("the store is at %s with nothing kept", n.store.Revision())
 	}
+	if messages, missing := n.wire.Early(9); messages != 3 || len(missing) != 1 || missing[0].String() != "0A00001" {
+		t.Errorf("%d messages are early and wait for %v", messages, missing)
+	}
 	// A restart forgets none of them.
 	if err := n.store.Close(); err != nil {
 		t.Fatal(err)
@@ -160,6 +163,9 @@ func TestAMessageThatComesEarlyIsOnDiskAndAppliedOnceItsPastIsThere(t *testing.T
 	n.receive(replication.Message{From: "0A", Body: o.out[0]})
 	if got := n.store.Revision().String(); got != "0A00004" {
 		t.Errorf("the store is at %s", got)
+	}
+	if messages, missing := n.wire.Early(9); messages != 0 || len(missing) != 0 {
+		t.Errorf("%d messages are early and wait for %v", messages, missing)
 	}
 	n.sound()
 	again, err := openShelf(n.wire.kept.dir)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -150,6 +151,35 @@ func (s *shelf) ready(revision branch.Revision) (*kept, bool) {
 	first := slices.MinFunc(out, func(a, b *kept) int { return cmp.Or(a.dot.Compare(b.dot), cmp.Compare(a.name, b.name)) })
 	first.again = false
 	return first, true
+}
+
+// missing returns how many messages are kept, and the first changesets that they
+// need beyond a revision and that are not kept themselves, at most limit.
+func (s *shelf) missing(revision branch.Revision, limit int) (messages int, dots []branch.Dot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	here, needed := map[branch.Dot]bool{}, map[branch.Dot]bool{}
+	for _, k := range s.items {
+		here[k.dot] = true
+	}
+	for _, k := range s.items {
+		past := k.seen
+		if k.dot.Seq > 1 {
+			past = past.With(branch.Dot{Branch: k.dot.Branch, Seq: max(k.dot.Seq-1, past.At(k.dot.Branch))})
+		}
+		for _, top := range past {
+			// What lies before the first that is neither here nor kept is asked for later.
+			next := branch.Dot{Branch: top.Branch, Seq: revision.At(top.Branch) + 1}
+			for next.Seq <= top.Seq && here[next] {
+				next.Seq++
+			}
+			if next.Seq <= top.Seq {
+				needed[next] = true
+			}
+		}
+	}
+	dots = slices.SortedFunc(maps.Keys(needed), branch.Dot.Compare)
+	return len(s.items), dots[:min(len(dots), limit)]
 }
 
 func (s *shelf) read(k *kept) ([]byte, error) {

@@ -111,6 +111,11 @@ func (w *Wire) keep(m legacywire.Message, body []byte) error {
 // Waiting implements replication.OrderedWire.
 func (w *Wire) Waiting() bool { return w.kept.len() > 0 }
 
+// Early implements replication.OrderedWire.
+func (w *Wire) Early(limit int) (messages int, missing []branch.Dot) {
+	return w.kept.missing(w.o.Store.Revision(), limit)
+}
+
 // Kept implements replication.OrderedWire.
 func (w *Wire) Kept() (replication.Message, func(), bool) {
 	revision := w.o.Store.Revision()
