@@ -336,3 +336,19 @@ func TestTheTableOfFlagsIsThatOfDev(t *testing.T) {
 		}
 	}
 }
+
+func TestTheTableOfDocumentsLinksEveryDocument(t *testing.T) {
+	_, list, found := strings.Cut(read(t, "README.md"), "\n## Where to read on\n")
+	if !found {
+		t.Fatal("README.md has no list of documents")
+	}
+	files, err := filepath.Glob("*.md")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d documents, %v", len(files), err)
+	}
+	for _, name := range files {
+		if !strings.Contains(list, "| [docs/"+name+"](docs/"+name+") |") {
+			t.Errorf("docs/%s has no row in README.md", name)
+		}
+	}
+}

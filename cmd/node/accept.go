@@ -33,8 +33,9 @@ func acceptCommand(stdout io.Writer) *cobra.Command {
 			"written more than it holds: a write would take a number that another changeset has already. Give the node a\n" +
 			"new branch id instead if you can. Accept the branch only when you know that no copy of the node runs, and that\n" +
 			"nobody will bring back a volume that holds more of the branch.",
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return acceptBranch(cmd.Context(), node, stdout) },
+		Example: "  vesper-node accept --node http://localhost:8000",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return acceptBranch(cmd.Context(), node, stdout) },
 	}
 	cmd.Flags().StringVar(&node, "node", "http://localhost:8000", "the node's `URL`")
 	return cmd

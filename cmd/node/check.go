@@ -16,9 +16,10 @@ import (
 func checkCommand(stdout io.Writer) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
-		Use:   "check --data DIR",
-		Short: "Read a whole store and say whether it is sound; its node must be stopped",
-		Args:  noArgs,
+		Use:     "check --data DIR",
+		Example: "  vesper-node check --data /var/lib/vesper",
+		Short:   "Read a whole store and say whether it is sound; its node must be stopped",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dir == "" {
 				return usageError{errors.New("give --data DIR: the directory of the store")}

@@ -42,9 +42,10 @@ const devReady = 10 * time.Second
 func devCommand(stdout, stderr io.Writer) *cobra.Command {
 	var o devOptions
 	cmd := &cobra.Command{
-		Use:   "dev",
-		Short: "Run several nodes and a broker in this process, to try Vesper out",
-		Args:  noArgs,
+		Use:     "dev",
+		Example: "  vesper-node dev\n  vesper-node dev --nodes 5 --data ./try",
+		Short:   "Run several nodes and a broker in this process, to try Vesper out",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return usageError{err}

@@ -66,8 +66,10 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "vesper-node --config FILE",
 		Short: "A node of a Vesper cluster",
 		Long: "vesper-node --config FILE runs one node of a Vesper cluster.\n" +
-			"vesper-node dev runs three with a broker of their own: the one-minute try-out.",
-		Example:       "  vesper-node dev\n  vesper-node --config /etc/vesper/node.yaml",
+			"vesper-node dev runs three with a broker of their own: the one-minute try-out.\n" +
+			"The other commands look after the data of a node: backups, checks, and files for where no network reaches.",
+		Example: "  vesper-node dev\n  vesper-node --config /etc/vesper/node.yaml\n" +
+			"  vesper-node snapshot --node http://localhost:8000 --out monday.snapshot",
 		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -97,9 +99,10 @@ func noArgs(_ *cobra.Command, args []string) error {
 
 func versionCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Say which release this is",
-		Args:  noArgs,
+		Use:     "version",
+		Short:   "Say which release this is",
+		Example: "  vesper-node version",
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(stdout, "vesper-node", version.Version)
 			return err
