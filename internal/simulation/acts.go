@@ -71,8 +71,11 @@ func (a Act) doToVolume(w *world, n *node) {
 }
 
 // evict takes a node off the list of members for which the others keep their
-// logs, as happens to one that has been away for very long.
+// logs, and the brokers messages, as happens to one that has been away for very long.
 func (w *world) evict(n *node) {
+	for _, b := range w.brokers {
+		b.unsubscribe(n.id)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n.evicted = true

@@ -91,13 +91,15 @@ func (p *process) kept(m replication.Message) {
 }
 
 // trimmedTogether asserts that nothing has left a log that a member still lacks.
+// The log of one that was struck off is what came with a snapshot: who is
+// connected by it alone gets a snapshot too.
 func (w *world) trimmedTogether() error {
 	if w.lost("") {
 		return nil
 	}
 	for _, n := range w.running() {
 		for _, o := range w.nodes {
-			if o == n || !n.hears(o) || w.isEvicted(o) {
+			if w.isEvicted(n) || o == n || !n.hears(o) || w.isEvicted(o) {
 				continue
 			}
 			for _, d := range n.now.store.Floor() {

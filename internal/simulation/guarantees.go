@@ -362,7 +362,20 @@ func (w *world) G9() error {
 }
 
 // unsent asserts what lets nothing get lost on the way.
-func (w *world) unsent() error { return errors.Join(w.handedOver(), w.trimmedTogether()) }
+func (w *world) unsent() error {
+	return errors.Join(w.handedOver(), w.trimmedTogether(), w.ownKept())
+}
+
+// ownKept asserts that a store which was never lost has all of its own branch
+// that its peers know of.
+func (w *world) ownKept() error {
+	for _, n := range w.running() {
+		if s := n.now.repl.Status(); s.Reason == nodestatus.ReasonBranchAhead && !w.lost(n.id) {
+			return fmt.Errorf("%s kept its volume and lacks what it wrote: %s", n.id, s.Message)
+		}
+	}
+	return nil
+}
 
 // G10 finds no dot in use twice after a volume was lost or restored: the ledger
 // noticed it, or a node knows of it.

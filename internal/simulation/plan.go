@@ -191,8 +191,10 @@ func (p *Plan) away(rng *rand.Rand) {
 		back[i].After = 0
 	}
 	back[0].After = 2*time.Minute + time.Duration(rng.Int64N(int64(time.Minute)))
-	for range 3 + rng.IntN(4) {
-		back = append(back, on("write", gone, 0))
+	for range 10 {
+		w := on("write", gone, 0)
+		w.After /= 4 // all the time until the snapshot is there
+		back = append(back, w)
 	}
 	for _, b := range p.Topology.Links[gone] {
 		back = append(back, on("broker takes", gone, b))
