@@ -248,7 +248,8 @@ func (s *Store) giveUp(b *batch, txid int, atCommit bool) *failure {
 	if rollback := b.tx.Rollback(); rollback != nil && !errors.Is(rollback, bolterrors.ErrTxClosed) {
 		err = errors.Join(err, rollback)
 	}
-	before := s.published()
+	before, was := s.published(), s.unsure.Load()
+	s.unsure.Store(was || atCommit) // nobody may take for safe what is published for a moment
 	now, reload := s.reload()
 	if reload != nil {
 		// What is in memory is of a transaction that is not in the file: nothing
@@ -256,7 +257,7 @@ func (s *Store) giveUp(b *batch, txid int, atCommit bool) *failure {
 		s.stale = true
 		err = errors.Join(err, reload)
 	}
-	s.unsure.Store(s.unsure.Load() || now == txid)
+	s.unsure.Store(was || now == txid || atCommit && reload != nil)
 	if reload == nil && s.unsure.Load() {
 		s.hold(before, b.moved)
 	}

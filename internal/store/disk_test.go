@@ -130,3 +130,41 @@ func TestAmbiguousCommitIsSettledBeforeItIsSent(t *testing.T) {
 		t.Error("the feed was read without a commit that settles it")
 	}
 }
+
+// TestCommitIsNotSentBeforeTheDiskHasSaidThatItIsSafe: the file shows a commit a
+// moment before that.
+func TestCommitIsNotSentBeforeTheDiskHasSaidThatItIsSafe(t *testing.T) {
+	var s *Store
+	looked := 0
+	hooks := &Hooks{AfterCommit: func() error {
+		if s == nil || s.Revision().At("0A") == 0 {
+			return nil
+		}
+		looked++
+		entries, err := s.Feed(t.Context(), 0, 1<<20)
+		own, upTo, ownErr := s.OwnFeed(t.Context(), 0, 1<<20)
+		found, rangeErr := s.Range(t.Context(), "0A", 1, 2, 1<<20)
+		if err := errors.Join(err, ownErr, rangeErr); err != nil {
+			return err
+		}
+		if len(entries) != 1 || len(own) != 1 || upTo != 1 || len(found) != 1 {
+			t.Errorf("before the commit was safe, the feeds have %d and %d changesets (to position %d), the branch %d; want 1",
+				len(entries), len(own), upTo, len(found))
+		}
+		return nil
+	}}
+	opened, err := Open(t.Context(), Options{Dir: t.TempDir(), Branch: "0A", Logger: quiet(), NoSync: true, Hooks: hooks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(t, opened, (*Tx).Add, `{"id":"x","v":1}`)
+	s = opened
+	do(t, s, (*Tx).Add, `{"id":"y","v":1}`)
+	if n := len(feed(t, s)); n != 2 || looked != 1 {
+		t.Errorf("the feed has %d changesets after the commit, it was looked at %d times within", n, looked)
+	}
+	s = nil
+	if err := opened.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -28,9 +28,9 @@ func (s *Store) Feed(ctx context.Context, after uint64, maxBytes int) ([]FeedEnt
 		} else if after < trimmed {
 			return &PositionError{After: after, Floor: trimmed}
 		}
-		size := 0
+		size, end := 0, s.certain(tx).pos
 		c := tx.Bucket(bucketLog).Cursor()
-		for k, v := c.Seek(positionKey(after + 1)); k != nil && after < math.MaxUint64; k, v = c.Next() {
+		for k, v := c.Seek(positionKey(after + 1)); k != nil && after < math.MaxUint64 && binary.BigEndian.Uint64(k) <= end; k, v = c.Next() {
 			e, err := decodeLogEntry(v)
 			if err != nil {
 				return &CorruptError{What: "the log", Err: err}
@@ -55,8 +55,8 @@ func (s *Store) Feed(ctx context.Context, after uint64, maxBytes int) ([]FeedEnt
 func (s *Store) Range(ctx context.Context, id branch.ID, from, to uint64, maxBytes int) ([]changeset.Envelope, error) {
 	var out []changeset.Envelope
 	err := s.settled(ctx, func(tx *bolt.Tx) error {
-		size := 0
-		for seq := max(from, 1); seq <= to; seq++ {
+		size, end := 0, min(to, s.certain(tx).head(id))
+		for seq := max(from, 1); seq <= end; seq++ {
 			e, found, err := entryOf(tx, branch.Dot{Branch: id, Seq: seq})
 			if err != nil {
 				return err
@@ -94,6 +94,32 @@ func (s *Store) settled(ctx context.Context, fn func(*bolt.Tx) error) error {
 		return err
 	}
 	return s.snapshot(ctx, fn)
+}
+
+// certain is what is on disk for certain of what a transaction shows: it shows a
+// commit as soon as that is written, while the disk has yet to say that it is
+// safe. Of a file that was replaced meanwhile, everything is.
+func (s *Store) certain(tx *bolt.Tx) limits {
+	p := s.published()
+	if p.db != tx.DB() {
+		return limits{pos: math.MaxUint64}
+	}
+	return limits{pos: p.pos, revision: p.revision, known: true}
+}
+
+// limits are how far a reader may read.
+type limits struct {
+	pos      uint64
+	revision branch.Revision
+	known    bool
+}
+
+// head is the last sequence of a branch that may be read.
+func (l limits) head(id branch.ID) uint64 {
+	if !l.known {
+		return math.MaxUint64
+	}
+	return l.revision.At(id)
 }
 
 // Cursor returns the position up to which a link has published the feed; for a

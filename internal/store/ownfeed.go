@@ -18,7 +18,7 @@ import (
 // feed. A position whose successors have left the log gives a *PositionError.
 func (s *Store) OwnFeed(ctx context.Context, after uint64, maxBytes int) (entries []FeedEntry, upTo uint64, err error) {
 	err = s.settled(ctx, func(tx *bolt.Tx) error {
-		entries, upTo, err = ownFeed(tx, s.opts.Branch, after, maxBytes)
+		entries, upTo, err = ownFeed(tx, s.opts.Branch, after, s.certain(tx).pos, maxBytes)
 		return err
 	})
 	if err != nil {
@@ -27,7 +27,7 @@ func (s *Store) OwnFeed(ctx context.Context, after uint64, maxBytes int) (entrie
 	return entries, upTo, nil
 }
 
-func ownFeed(tx *bolt.Tx, own branch.ID, after uint64, maxBytes int) (out []FeedEntry, upTo uint64, err error) {
+func ownFeed(tx *bolt.Tx, own branch.ID, after, last uint64, maxBytes int) (out []FeedEntry, upTo uint64, err error) {
 	if trimmed, err := trimmedIn(tx); err != nil {
 		return nil, 0, err
 	} else if after < trimmed {
@@ -35,7 +35,7 @@ func ownFeed(tx *bolt.Tx, own branch.ID, after uint64, maxBytes int) (out []Feed
 	}
 	end := after
 	if k, _ := tx.Bucket(bucketLog).Cursor().Last(); len(k) == 8 {
-		end = max(end, binary.BigEndian.Uint64(k))
+		end = max(end, min(last, binary.BigEndian.Uint64(k)))
 	}
 	seq, err := firstBeyond(tx, own, after)
 	if err != nil {
@@ -44,7 +44,7 @@ func ownFeed(tx *bolt.Tx, own branch.ID, after uint64, maxBytes int) (out []Feed
 	for size := 0; ; seq++ {
 		d := branch.Dot{Branch: own, Seq: seq}
 		pos, ok := positionOf(tx, d)
-		if !ok {
+		if !ok || pos > last {
 			return out, end, nil
 		}
 		e, err := logAt(tx, pos)

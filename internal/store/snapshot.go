@@ -34,10 +34,22 @@ type SnapshotInfo struct {
 // be used again before it has ended.
 func (s *Store) WriteSnapshot(ctx context.Context, w io.Writer) (SnapshotInfo, error) {
 	var info SnapshotInfo
-	err := s.settled(ctx, func(tx *bolt.Tx) (err error) {
+	early := false
+	write := func(tx *bolt.Tx) (err error) {
+		if p := s.published(); p.db == tx.DB() && p.txid < tx.ID() {
+			early = true // it shows a commit that is not known to be safe yet
+			return nil
+		}
+		early = false
 		info, err = writeSnapshot(ctx, tx, w)
 		return err
-	})
+	}
+	err := s.settled(ctx, write)
+	for early && err == nil {
+		if err = s.Probe(ctx); err == nil { // once that is safe, so is what was before it
+			err = s.settled(ctx, write)
+		}
+	}
 	if err != nil {
 		return SnapshotInfo{}, fmt.Errorf("writing a snapshot of %s: %w", s.path, err)
 	}
