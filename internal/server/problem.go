@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -25,6 +26,9 @@ type Problem struct {
 	// problem is not of one place.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
+	// Pointer is the JSON pointer (RFC 6901) to the part of the body at fault, for
+	// bodies that list several things to do.
+	Pointer string `json:"pointer,omitempty"`
 	// Revision is, for a precondition that failed, what the object is at.
 	Revision string `json:"revision,omitempty"`
 
@@ -48,6 +52,8 @@ var (
 	kindBadJSON       = kind{"bad-json", "The body is not a pJSON document", http.StatusBadRequest}
 	kindInvalid       = kind{"invalid-value", "A value cannot be stored", http.StatusBadRequest}
 	kindIDMismatch    = kind{"id-mismatch", "The body names another object than the path", http.StatusBadRequest}
+	kindUnauthorized  = kind{"unauthorized", "The request needs a token", http.StatusUnauthorized}
+	kindForbidden     = kind{"forbidden", "The role does not allow this", http.StatusForbidden}
 	kindCrossOrigin   = kind{"cross-origin", "The request comes from another web site", http.StatusForbidden}
 	kindNotFound      = kind{"not-found", "There is no such object", http.StatusNotFound}
 	kindNoRoute       = kind{"no-such-path", "There is no such path", http.StatusNotFound}
@@ -149,7 +155,7 @@ func unavailable(err error) *Problem {
 func (p *Problem) write(w http.ResponseWriter) {
 	h := w.Header()
 	h.Del("ETag")
-	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Type", typeProblem)
 	h.Set("Cache-Control", "no-store")
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
@@ -162,7 +168,7 @@ func (p *Problem) write(w http.ResponseWriter) {
 }
 
 // writeJSON sends v. An error here means that the client is gone.
-func writeJSON(w http.ResponseWriter, v any) {
+func writeJSON(w io.Writer, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v)

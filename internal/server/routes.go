@@ -7,42 +7,61 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"vesperdb.io/vesper/internal/access"
 )
 
 // handler answers a request or returns an error, of which problemOf makes the answer.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// route is one path of the interface and what its methods do. GET serves HEAD too.
+// endpoint is one method of a path and the role that it takes.
+type endpoint struct {
+	role   access.Role
+	handle handler
+}
+
+// methods are those of a path. GET serves HEAD too.
+type methods map[string]endpoint
+
+// route is one path of the interface and what its methods do.
 type route struct {
 	pattern string
-	methods map[string]handler
+	methods methods
 }
+
+// Every method of every path says which role it takes, by one of these.
+// A handler that may write although its method takes read asks for more itself,
+// with require.
+func open(h handler) endpoint  { return endpoint{access.None, h} }
+func read(h handler) endpoint  { return endpoint{access.Read, h} }
+func write(h handler) endpoint { return endpoint{access.Write, h} }
+func admin(h handler) endpoint { return endpoint{access.Admin, h} }
 
 // An id is all that follows in the path. One that contains a slash may stand
 // there as it is or percent-encoded: proxies on the way, the API server of
 // Kubernetes among them, decode it.
 func (s *Server) routes() []route {
 	return []route{
-		{"/datarequest", map[string]handler{"POST": s.dataRequest}},
-		{"/{store}/datarequest", map[string]handler{"POST": s.storeDataRequest}},
-		{"/v1/objects", map[string]handler{"GET": s.listObjects, "POST": s.addObjects}},
-		{"/v1/objects/{id...}", map[string]handler{"GET": s.getObject, "PUT": s.putObject, "PATCH": s.patchObject, "DELETE": s.deleteObject}},
-		{"/v1/history/{id...}", map[string]handler{"GET": s.getHistory}},
-		{"/v1/conflicts", map[string]handler{"GET": s.getConflicts}},
-		{"/v1/conflicts/{id...}", map[string]handler{"GET": s.getConflictsOf, "POST": s.resolve}},
-		{"/v1/changesets/{dot}", map[string]handler{"GET": s.getChangeset}},
-		{"/v1/bundle", map[string]handler{"GET": s.getBundle, "POST": s.postBundle}},
-		{"/v1/snapshot", map[string]handler{"GET": s.getSnapshot}},
-		{"/v1/changes", map[string]handler{"GET": s.getChanges}},
-		{"/v1/branch/accept", map[string]handler{"POST": s.acceptBranch}},
-		{"/v1/forks", map[string]handler{"GET": s.getForks}},
-		{"/v1/forks/{branch}", map[string]handler{"DELETE": s.settleFork}},
-		{"/v1/quarantine", map[string]handler{"GET": s.getQuarantine}},
-		{"/v1/quarantine/{number}", map[string]handler{"GET": s.getEvidence, "DELETE": s.dropEvidence}},
-		{"/v1/status", map[string]handler{"GET": s.getStatus}},
-		{"/healthz", map[string]handler{"GET": s.healthz}},
-		{"/readyz", map[string]handler{"GET": s.readyz}},
-		{"/metrics", map[string]handler{"GET": s.serveMetrics}},
+		{"/datarequest", methods{"POST": read(s.dataRequest)}},
+		{"/{store}/datarequest", methods{"POST": read(s.storeDataRequest)}},
+		{"/v1/objects", methods{"GET": read(s.listObjects), "POST": write(s.addObjects)}},
+		{"/v1/objects/{id...}", methods{"GET": read(s.getObject), "PUT": write(s.putObject), "PATCH": write(s.patchObject), "DELETE": write(s.deleteObject)}},
+		{"/v1/history/{id...}", methods{"GET": read(s.getHistory)}},
+		{"/v1/conflicts", methods{"GET": read(s.getConflicts)}},
+		{"/v1/conflicts/{id...}", methods{"GET": read(s.getConflictsOf), "POST": write(s.resolve)}},
+		{"/v1/changesets/{dot}", methods{"GET": read(s.getChangeset)}},
+		{"/v1/bundle", methods{"GET": read(s.getBundle), "POST": admin(s.postBundle)}},
+		{"/v1/snapshot", methods{"GET": read(s.getSnapshot)}},
+		{"/v1/changes", methods{"GET": read(s.getChanges)}},
+		{"/v1/branch/accept", methods{"POST": admin(s.acceptBranch)}},
+		{"/v1/forks", methods{"GET": read(s.getForks)}},
+		{"/v1/forks/{branch}", methods{"DELETE": admin(s.settleFork)}},
+		{"/v1/quarantine", methods{"GET": read(s.getQuarantine)}},
+		{"/v1/quarantine/{number}", methods{"GET": read(s.getEvidence), "DELETE": admin(s.dropEvidence)}},
+		{"/v1/status", methods{"GET": read(s.getStatus)}},
+		{"/healthz", methods{"GET": open(s.healthz)}},
+		{"/readyz", methods{"GET": open(s.readyz)}},
+		{"/metrics", methods{"GET": read(s.serveMetrics)}},
 	}
 }
 
@@ -102,7 +121,7 @@ func (s *Server) dispatch(r route) handler {
 	for m := range r.methods {
 		allowed = append(allowed, m)
 	}
-	if r.methods["GET"] != nil {
+	if _, ok := r.methods["GET"]; ok {
 		allowed = append(allowed, "HEAD")
 	}
 	slices.Sort(allowed)
@@ -112,8 +131,8 @@ func (s *Server) dispatch(r route) handler {
 		if method == http.MethodHead {
 			method = http.MethodGet
 		}
-		if h := r.methods[method]; h != nil {
-			return h(w, req)
+		if e, ok := r.methods[method]; ok {
+			return s.admit(w, req, e)
 		}
 		if method == http.MethodOptions {
 			w.Header().Set("Allow", allow)
