@@ -19,6 +19,7 @@ const (
 	typeJSON       = "application/json"
 	typeMergePatch = "application/merge-patch+json"
 	typeNDJSON     = "application/x-ndjson"
+	typeProblem    = "application/problem+json"
 )
 
 // ndjsonTypes are the names under which lines of JSON travel.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"vesperdb.io/vesper/internal/branch"
-	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/statement"
 	"vesperdb.io/vesper/internal/store"
 )
@@ -100,70 +99,3 @@ func (s *Server) historyPage(id string, entries []store.HistoryEntry, limit int,
 }
 
 func (s *Server) asObjects(list []statement.Statement) []any { return s.plain.Objects(list) }
-
-// change is one changeset in the order in which this node applied it.
-type change struct {
-	// Pos is its place; it means nothing on another node.
-	Pos       uint64          `json:"pos"`
-	Changeset string          `json:"changeset"`
-	Time      time.Time       `json:"time"`
-	Author    string          `json:"author,omitempty"`
-	Comment   string          `json:"comment,omitempty"`
-	Objects   []changedObject `json:"objects"`
-}
-
-type changedObject struct {
-	ID      string `json:"id"`
-	Deleted bool   `json:"deleted,omitempty"`
-}
-
-type changesPage struct {
-	Changes []change `json:"changes"`
-	// Last is what to give as after the next time.
-	Last uint64 `json:"last"`
-}
-
-// getChanges answers with the changesets after a place in this node's order of
-// application: each once, and none is ever put in before one already given.
-func (s *Server) getChanges(w http.ResponseWriter, r *http.Request) error {
-	params, err := query(r, "limit", "after")
-	if err != nil {
-		return err
-	}
-	page := changesPage{Changes: []change{}}
-	limit := defaultLimit
-	if params.Has("limit") {
-		if limit, err = parseLimit(params.Get("limit")); err != nil {
-			return err
-		}
-	}
-	if params.Has("after") {
-		if page.Last, err = strconv.ParseUint(params.Get("after"), 10, 64); err != nil {
-			return problem(kindBadRequest, "after: %q is no place in the feed: send the last of an earlier answer", params.Get("after"))
-		}
-	}
-	if err := s.fillChanges(r, &page, limit); err != nil {
-		return err
-	}
-	answer(w, http.StatusOK, page)
-	return nil
-}
-
-func (s *Server) fillChanges(r *http.Request, page *changesPage, limit int) error {
-	entries, err := s.deps.Store.Feed(r.Context(), page.Last, pageBytes)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries[:min(limit, len(entries))] {
-		c, err := changeset.Decode(e.Envelope, changeset.DefaultLimits())
-		if err != nil {
-			return err
-		}
-		out := change{Pos: e.Pos, Changeset: e.Dot.String(), Time: c.Clock.Time(), Author: c.Author, Comment: c.Comment}
-		for _, o := range c.Objects {
-			out.Objects = append(out.Objects, changedObject{ID: o.Root, Deleted: o.Delete})
-		}
-		page.Changes, page.Last = append(page.Changes, out), e.Pos
-	}
-	return nil
-}

@@ -63,6 +63,8 @@ type Server struct {
 	spooling chan struct{}
 	patience time.Duration
 	disk     snapshotfile.Disk
+	// heartbeat is how often an event stream without events says that it lives.
+	heartbeat time.Duration
 
 	// plain writes objects as /v1 shows them: bare ids, types kept.
 	plain *pjson.Writer
@@ -77,7 +79,7 @@ func New(d Deps) (*Server, error) {
 		d.Logger = slog.Default()
 	}
 	s := &Server{deps: d, log: d.Logger, metrics: newMetrics(), started: time.Now().UTC(),
-		spooling: make(chan struct{}, 1), patience: snapshotPatience}
+		spooling: make(chan struct{}, 1), patience: snapshotPatience, heartbeat: heartbeat}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.plain, err = pjson.NewWriter(pjson.Format{BareIDs: true, PreserveTypes: true, OmitEmbeddedIDs: true}); err != nil {
@@ -93,7 +95,9 @@ func New(d Deps) (*Server, error) {
 		return nil, err
 	}
 	s.metricsHandler = metricsHandler(d.Registry)
-	s.handler = s.mux()
+	if s.handler, err = compress(s.mux()); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -115,6 +119,7 @@ const (
 	writeTimeout  = 5 * time.Minute
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10
+	heartbeat     = 15 * time.Second
 )
 
 // Serve answers on the listener until ctx ends; then it takes no new

@@ -1,0 +1,274 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/statement"
+	"vesperdb.io/vesper/internal/store"
+)
+
+// revisionPage is what GET /v1/revisions answers: the revisions this node has
+// been at, in the order in which it was.
+type revisionPage struct {
+	Revisions []revisionView `json:"revisions"`
+	// Next is the path of the next page; empty when the last is the present.
+	Next string `json:"next,omitempty"`
+}
+
+// revisionView is the state right after one changeset was applied here.
+type revisionView struct {
+	change
+	// Revision is what diff and at take.
+	Revision branch.Revision `json:"revision"`
+}
+
+// getRevisions lists the revisions that this node has been at. They are its
+// own: another node may have applied the same changesets in another order.
+func (s *Server) getRevisions(w http.ResponseWriter, r *http.Request) error {
+	ask, err := parseFeed(r, false)
+	if err != nil {
+		return err
+	}
+	page := revisionPage{Revisions: []revisionView{}}
+	entries, first, err := s.revisionEntries(r, ask.after)
+	if err != nil {
+		return err
+	}
+	at := first
+	last := ask.after
+	for i, e := range entries {
+		if i == ask.limit {
+			page.Next = "/v1/revisions?limit=" + strconv.Itoa(ask.limit) + "&after=" + strconv.FormatUint(last, 10)
+			break
+		}
+		c, err := describe(e)
+		if err != nil {
+			return err
+		}
+		at, last = at.With(e.Dot), e.Pos
+		page.Revisions = append(page.Revisions, revisionView{c, at})
+	}
+	w.Header().Set(headerRevision, s.deps.Store.Revision().String())
+	answer(w, http.StatusOK, page)
+	return nil
+}
+
+// revisionEntries returns the entries after a position, and the revision at it:
+// the present one without all that came later.
+func (s *Server) revisionEntries(r *http.Request, after uint64) ([]store.FeedEntry, branch.Revision, error) {
+	now := s.deps.Store.Revision()
+	var page []store.FeedEntry
+	first := map[branch.ID]uint64{}
+	for pos, full := after, false; ; {
+		entries, err := s.deps.Store.Feed(r.Context(), pos, pageBytes)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(entries) == 0 {
+			break
+		}
+		for _, e := range entries {
+			if first[e.Dot.Branch] == 0 {
+				first[e.Dot.Branch] = e.Dot.Seq
+			}
+		}
+		if !full {
+			page, full = entries, true
+		}
+		pos = entries[len(entries)-1].Pos
+	}
+	at := branch.Revision{}
+	for _, d := range now {
+		if seq, later := first[d.Branch]; later {
+			d.Seq = min(d.Seq, seq-1)
+		}
+		if d.Seq > 0 {
+			at = at.With(d)
+		}
+	}
+	return page, at, nil
+}
+
+// getDiff answers with what changed between two revisions, object by object in
+// the order of their ids: lines of JSON, or a list of them. Each object is read
+// on its own, so that the answer is of no more than one object in memory.
+func (s *Server) getDiff(w http.ResponseWriter, r *http.Request) error {
+	params, err := query(r, "from", "to", "after", "limit")
+	if err != nil {
+		return err
+	}
+	limit := defaultLimit
+	if params.Has("limit") {
+		if limit, err = parseLimit(params.Get("limit")); err != nil {
+			return err
+		}
+	}
+	return s.deps.Store.View(r.Context(), func(rd *store.Reader) error {
+		d, err := s.parseDiff(rd, params)
+		if err != nil {
+			return err
+		}
+		ids, err := s.touched(r, d)
+		if err != nil {
+			return err
+		}
+		w.Header().Set(headerRevision, rd.Revision().String())
+		return s.sendDiff(w, rd, d, after(ids, params.Get("after")), limit)
+	})
+}
+
+// diff is a question for what changed from one revision to another.
+type diff struct{ from, to branch.Revision }
+
+// objectDiff is what changed of one object.
+type objectDiff struct {
+	ID string `json:"id"`
+	// Change is created, changed or deleted.
+	Change string `json:"change"`
+	// Added and Removed are pJSON objects that hold what came and what went.
+	Added   []any `json:"added"`
+	Removed []any `json:"removed"`
+}
+
+func (s *Server) parseDiff(rd *store.Reader, params url.Values) (d diff, err error) {
+	if !params.Has("from") {
+		return d, problem(kindBadRequest, "from is missing: the revision to compare with, such as %s", rd.Revision())
+	}
+	if d.from, err = revisionParam(rd, params, "from"); err != nil {
+		return d, err
+	}
+	d.to = rd.Revision()
+	if params.Has("to") {
+		d.to, err = revisionParam(rd, params, "to")
+	}
+	return d, err
+}
+
+// revisionParam reads a revision that this node must have.
+func revisionParam(rd *store.Reader, params url.Values, name string) (branch.Revision, error) {
+	at, err := branch.ParseRevision(params.Get(name))
+	if err != nil {
+		return nil, problem(kindBadRequest, "%s: %v", name, err)
+	}
+	if !rd.Revision().CoversAll(at) {
+		return nil, problem(kindNotFound, "%s: this node is at revision %s, which does not cover %s: wait until it is there", name, rd.Revision(), at)
+	}
+	return at, nil
+}
+
+// touched returns the ids of the objects that the changesets between two
+// revisions wrote, in order.
+func (s *Server) touched(r *http.Request, d diff) ([]string, error) {
+	seen := map[string]bool{}
+	for _, b := range d.from.Merge(d.to) {
+		low, high := d.from.At(b.Branch), d.to.At(b.Branch)
+		if low > high {
+			low, high = high, low
+		}
+		for low < high {
+			list, err := s.deps.Store.Range(r.Context(), b.Branch, low+1, high, pageBytes)
+			if err != nil {
+				return nil, err
+			}
+			if len(list) == 0 {
+				break
+			}
+			for _, e := range list {
+				c, err := changeset.Decode(e, changeset.DefaultLimits())
+				if err != nil {
+					return nil, err
+				}
+				for _, o := range c.Objects {
+					seen[o.Root] = true
+				}
+			}
+			low = list[len(list)-1].Dot.Seq
+		}
+	}
+	ids := make([]string, 0, len(seen))
+	for id := range seen {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// after leaves out the ids up to one.
+func after(ids []string, id string) []string {
+	if id == "" {
+		return ids
+	}
+	at, found := slices.BinarySearch(ids, id)
+	if found {
+		at++
+	}
+	return ids[at:]
+}
+
+// sendDiff writes {"from", "to", "objects": [...], "next"}.
+func (s *Server) sendDiff(w http.ResponseWriter, rd *store.Reader, d diff, ids []string, limit int) error {
+	page := struct {
+		From    branch.Revision `json:"from"`
+		To      branch.Revision `json:"to"`
+		Objects []objectDiff    `json:"objects"`
+		Next    string          `json:"next,omitempty"`
+	}{From: d.from, To: d.to, Objects: []objectDiff{}}
+	size := 0
+	for i, id := range ids {
+		if len(page.Objects) == limit || size > pageBytes {
+			next := url.Values{"from": {d.from.String()}, "to": {d.to.String()}, "limit": {strconv.Itoa(limit)}, "after": {ids[i-1]}}
+			page.Next = "/v1/diff?" + next.Encode()
+			w.Header().Set("Link", "<"+page.Next+`>; rel="next"`)
+			break
+		}
+		o, bytes, err := s.objectDiff(rd, d, id)
+		if err != nil {
+			return err
+		}
+		if size += bytes; o.Change != "" {
+			page.Objects = append(page.Objects, o)
+		}
+	}
+	answer(w, http.StatusOK, page)
+	return nil
+}
+
+// objectDiff compares an object at two revisions; its Change is empty when there
+// is no difference. It also returns about how long it is.
+func (s *Server) objectDiff(rd *store.Reader, d diff, id string) (objectDiff, int, error) {
+	was, existed, err := rd.ObjectAt(id, d.from)
+	if err != nil {
+		return objectDiff{}, 0, err
+	}
+	is, exists, err := rd.ObjectAt(id, d.to)
+	if err != nil {
+		return objectDiff{}, 0, err
+	}
+	gone, come := sorted(was.Statements), sorted(is.Statements)
+	removed, added := without(gone, come), without(come, gone)
+	out := objectDiff{ID: id, Added: s.asObjects(added), Removed: s.asObjects(removed)}
+	switch {
+	case !existed && exists:
+		out.Change = "created"
+	case existed && !exists:
+		out.Change = "deleted"
+	case len(added)+len(removed) > 0:
+		out.Change = "changed"
+	}
+	size := 0
+	for _, st := range append(added, removed...) {
+		size += len(st.Subject) + len(st.Predicate) + len(st.Text)
+	}
+	return out, size, nil
+}
+
+func sorted(list []statement.Statement) []statement.Statement {
+	list = slices.Clone(list)
+	statement.Sort(list)
+	return list
+}
