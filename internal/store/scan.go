@@ -1,0 +1,212 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+
+	"vesperdb.io/vesper/internal/statement"
+)
+
+// Posting is a value as the index of values has it: enough to filter and to
+// join without reading the object.
+type Posting struct {
+	// Root is the object that owns Subject; Subject may be embedded.
+	Root, Subject string
+	// Term is the value. When Cut is set, its text is not the value's but one
+	// that stands for it: read the object for the value.
+	Term statement.Term
+	// Cut says that the value is too long for the index.
+	Cut bool
+}
+
+// Scan yields the values that subjects have under a predicate, with their
+// subjects, without reading objects and without collecting: in order of type
+// and text by code point, then of root and subject. In a transaction what it
+// has written comes first. A fact in several scopes comes once.
+func (r *Reader) Scan(predicate string) iter.Seq2[Posting, error] {
+	prefix := textKey(predicate)
+	return r.scan(predicate, prefix, prefix, nil)
+}
+
+// ScanValue yields the subjects that have this value under this predicate, each
+// once, in order of root and subject, without reading objects and without
+// collecting.
+func (r *Reader) ScanValue(predicate string, term statement.Term) iter.Seq2[Posting, error] {
+	prefix := textKey(predicate, term.Type, keyText(term.Text))
+	stored := r.postings(prefix, prefix, nil)
+	written := r.writtenBy(func(s statement.Statement) bool { return s.Predicate == predicate && s.Term == term })
+	return func(yield func(Posting, error) bool) {
+		for p, err := range mergePostings(stored, r.over.roots(), written) {
+			p.Term, p.Cut = term, false
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+}
+
+// ScanReferences yields the subjects that refer to id under a predicate: what
+// ScanValue does for a reference.
+func (r *Reader) ScanReferences(predicate, id string) iter.Seq2[Posting, error] {
+	return r.ScanValue(predicate, statement.Reference(id))
+}
+
+// ObjectsBetween yields the objects that are not embedded whose ids are at
+// least from and less than to ("" for no bound), in order of their ids.
+func (r *Reader) ObjectsBetween(from, to string) iter.Seq2[Object, error] {
+	stored := func(yield func([]byte) bool) {
+		for k := range keysFrom(r.tx.Bucket(bucketObjects), []byte(from), nil) {
+			if to != "" && string(k) >= to || !yield(k) {
+				return
+			}
+		}
+	}
+	written := slices.DeleteFunc(slices.Clone(r.over.roots()), func(root string) bool {
+		return root < from || to != "" && root >= to
+	})
+	return r.existing(mergeRoots(stored, written, ""))
+}
+
+// scan yields postings in order of the index, except those of objects that the
+// transaction has written, which come first.
+func (r *Reader) scan(predicate string, from, prefix []byte, stop func(Posting) bool) iter.Seq2[Posting, error] {
+	return func(yield func(Posting, error) bool) {
+		roots := r.over.roots()
+		for _, root := range roots {
+			for _, p := range r.writtenBy(func(s statement.Statement) bool { return s.Predicate == predicate })(root) {
+				if !yield(p, nil) {
+					return
+				}
+			}
+		}
+		for p, err := range r.postings(from, prefix, stop) {
+			if _, found := slices.BinarySearch(roots, p.Root); found && err == nil {
+				continue
+			}
+			if !yield(p, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// postings yields what the stored index has, until stop.
+func (r *Reader) postings(from, prefix []byte, stop func(Posting) bool) iter.Seq2[Posting, error] {
+	return func(yield func(Posting, error) bool) {
+		n := 0
+		for k := range keysFrom(r.tx.Bucket(bucketValues), from, prefix) {
+			if n++; n%256 == 0 && r.ctx.Err() != nil {
+				yield(Posting{}, context.Cause(r.ctx))
+				return
+			}
+			p, err := postingOf(k)
+			if err != nil {
+				yield(p, &CorruptError{What: "the index of values", Err: err})
+				return
+			}
+			if stop != nil && stop(p) || !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+// postingOf reads a key of bucketValues with one copy of its bytes.
+func postingOf(key []byte) (Posting, error) {
+	text := string(key)
+	var parts [5]string
+	for i := range parts {
+		var found bool
+		if parts[i], text, found = strings.Cut(text, "\x00"); !found {
+			return Posting{}, fmt.Errorf("index key %q has %d parts", key, i)
+		}
+	}
+	if text != "" {
+		return Posting{}, fmt.Errorf("index key %q has more than 5 parts", key)
+	}
+	p := Posting{Root: parts[3], Subject: cmp.Or(parts[4], parts[3])}
+	p.Term = statement.Term{Type: parts[1], Text: parts[2]}
+	p.Cut = len(p.Term.Text) > maxKeyText
+	return p, nil
+}
+
+// writtenBy returns a function that finds, in an object that the transaction
+// has written, the matching values: each once, in order of subject.
+func (r *Reader) writtenBy(match func(statement.Statement) bool) func(root string) []Posting {
+	return func(root string) []Posting {
+		var out []Posting
+		o, _, _ := r.over.object(root, root)
+		for _, s := range o.Statements {
+			if match(s) {
+				out = append(out, Posting{Root: root, Subject: s.Subject, Term: s.Term})
+			}
+		}
+		slices.SortFunc(out, comparePostings)
+		return slices.CompactFunc(out, func(a, b Posting) bool { return a == b })
+	}
+}
+
+// comparePostings orders those of one object as the index does.
+func comparePostings(a, b Posting) int {
+	return cmp.Or(
+		place{a.Root, a.Subject}.compare(place{b.Root, b.Subject}),
+		cmp.Compare(a.Term.Type, b.Term.Type), cmp.Compare(a.Term.Text, b.Term.Text))
+}
+
+// mergePostings yields stored postings, which are in order of their roots, and
+// in the place of those of written objects what these have now.
+func mergePostings(stored iter.Seq2[Posting, error], roots []string, written func(string) []Posting) iter.Seq2[Posting, error] {
+	return func(yield func(Posting, error) bool) {
+		rest, last := roots, ""
+		upTo := func(root string, all bool) bool {
+			for len(rest) > 0 && (all || rest[0] <= root) {
+				last, rest = rest[0], rest[1:]
+				for _, p := range written(last) {
+					if !yield(p, nil) {
+						return false
+					}
+				}
+			}
+			return true
+		}
+		for p, err := range stored {
+			if err != nil {
+				yield(p, err)
+				return
+			}
+			if !upTo(p.Root, false) {
+				return
+			}
+			if p.Root != last && !yield(p, nil) {
+				return
+			}
+		}
+		upTo("", true)
+	}
+}
+
+// rootsIn yields the roots that keys of a bucket begin with, each once and in
+// order, skipping over the keys of one root instead of reading them.
+func rootsIn(bucket *bolt.Bucket) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		from := []byte(nil)
+		for {
+			root, found := "", false
+			for k := range keysFrom(bucket, from, nil) {
+				root, _, _ = strings.Cut(string(k), "\x00")
+				found = true
+				break
+			}
+			if !found || !yield(root) {
+				return
+			}
+			from = append([]byte(root), 1)
+		}
+	}
+}
