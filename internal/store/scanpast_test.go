@@ -38,7 +38,7 @@ func TestThePastHasTheObjectsThatExistedThen(t *testing.T) {
 		var want []string
 		for range rapid.IntRange(1, 10).Draw(rt, "writes") {
 			d := doc(t, scanDoc(rt)).Objects
-			var op func(*Tx) error = func(tx *Tx) error { return tx.Replace(d) }
+			op := func(tx *Tx) error { return tx.Replace(d) }
 			if _, err := s.Update(t.Context(), WriteOptions{}, op); err != nil {
 				t.Fatal(err)
 			}
@@ -101,9 +101,9 @@ func TestWhatWasDeletedSinceIsFoundInThePast(t *testing.T) {
 		if n != 2 {
 			t.Errorf("%d subjects have v, want 2", n)
 		}
-		for id := range past.SubjectsWith("v", statement.Term{Text: "1", Type: statement.XSDInteger}) {
-			if id != "x" {
-				t.Errorf("%s has v = 1", id)
+		for id, err := range past.SubjectsWith("v", statement.Term{Text: "1", Type: statement.XSDInteger}) {
+			if err != nil || id != "x" {
+				t.Errorf("%s has v = 1, %v", id, err)
 			}
 		}
 		return nil
