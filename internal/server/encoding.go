@@ -53,5 +53,10 @@ func (w *weakener) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
+// Flush sends what is written so far; the compressor asks for it here.
+func (w *weakener) Flush() {
+	_ = http.NewResponseController(w.ResponseWriter).Flush() // a recorder in tests has none
+}
+
 // Unwrap lets http.ResponseController reach the connection.
 func (w *weakener) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
 	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/store"
 )
@@ -204,7 +205,8 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, after uint64
 	h := w.Header()
 	h.Set("Content-Type", typeEvents)
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // proxies must pass on each event
+	h.Set("X-Accel-Buffering", "no")           // proxies must pass on each event
+	h.Set(gzhttp.HeaderNoCompression, "event") // and so must our own compression
 	if r.Method == http.MethodHead {
 		return nil
 	}

@@ -29,6 +29,8 @@ type Problem struct {
 	// Pointer is the JSON pointer (RFC 6901) to the part of the body at fault, for
 	// bodies that list several things to do.
 	Pointer string `json:"pointer,omitempty"`
+	// Imported is how much of an import was done before it failed.
+	Imported *imported `json:"imported,omitempty"`
 	// Revision is, for a precondition that failed, what the object is at.
 	Revision string `json:"revision,omitempty"`
 

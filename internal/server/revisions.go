@@ -1,13 +1,13 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 
 	"vesperdb.io/vesper/internal/branch"
-	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/statement"
 	"vesperdb.io/vesper/internal/store"
 )
@@ -113,7 +113,7 @@ func (s *Server) getDiff(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		ids, err := s.touched(r, d)
+		ids, err := touched(rd, d)
 		if err != nil {
 			return err
 		}
@@ -162,40 +162,29 @@ func revisionParam(rd *store.Reader, params url.Values, name string) (branch.Rev
 }
 
 // touched returns the ids of the objects that the changesets between two
-// revisions wrote, in order.
-func (s *Server) touched(r *http.Request, d diff) ([]string, error) {
+// revisions wrote, in order. It reads them in the transaction of the reader: to
+// open another one inside it could wait for a writer that waits for this one.
+func touched(rd *store.Reader, d diff) ([]string, error) {
 	seen := map[string]bool{}
 	for _, b := range d.from.Merge(d.to) {
 		low, high := d.from.At(b.Branch), d.to.At(b.Branch)
 		if low > high {
 			low, high = high, low
 		}
-		for low < high {
-			list, err := s.deps.Store.Range(r.Context(), b.Branch, low+1, high, pageBytes)
+		for seq := low + 1; seq <= high; seq++ {
+			c, found, err := rd.Changeset(branch.Dot{Branch: b.Branch, Seq: seq})
 			if err != nil {
 				return nil, err
 			}
-			if len(list) == 0 {
-				break
+			if !found {
+				continue
 			}
-			for _, e := range list {
-				c, err := changeset.Decode(e, changeset.DefaultLimits())
-				if err != nil {
-					return nil, err
-				}
-				for _, o := range c.Objects {
-					seen[o.Root] = true
-				}
+			for _, o := range c.Objects {
+				seen[o.Root] = true
 			}
-			low = list[len(list)-1].Dot.Seq
 		}
 	}
-	ids := make([]string, 0, len(seen))
-	for id := range seen {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids, nil
+	return slices.Sorted(maps.Keys(seen)), nil
 }
 
 // after leaves out the ids up to one.

@@ -206,7 +206,7 @@ func TestOneRegistryTakesOneServer(t *testing.T) {
 
 func TestPathsAndMethodsThatDoNotExist(t *testing.T) {
 	n := newNode(t)
-	for _, path := range []string{"/", "/v2/objects", "/index.html", "/api/query", "/v1", "/favicon.ico", "/default/x/datarequest"} {
+	for _, path := range []string{"/", "/v2/objects", "/index.html", "/api/bogus", "/v1", "/favicon.ico", "/default/x/datarequest"} {
 		n.get(path).wantProblem(kindNoRoute, path, "/v1/objects")
 	}
 	for _, path := range []string{"/v1/objects/http://x/y", "/v1/objects/", "/v1//objects", "/v1/objects/../x", "/v1/history/a/./b"} {

@@ -1,0 +1,216 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"vesperdb.io/vesper/internal/jsonql"
+	"vesperdb.io/vesper/internal/pjson"
+	"vesperdb.io/vesper/internal/store"
+)
+
+// typeForm is the media type of a form.
+const typeForm = "application/x-www-form-urlencoded"
+
+// formAnswer is an answer of /api/{action}: its keys are sorted and indented, as
+// the original writes them.
+type formAnswer map[string]any
+
+// formActions are the actions that write. query is answered by formQuery.
+var formActions = map[string]func(*Server, *store.Tx, url.Values) (formAnswer, error){
+	"add":    (*Server).formAdd,
+	"update": (*Server).formUpdate,
+	"delete": formDelete,
+}
+
+// form serves one action of the form-encoded interface that the original has for
+// its own tests: the answer is JSON with HTTP 200 whether or not it succeeded.
+// What the original answers with its 500 has a status of its own.
+func (s *Server) form(action string) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		form, err := s.readForm(w, r)
+		if err == nil && !form.Has("data") {
+			err = problem(kindBadRequest, "data is missing: the form must have it")
+		}
+		if err != nil {
+			sendForm(w, problemOf(err).Status, formFailure(action, problemOf(err).Detail))
+			return nil
+		}
+		var out formAnswer
+		if write := formActions[action]; write != nil {
+			out, err = s.formWrite(w, r, form, write)
+		} else {
+			out, err = s.formQuery(r.Context(), form)
+		}
+		if err != nil {
+			return s.failForm(w, r, action, err)
+		}
+		out["action"], out["success"] = action, true
+		sendForm(w, http.StatusOK, out)
+		return nil
+	}
+}
+
+func (s *Server) formWrite(w http.ResponseWriter, r *http.Request, form url.Values, write func(*Server, *store.Tx, url.Values) (formAnswer, error)) (out formAnswer, err error) {
+	commit, err := s.update(r.Context(), store.WriteOptions{}, func(tx *store.Tx) (err error) {
+		out, err = write(s, tx, form)
+		return err
+	})
+	if err == nil {
+		setCommit(w.Header(), commit)
+	}
+	return out, err
+}
+
+func (s *Server) failForm(w http.ResponseWriter, r *http.Request, action string, err error) error {
+	p := problemOf(err)
+	status := http.StatusOK
+	if p.Status >= http.StatusInternalServerError {
+		status = p.Status
+		s.log.Error("Request failed", "method", r.Method, "path", r.URL.EscapedPath(), "error", err)
+	}
+	sendForm(w, status, formFailure(action, p.Detail))
+	return nil
+}
+
+func formFailure(action, why string) formAnswer {
+	return formAnswer{"action": action, "success": false, "error": why}
+}
+
+func sendForm(w http.ResponseWriter, status int, out formAnswer) {
+	h := w.Header()
+	h.Set("Content-Type", typeJSON)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "    ")
+	_ = enc.Encode(out) // an error means that the client is gone
+}
+
+// readForm returns the form of the body, or of the query string of a GET.
+func (s *Server) readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	encoded := r.URL.RawQuery
+	if r.Method == http.MethodPost {
+		if _, err := mediaType(r, typeForm); err != nil {
+			return nil, err
+		}
+		body, err := s.readBody(w, r)
+		if err != nil {
+			return nil, err
+		}
+		encoded = string(body)
+	}
+	form, err := url.ParseQuery(encoded)
+	if err != nil {
+		return nil, problem(kindBadRequest, "the form is not form-encoded: %v", err)
+	}
+	return form, nil
+}
+
+// formAdd adds objects. Its count is the original's: of a list its length, of
+// one object the number of its keys, the id included.
+func (s *Server) formAdd(tx *store.Tx, form url.Values) (formAnswer, error) {
+	doc, err := pjson.Parse([]byte(form.Get("data")), pjson.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.Add(doc.Objects); err != nil {
+		return nil, err
+	}
+	var list []json.RawMessage
+	var object map[string]json.RawMessage
+	if text := doc.WithIDs(); json.Unmarshal(text, &list) != nil {
+		_ = json.Unmarshal(text, &object) // one or the other
+	}
+	return formAnswer{"count": len(list) + len(object)}, nil
+}
+
+// noMatch is what the original says whenever not exactly one object matches.
+const noMatch = "Update 'where' clause did not match any objects; try an add"
+
+// formUpdate sets properties of the one object that matches where. Its count is
+// the original's, which is always 2.
+func (s *Server) formUpdate(tx *store.Tx, form url.Values) (formAnswer, error) {
+	if form.Get("where") == "" {
+		return nil, problem(kindNotFound, noMatch)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), maxQueryInWrite)
+	defer cancel()
+	found, err := s.runQuery(ctx, tx.Reader, queryParams{Query: "{id where (" + form.Get("where") + ")}"})
+	if err != nil {
+		return nil, queryProblem(err)
+	}
+	if len(found.Rows) != 1 {
+		return nil, problem(kindNotFound, noMatch)
+	}
+	id, ok := rowID(found.Rows[0])
+	if !ok {
+		return nil, problem(kindNotFound, noMatch)
+	}
+	doc, err := pjson.Parse([]byte(form.Get("data")), pjson.Options{IDs: pathIDs(id)})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkOne(id, doc); err != nil {
+		return nil, err
+	}
+	return formAnswer{"count": 2}, tx.Update(doc.Objects)
+}
+
+func rowID(row any) (string, bool) {
+	var object struct{ ID string }
+	if json.Unmarshal(pjson.AppendJSON(nil, row), &object) != nil {
+		return "", false
+	}
+	return pjson.ParseReference(pjson.DefaultRefPattern, object.ID)
+}
+
+// formDelete refuses: the original says that it succeeded and removes nothing.
+func formDelete(*Server, *store.Tx, url.Values) (formAnswer, error) {
+	return nil, problem(kindBadRequest, "delete removes nothing here, as it never did: DELETE /v1/objects/{id}, or remove by JSON-RPC")
+}
+
+// formQuery answers a query. Text that is no query is told in errors, as the
+// original does, and what cannot be computed as a failure.
+func (s *Server) formQuery(ctx context.Context, form url.Values) (formAnswer, error) {
+	var out queryResult
+	err := s.deps.Store.View(ctx, func(rd *store.Reader) error {
+		b := &batch{server: s, ctx: ctx, reader: rd}
+		quoted, err := json.Marshal(form.Get("data"))
+		if err != nil {
+			return err
+		}
+		result, err := b.query(&call{params: quoted})
+		out, _ = result.(queryResult)
+		return err
+	})
+	failed, isQuery := errors.AsType[*rpcError](err)
+	switch {
+	case isQuery && isSyntax(form.Get("data")):
+		lines, _ := failed.Data.([]string)
+		return formAnswer{"results": []any{}, "errors": lines, "elapsed": 0.0}, nil
+	case isQuery:
+		return nil, problem(kindBadQuery, "%v", failed.Data)
+	case err != nil:
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(pjson.AppendJSON(nil, out.Results)))
+	dec.UseNumber()
+	var rows any // decoded for the order of the keys
+	if err := dec.Decode(&rows); err != nil {
+		return nil, fmt.Errorf("reading the rows of a query: %w", err)
+	}
+	return formAnswer{"results": rows, "errors": out.Errors, "elapsed": out.Elapsed}, nil
+}
+
+func isSyntax(query string) bool {
+	_, err := jsonql.Parse(query)
+	_, is := errors.AsType[*jsonql.SyntaxError](err)
+	return is
+}
