@@ -47,8 +47,8 @@ func restoreCommand(stdout io.Writer) *cobra.Command {
 		Use:   "restore --data DIR --branch ID --from FILE",
 		Short: "Make a new store from a snapshot",
 		Long: "restore makes a new store from a snapshot, in a directory that has none.\n\n" +
-			"Give it a branch id that no node ever had. Under an earlier one the node takes no writes until every member\n" +
-			"has been heard, or until vesper-node accept: the branch may have written more than the snapshot holds.",
+			"Give it a branch id that no node ever had. Under an earlier one the node takes no writes until\n" +
+			"vesper-node accept, whoever it hears: the branch may have written more than the snapshot holds.",
 		Example: "  vesper-node restore --data ./data --branch 0D --from monday.snapshot",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

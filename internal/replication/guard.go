@@ -36,9 +36,6 @@ const (
 	// long to notice a client that went silent.
 	watchEvery = 4 * time.Second
 	writeLease = 20 * time.Second
-	// membersEvery is how often the members are asked for, while a copy waits to
-	// hear all of them.
-	membersEvery = 5 * time.Second
 )
 
 // forks names the branches of which two contents of one dot are known.
@@ -72,15 +69,12 @@ func (r *Replicator) unforked(target branch.Revision) branch.Revision {
 	return out
 }
 
-// listen takes from a beacon what concerns this node's own branch: that its
-// sender lives, and whether it knows the branch to be forked. An author seldom
+// listen takes from a beacon what concerns this node's own branch: whether
+// its sender knows the branch to be forked. An author seldom
 // meets the other content itself, since it hears nothing under its own id.
 func (r *Replicator) listen(b Beacon) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.safety.copied && b.Since == 0 { // a brief one may leave out what it has of our branch
-		r.safety.hear(b.Branch)
-	}
 	for _, d := range b.Forks {
 		if d.Branch == r.safety.own && r.safety.told == nil && r.safety.forked == "" {
 			r.safety.told = &told{dot: d, from: b.Branch}
@@ -129,28 +123,6 @@ func (r *Replicator) lookAtStore() {
 			r.safety.forked = f.Dot.String()
 		}
 	}
-}
-
-// claimOwnership takes a copied store for the branch's own once every member
-// was heard, and none has more of the branch. The caller holds mu.
-func (r *Replicator) claimOwnership(ctx context.Context, now time.Time) {
-	s, ok := r.store.(copyStore)
-	if !ok || !r.safety.copied || r.o.Members == nil || now.Before(r.membersAt) {
-		return
-	}
-	r.membersAt = now.Add(membersEvery)
-	members, err := r.o.Members.Members()
-	if err != nil || !r.safety.heardAll(members) || !r.safety.proven {
-		return
-	}
-	if err := s.MarkOwned(ctx); err != nil {
-		r.o.Logger.Warn("Could not record that the store is the branch's own, trying again", slog.Any("error", err))
-		return
-	}
-	r.safety.copied = false
-	r.o.Logger.Warn("Heard all members: none has more of the branch than this copied store; its own writes go on",
-		slog.String("branch", string(r.safety.own)), slog.Uint64("head", r.safety.head))
-	r.gateLocked(now)
 }
 
 // watch renews the lease of writes, and has the node look around again after

@@ -33,11 +33,9 @@ type Replicator struct {
 	installer *installer
 	keeper    *keeper
 
-	mu sync.Mutex
-	// membersAt is when a copied store looks at the members again.
-	membersAt time.Time
-	safety    safety
-	draining  bool
+	mu       sync.Mutex
+	safety   safety
+	draining bool
 	// refused is what the store was last told; nil means nothing yet.
 	refused *refusal
 	// markErr is why the mark could not be made durable.
@@ -177,7 +175,6 @@ func (r *Replicator) settle(ctx context.Context) {
 	r.safety.proven = r.safety.proven || p.proven
 	r.keepTold(ctx)
 	r.gateLocked(time.Now())
-	r.claimOwnership(ctx, time.Now())
 	if r.saveMark(ctx) != nil || r.open(ctx) != nil || !p.caughtUp || r.safety.bootstrapped {
 		return
 	}

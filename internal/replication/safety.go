@@ -50,10 +50,11 @@ type safety struct {
 	// told is what a peer says of that and the store has not recorded yet.
 	forked string
 	told   *told
-	// copied says that the store's file is a copy that nobody has accepted, heard
-	// whom we have heard since the start.
+	// copied says that the store's file is a copy that nobody has accepted. Only
+	// a person ends that: what the branch wrote since may be in a broker alone, on
+	// a volume that comes back, or with somebody whom nobody lists, so that no
+	// number of peers proves that there is none.
 	copied bool
-	heard  map[branch.ID]bool
 }
 
 // told is a fork of our branch of which a peer told us.
@@ -70,30 +71,6 @@ type twin struct {
 	// sure after a second beacon: the first may have been under way when our
 	// own former process ended.
 	sure bool
-}
-
-// maxHeard bounds whom a copy remembers to have heard.
-const maxHeard = maxPeers
-
-// hear records that a node lives.
-func (s *safety) hear(id branch.ID) {
-	if s.heard == nil {
-		s.heard = map[branch.ID]bool{}
-	}
-	if len(s.heard) < maxHeard {
-		s.heard[id] = true
-	}
-}
-
-// heardAll reports whether every other member was heard since the start. An
-// empty list says nothing: there may be members that nobody has told us of.
-func (s *safety) heardAll(members []branch.ID) bool {
-	for _, id := range members {
-		if id != s.own && !s.heard[id] {
-			return false
-		}
-	}
-	return len(members) > 0
 }
 
 // claim records that some peer has own changesets up to seq.
@@ -180,8 +157,9 @@ func (s *safety) judge(now time.Time) refusal {
 	case s.copied:
 		return refusal{nodestatus.ReasonVolumeCopied, fmt.Sprintf(
 			"the file of this store is a copy or was restored from a backup: it may lack what branch %s wrote since, and its original may still run. "+
-				"Writes are refused until every member of the cluster was heard and none has more, or until the branch is accepted "+
-				"(vesper-node accept) by somebody who knows that nothing else of it is left", s.own)}
+				"Writes are refused; reads are served, and what is missing is fetched. Replace the node by one with a new branch id and an empty "+
+				"directory (in Kubernetes: delete its VesperNode and let the cluster make another). Or, if you know "+
+				"that nothing more of the branch is left on any node, broker, volume or bundle: vesper-node accept (in the pod: /vesper-node accept)", s.own)}
 	case s.unused():
 		return refusal{nodestatus.ReasonCatchingUp, fmt.Sprintf(
 			"this store is new and has not yet asked its peers whether branch %s was in use before: it takes writes once it has "+

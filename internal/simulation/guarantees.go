@@ -334,7 +334,7 @@ func (n *node) settled(s nodestatus.Status) bool {
 	if s.Ready && s.Writable {
 		return true
 	}
-	return n.bereft && s.Reason == nodestatus.ReasonBranchAhead
+	return n.bereft && (s.Reason == nodestatus.ReasonBranchAhead || s.Reason == nodestatus.ReasonVolumeCopied)
 }
 
 // G9 finds nothing that was deleted: an object of which every other write had

@@ -235,12 +235,29 @@ func (w *world) settle() {
 func (w *world) accept() {
 	for _, n := range w.nodes {
 		if n.now != nil && w.lost(n.id) && !n.bereft && n.volume.witness.vector.At(n.id) == w.ledger.last(n.id) &&
-			n.now.repl.Status().Reason == nodestatus.ReasonBranchAhead {
+			n.refusedForItsVolume() && !w.underWayBeyond(n) {
 			if err := n.now.repl.AcceptBranch(context.Background()); err == nil {
 				w.tell("an operator accepted the branch of %s", n.id)
 			}
 		}
 	}
+}
+
+// refusedForItsVolume reports whether a node waits for an operator, since its
+// volume was lost, replaced or copied.
+func (n *node) refusedForItsVolume() bool {
+	reason := n.now.repl.Status().Reason
+	return reason == nodestatus.ReasonBranchAhead || reason == nodestatus.ReasonVolumeCopied
+}
+
+// underWayBeyond reports whether brokers hold more of a node's branch than it has.
+func (w *world) underWayBeyond(n *node) bool {
+	for d := range w.underWay() {
+		if d.Branch == n.id && !n.volume.witness.vector.Covers(d) {
+			return true
+		}
+	}
+	return false
 }
 
 // seen enters a changeset that was seen at a place.
