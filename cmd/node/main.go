@@ -86,7 +86,8 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(devCommand(stdout, stderr), checkCommand(stdout), snapshotCommand(stdout), restoreCommand(stdout),
-		acceptCommand(stdout), exportCommand(stdout), importCommand(stdout), versionCommand(stdout))
+		acceptCommand(stdout), exportCommand(stdout), importCommand(stdout), dumpCommand(stdout, stderr),
+		loadCommand(stdout, stderr), versionCommand(stdout))
 	return root
 }
 

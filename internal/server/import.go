@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ const (
 	// importObjects and importBytes are how much of an import is one transaction.
 	importObjects = 1000
 	importBytes   = 4 << 20
+	maxLines      = 1 << 53
 )
 
 var kindBadImport = kind{"bad-import", "A line cannot be imported", http.StatusUnprocessableEntity}
@@ -36,14 +38,15 @@ type imported struct {
 
 // postImport takes lines of JSON, each one object or a list, and makes the
 // objects what they say. Lines are written many at a time, and each such batch
-// whole or not at all; skip= leaves out lines that an earlier try has done.
+// whole or not at all; skip= leaves out lines that an earlier try has done, and
+// first= is the number of the body's first line, for a body that is part of a file.
 // Sending them again changes nothing either.
 func (s *Server) postImport(w http.ResponseWriter, r *http.Request) error {
-	params, err := query(r, "skip", "mode")
+	params, err := query(r, "skip", "mode", "first")
 	if err != nil {
 		return err
 	}
-	in, err := s.parseImport(params.Get("mode"), params.Get("skip"))
+	in, err := s.parseImport(params)
 	if err != nil {
 		return err
 	}
@@ -83,7 +86,8 @@ type importer struct {
 	size  int
 }
 
-func (s *Server) parseImport(mode, skip string) (*importer, error) {
+func (s *Server) parseImport(params url.Values) (*importer, error) {
+	mode := params.Get("mode")
 	if mode == "" {
 		mode = "replace"
 	}
@@ -92,14 +96,18 @@ func (s *Server) parseImport(mode, skip string) (*importer, error) {
 		return nil, problem(kindBadRequest, "mode: %q is unknown: it must be replace, update or add", mode)
 	}
 	in := &importer{server: s, write: write, ids: map[string]bool{}}
-	if skip == "" {
-		return in, nil
+	for name, to := range map[string]*int64{"skip": &in.skip, "first": &in.line} {
+		if !params.Has(name) {
+			continue
+		}
+		n, err := strconv.ParseInt(params.Get(name), 10, 64)
+		if err != nil || n < 0 || n > maxLines {
+			return nil, problem(kindBadRequest, "%s: %q is not a number of lines", name, params.Get(name))
+		}
+		*to = n
 	}
-	n, err := strconv.ParseInt(skip, 10, 64)
-	if err != nil || n < 0 {
-		return nil, problem(kindBadRequest, "skip: %q is not a number of lines", skip)
-	}
-	in.skip = n
+	in.line = max(in.line-1, 0) // the one before the first
+	in.done.Lines = in.line
 	return in, nil
 }
 
