@@ -92,7 +92,11 @@ func (r *run) collect(c *construct) ([]*object, error) {
 	needed := neededProperties(c)
 	var all []*object
 	err := r.matches(func(o *object) (bool, error) {
-		all = append(all, o.only(needed))
+		small := o.only(needed)
+		all = append(all, small)
+		if err := r.hold(small.size()); err != nil {
+			return false, err
+		}
 		return true, r.tooManyObjects(len(all))
 	})
 	return all, err
@@ -130,7 +134,7 @@ func neededProperties(c *construct) map[string]bool {
 }
 
 // aggregatedRows makes the one row that is about all objects.
-func (r *run) aggregatedRows(c *construct) ([]any, error) {
+func (r *run) aggregatedRows(c *construct) ([]row, error) {
 	all, err := r.collect(c)
 	if err != nil {
 		return nil, err
@@ -139,7 +143,7 @@ func (r *run) aggregatedRows(c *construct) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.finish(c, cut([]row{{value: made}}, c.offset, c.limit))
+	return cut([]row{{value: made}}, c.offset, c.limit), nil
 }
 
 // groupedRows makes a row for each value of the property to group by, in order

@@ -31,18 +31,20 @@ type Object struct {
 	Statements []statement.Statement
 }
 
-// Source is a consistent set of objects to query. No method may be called
-// while an iteration is going on, except Object.
+// Source is a consistent set of objects to query. Object is called while
+// iterations are going on. It may also be an Estimator and a PostingSource.
 type Source interface {
 	// Object returns an object that is not embedded, and whether it exists.
 	Object(id string) (Object, bool, error)
 	// Objects yields all objects that are not embedded, in order of their ids.
 	Objects() iter.Seq2[Object, error]
 	// SubjectsWith yields the subjects, embedded ones too, that have this value
-	// under this predicate in any scope: each once, in order of root and id.
+	// under this predicate in any scope: each once, in
+	// order of their roots, the root itself first, and then of id.
 	SubjectsWith(predicate string, term statement.Term) iter.Seq2[string, error]
 	// SubjectsHaving yields the subjects, embedded ones too, that have any
-	// value under this predicate: each once, in order of root and id.
+	// value under this predicate: each once, in
+	// order of their roots, the root itself first, and then of id.
 	SubjectsHaving(predicate string) iter.Seq2[string, error]
 }
 
@@ -76,12 +78,20 @@ type Limits struct {
 	// put them in order, to group them or to compute an aggregate of them; the
 	// default is 1 million.
 	MaxObjects int
+	// MaxBytes bounds, in about so many bytes, what a query may hold for the
+	// same reasons; the default is 256 MiB.
+	MaxBytes int
+	// MaxSteps bounds the objects and the entries of indexes that a query may
+	// look at, one by one; the default is 100 million.
+	MaxSteps int
 }
 
 const (
 	defaultMaxRows    = 100_000
 	defaultMaxValues  = 5_000_000
 	defaultMaxObjects = 1_000_000
+	defaultMaxBytes   = 256 << 20
+	defaultMaxSteps   = 100_000_000
 )
 
 func (l Limits) withDefaults() Limits {
@@ -93,6 +103,12 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.MaxObjects <= 0 {
 		l.MaxObjects = defaultMaxObjects
+	}
+	if l.MaxBytes <= 0 {
+		l.MaxBytes = defaultMaxBytes
+	}
+	if l.MaxSteps <= 0 {
+		l.MaxSteps = defaultMaxSteps
 	}
 	return l
 }
@@ -106,6 +122,8 @@ type Result struct {
 	// Errors are faults that did not keep the query from running, such as
 	// characters that mean nothing and were skipped.
 	Errors []string
+	// Plan says how the query was answered, with estimates and figures.
+	Plan *Plan
 }
 
 // SyntaxError says why a query cannot be run, and where.

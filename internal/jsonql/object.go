@@ -77,16 +77,10 @@ func (r *run) treeOf(root string) (*tree, error) {
 
 // each calls visit for what an index yields until it returns false.
 func each(subjects iter.Seq2[string, error], visit func(string) (bool, error)) error {
-	// The index is read to its end first: a source allows nothing else while
-	// one of its iterations goes on, and visits read references.
-	var list []string
 	for subject, err := range subjects {
 		if err != nil {
 			return fmt.Errorf("read index: %w", err)
 		}
-		list = append(list, subject)
-	}
-	for _, subject := range list {
 		if more, err := visit(subject); err != nil || !more {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/statement"
@@ -14,23 +15,18 @@ import (
 // *EvaluationError for a query that cannot be computed or goes beyond the
 // limits, and the source's own errors wrapped. A failed run has no rows.
 func (q *Query) Run(ctx context.Context, src Source, b Bindings, l Limits) (Result, error) {
-	bound, err := bind(b)
+	a, err := q.Start(ctx, src, b, l)
 	if err != nil {
 		return Result{}, err
 	}
-	w, err := pjson.NewWriter(pjson.Format{OmitScopes: true})
-	if err != nil {
-		return Result{}, err
+	rows := []any{}
+	for row, err := range a.Rows() {
+		if err != nil {
+			return Result{}, err
+		}
+		rows = append(rows, row)
 	}
-	r := &run{
-		evaluator: evaluator{text: q.text, bound: bound},
-		ctx:       ctx, query: q, src: src, writer: w, limits: l.withDefaults(),
-	}
-	rows, err := r.rows()
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{Rows: rows, Errors: slices.Clone(q.skipped)}, nil
+	return Result{Rows: rows, Errors: a.Errors, Plan: a.Plan}, nil
 }
 
 // run is one run of a query.
@@ -45,6 +41,14 @@ type run struct {
 	rest    []expr
 	values  int // JSON values made so far
 	cached  *object
+
+	way access
+	// top, kept and found are the steps of the plan, the last first.
+	top, kept, found *Plan
+	start            time.Time
+	emitted          int // rows given
+	steps            int // entries and objects looked at
+	held             int // bytes
 }
 
 // boundFilter is a filter whose constant is known.
@@ -61,31 +65,59 @@ type row struct {
 	value   any
 }
 
-func (r *run) rows() ([]any, error) {
-	if err := r.bindFilters(); err != nil {
-		return nil, err
-	}
+// rows gives the rows of the answer to emit, until it returns false.
+func (r *run) rows(emit func(any) bool) error {
 	c, pl := r.query.root, r.query.plan
-	switch {
-	case pl.constant:
-		return r.constantRows(c)
-	case pl.aggregated:
-		return r.aggregatedRows(c)
+	if c.mergeAll {
+		return r.merged(emit)
 	}
 	var rows []row
 	var err error
 	switch {
+	case pl.constant:
+		rows, err = r.constantRows(c)
+	case pl.aggregated:
+		rows, err = r.aggregatedRows(c)
 	case c.groupBy != nil:
 		rows, err = r.groupedRows(c)
 	case len(c.orderBy) > 0:
-		rows, err = r.orderedRows(c)
+		return r.orderedRows(c, emit)
 	default:
-		rows, err = r.objectRows(c)
+		return r.objectRows(c, emit)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return r.finish(c, rows)
+	for _, one := range rows {
+		if more, err := r.give(one.value, emit); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// give passes a row on, unless there have been too many.
+func (r *run) give(row any, emit func(any) bool) (more bool, err error) {
+	if r.emitted++; r.emitted > r.limits.MaxRows {
+		return false, r.tooManyRows(r.emitted)
+	}
+	return emit(row), nil
+}
+
+// merged gives the one row that all rows make.
+func (r *run) merged(emit func(any) bool) error {
+	whole, plain := *r.query, *r.query.root
+	plain.mergeAll, whole.root = false, &plain
+	r.query = &whole
+	var rows []any
+	err := r.rows(func(row any) bool {
+		rows = append(rows, row)
+		return true
+	})
+	if err == nil && len(rows) > 0 {
+		emit(merge(rows))
+	}
+	return err
 }
 
 // bindFilters separates the filters with one constant from those whose bind
@@ -112,29 +144,28 @@ func (r *run) bindFilters() error {
 	return nil
 }
 
-func (r *run) constantRows(c *construct) ([]any, error) {
+func (r *run) constantRows(c *construct) ([]row, error) {
 	if c.where != nil {
 		v, err := r.eval(c.where, nil)
 		if err != nil || !v.truth() {
-			return []any{}, err
+			return nil, err
 		}
 	}
 	made, err := r.make(c, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	return r.finish(c, cut([]row{{value: made}}, c.offset, c.limit))
+	return cut([]row{{value: made}}, c.offset, c.limit), nil
 }
 
-// objectRows makes a row for each object, as they come, and no more than the
-// limit asks for.
-func (r *run) objectRows(c *construct) ([]row, error) {
-	var rows []row
-	skip := c.offset
-	err := r.matches(func(o *object) (bool, error) {
-		if len(rows) == c.limit {
-			return false, nil
-		}
+// objectRows makes a row for each object, as they come, and looks no further
+// than the limit asks for.
+func (r *run) objectRows(c *construct, emit func(any) bool) error {
+	skip, left := c.offset, c.limit
+	if left == 0 {
+		return nil
+	}
+	return r.matches(func(o *object) (bool, error) {
 		if skip > 0 {
 			skip--
 			return true, nil
@@ -143,38 +174,49 @@ func (r *run) objectRows(c *construct) ([]row, error) {
 		if err != nil {
 			return false, err
 		}
-		rows = append(rows, row{value: made})
-		return len(rows) != c.limit, r.tooManyRows(len(rows))
+		left--
+		more, err := r.give(made, emit)
+		return more && left != 0, err
 	})
-	return rows, err
 }
 
 // orderedRows puts the objects in order before it makes rows of those that are
-// wanted, so that a small part of a large order costs little memory.
-func (r *run) orderedRows(c *construct) ([]row, error) {
-	var rows []row
+// wanted, so that a small part of a large order costs little memory: no more
+// than twice that part is held.
+func (r *run) orderedRows(c *construct, emit func(any) bool) error {
+	top := topRows{keys: c.orderBy, wanted: -1}
+	if c.limit >= 0 && c.limit <= r.limits.MaxRows && c.offset <= r.limits.MaxObjects {
+		top.wanted = c.offset + c.limit
+	}
 	err := r.matches(func(o *object) (bool, error) {
 		keys, err := r.sortKeys(c, o.whole())
 		if err != nil {
 			return false, err
 		}
-		rows = append(rows, row{keys: keys, subject: o.subject})
-		return true, r.tooManyObjects(len(rows))
+		if err := r.hold(sizeOf(keys) + len(o.subject) + valueBytes); err != nil {
+			return false, err
+		}
+		r.held -= top.add(row{keys: keys, subject: o.subject})
+		return true, r.tooManyObjects(len(top.rows))
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	order(rows, c.orderBy)
-	rows = cut(rows, c.offset, c.limit)
+	order(top.rows, c.orderBy)
+	rows := cut(top.rows, c.offset, c.limit)
 	if err := r.tooManyRows(len(rows)); err != nil {
-		return nil, err
+		return err
 	}
-	for i := range rows {
-		if rows[i].value, err = r.makeAgain(c, rows[i].subject); err != nil {
-			return nil, err
+	for _, one := range rows {
+		made, err := r.makeAgain(c, one.subject)
+		if err != nil {
+			return err
+		}
+		if more, err := r.give(made, emit); err != nil || !more {
+			return err
 		}
 	}
-	return rows, nil
+	return nil
 }
 
 // makeAgain makes the row of an object that was found to be one before.
@@ -241,17 +283,6 @@ func cut(rows []row, offset, limit int) []row {
 	return rows
 }
 
-func (r *run) finish(c *construct, rows []row) ([]any, error) {
-	out := make([]any, 0, len(rows))
-	for _, one := range rows {
-		out = append(out, one.value)
-	}
-	if !c.mergeAll || len(out) == 0 {
-		return out, nil
-	}
-	return []any{merge(out)}, nil
-}
-
 // merge makes one object of objects, later properties replacing earlier ones,
 // or one list of lists and values.
 func merge(rows []any) any {
@@ -291,10 +322,12 @@ func lastOfEach(m pjson.Map) pjson.Map {
 // matches calls visit for every object that is a row, in order of root and id,
 // until it returns false.
 func (r *run) matches(visit func(*object) (bool, error)) error {
-	n := 0
-	return r.candidates(func(subject string) (bool, error) {
-		if n++; n%64 == 0 && r.ctx.Err() != nil {
-			return false, r.ctx.Err()
+	defer func() { r.kept.Elapsed = time.Since(r.start) }()
+	return r.way.find(func(subject string) (bool, error) {
+		r.found.Actual++
+		r.found.Elapsed = time.Since(r.start)
+		if err := r.looked(); err != nil {
+			return false, err
 		}
 		o, err := r.load(subject)
 		if err != nil || o == nil {
@@ -304,6 +337,7 @@ func (r *run) matches(visit func(*object) (bool, error)) error {
 		if err != nil || !ok {
 			return err == nil, err
 		}
+		r.kept.Actual++
 		return visit(o)
 	})
 }
@@ -343,24 +377,6 @@ func (r *run) accepts(o *object) (bool, error) {
 	return true, nil
 }
 
-// candidates yields the subjects that may be rows: from an index if a
-// condition has one, else all.
-func (r *run) candidates(visit func(subject string) (bool, error)) error {
-	pl := r.query.plan
-	if len(pl.ids) > 0 {
-		return r.byID(pl.ids[0], visit)
-	}
-	for _, f := range r.filters {
-		if !f.negated && !pl.nullable[f.prop] {
-			return each(r.src.SubjectsWith(f.prop, f.term), visit)
-		}
-	}
-	if len(pl.required) > 0 {
-		return each(r.src.SubjectsHaving(pl.required[0]), visit)
-	}
-	return r.all(visit)
-}
-
 func (r *run) byID(e *binary, visit func(string) (bool, error)) error {
 	constant := e.left
 	if isID(constant) {
@@ -385,10 +401,19 @@ func (r *run) byID(e *binary, visit func(string) (bool, error)) error {
 	return nil
 }
 
-// compareSubjects orders ids by their roots, then by themselves.
+// compareSubjects orders ids by their roots: the root itself first, then what
+// is embedded in it.
 func compareSubjects(a, b string) int {
-	if o := strings.Compare(statement.Root(a), statement.Root(b)); o != 0 {
-		return o
+	rootA, rootB := statement.Root(a), statement.Root(b)
+	switch {
+	case rootA != rootB:
+		return strings.Compare(rootA, rootB)
+	case a == b:
+		return 0
+	case a == rootA:
+		return -1
+	case b == rootB:
+		return 1
 	}
 	return strings.Compare(a, b)
 }

@@ -70,12 +70,81 @@ func (s *Source) subjects(has func(statement.Statement) bool) iter.Seq2[string, 
 		}
 	}
 	slices.SortFunc(list, func(a, b string) int {
-		return cmp.Or(cmp.Compare(statement.Root(a), statement.Root(b)), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(statement.Root(a), statement.Root(b)), cmp.Compare(within(a), within(b)))
 	})
 	list = slices.Compact(list)
 	return func(yield func(string, error) bool) {
 		for _, subject := range list {
 			if !yield(subject, nil) {
+				return
+			}
+		}
+	}
+}
+
+// within is the id of what is embedded, by which it is ordered in its root.
+func within(subject string) string {
+	if subject == statement.Root(subject) {
+		return ""
+	}
+	return subject
+}
+
+// Indexed is a Source with all that a source may offer.
+type Indexed struct {
+	*Source
+	// Guess, when it is set, is given as every count instead of the true one.
+	Guess func() int
+}
+
+// CountObjects implements jsonql.Estimator.
+func (s Indexed) CountObjects() (int, error) {
+	n, _ := s.count(len(s.roots), len(s.roots))
+	return n, nil
+}
+
+// CountWith implements jsonql.Estimator.
+func (s Indexed) CountWith(predicate string, term statement.Term, atMost int) (int, bool) {
+	n := 0
+	for _, one := range s.statements {
+		if one.Predicate == predicate && one.Term == term {
+			n++
+		}
+	}
+	return s.count(n, atMost)
+}
+
+// CountHaving implements jsonql.Estimator.
+func (s Indexed) CountHaving(predicate string, atMost int) (int, bool) {
+	n := 0
+	for _, one := range s.statements {
+		if one.Predicate == predicate {
+			n++
+		}
+	}
+	return s.count(n, atMost)
+}
+
+func (s Indexed) count(n, atMost int) (int, bool) {
+	if s.Guess != nil {
+		n = s.Guess()
+	}
+	return min(n, atMost), n > atMost
+}
+
+// Postings implements jsonql.PostingSource, in order of the values.
+func (s Indexed) Postings(predicate string) iter.Seq2[jsonql.Posting, error] {
+	s.Lookups++
+	var list []jsonql.Posting
+	for _, one := range s.statements {
+		if one.Predicate == predicate {
+			list = append(list, jsonql.Posting{Subject: one.Subject, Term: one.Term})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b jsonql.Posting) int { return a.Term.Compare(b.Term) })
+	return func(yield func(jsonql.Posting, error) bool) {
+		for _, p := range list {
+			if !yield(p, nil) {
 				return
 			}
 		}
