@@ -33,6 +33,11 @@ type batch struct {
 	// bytes counts the bodies written, local the local changesets.
 	bytes int
 	local uint64
+	// ops are the changes of index entries, opCount how many; those up to frozen
+	// are part of the tail in memory already.
+	ops     []byte
+	opCount int
+	frozen  int
 }
 
 // fail records an error of the file, if err is one.
@@ -56,13 +61,22 @@ const growingFill = 0.95
 
 // grows reports whether keys come to a bucket in their order.
 func grows(bucket []byte) bool {
-	return &bucket[0] == &bucketLog[0] || &bucket[0] == &bucketDots[0]
+	return &bucket[0] == &bucketLog[0] || &bucket[0] == &bucketDots[0] || &bucket[0] == &bucketTail[0]
 }
 
 func (b *batch) put(bucket, key, value []byte) {
 	if b.err != nil {
 		return
 	}
+	if place, held := heldBackAs(bucket); held {
+		b.hold(place, false, key)
+		return
+	}
+	b.putNow(bucket, key, value)
+}
+
+// putNow is put for what is not held back, or no longer.
+func (b *batch) putNow(bucket, key, value []byte) {
 	b.note(bucket, key, len(value))
 	into := b.tx.Bucket(bucket)
 	if grows(bucket) {
@@ -77,6 +91,15 @@ func (b *batch) remove(bucket, key []byte) {
 	if b.err != nil {
 		return
 	}
+	if place, held := heldBackAs(bucket); held {
+		b.hold(place, true, key)
+		return
+	}
+	b.removeNow(bucket, key)
+}
+
+// removeNow is remove for what is not held back, or no longer.
+func (b *batch) removeNow(bucket, key []byte) {
 	b.note(bucket, key, 0)
 	if err := b.tx.Bucket(bucket).Delete(key); err != nil {
 		b.fail(fmt.Errorf("deleting from %s: %w", bucket, err))

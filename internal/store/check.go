@@ -30,7 +30,11 @@ const (
 // few of them, joined, each a *CorruptError. Writes go on meanwhile.
 func (s *Store) Check(ctx context.Context) error {
 	return s.snapshot(ctx, func(tx *bolt.Tx) error {
-		c := checker{ctx: ctx, tx: tx}
+		i, err := readImage(tx)
+		if err != nil {
+			return err
+		}
+		c := checker{ctx: ctx, tx: tx, image: i}
 		c.pages()
 		c.log(1)
 		c.objects()
@@ -74,7 +78,7 @@ func (s *Store) checkAfterUncleanStop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	err := s.snapshot(ctx, func(tx *bolt.Tx) error {
-		c := checker{ctx: ctx, tx: tx}
+		c := checker{ctx: ctx, tx: tx, image: image{tx, noTail}}
 		if tx.Size() <= checkPageBytes {
 			c.pages()
 		}
@@ -96,6 +100,7 @@ func (s *Store) checkAfterUncleanStop(ctx context.Context) error {
 type checker struct {
 	ctx    context.Context
 	tx     *bolt.Tx
+	image  image // what the file has, not what is known in memory
 	faults []error
 }
 
@@ -139,7 +144,7 @@ func (c *checker) log(from uint64) {
 	if !whole {
 		last = map[branch.ID]logEntry{}
 	}
-	for k := range keysFrom(c.tx.Bucket(bucketLog), positionKey(pos), nil) {
+	for k := range keysFrom(c.image, bucketLog, positionKey(pos), nil) {
 		if c.stop() {
 			return
 		}
@@ -240,7 +245,7 @@ func (c *checker) objects() {
 		c.fault("the counts", "%d objects and %d conflicts are recorded, there are %d and %d",
 			want.objects, want.conflicts, have.objects, have.conflicts)
 	}
-	if n := c.tx.Bucket(bucketValues).Stats().KeyN; n != entries {
+	if n := c.image.count(bucketValues); n != entries {
 		c.fault("the index of values", "it has %d entries, the objects have %d values", n, entries)
 	}
 }
@@ -248,18 +253,16 @@ func (c *checker) objects() {
 // indexed checks that all that is seen of an object can be found, and counts it.
 func (c *checker) indexed(seen view) int {
 	n := 0
-	values := c.tx.Bucket(bucketValues).Cursor()
 	diffViews(view{root: seen.root}, seen, func(s statement.Statement, _ bool) {
 		n++
 		key := valueKey(seen.root, s)
-		if k, _ := values.Seek(key); string(k) != string(key) {
+		if !c.image.has(bucketValues, key) {
 			c.fault("the index of values", "property %s of %s is missing", s.Predicate, seen.root)
 		}
 	})
-	refs := c.tx.Bucket(bucketRefs).Cursor()
 	for id := range seen.references() {
 		key := textKey(id, seen.root)
-		if k, _ := refs.Seek(key); string(k) != string(key) {
+		if !c.image.has(bucketRefs, key) {
 			c.fault("the index of references", "that of %s to %s is missing", seen.root, id)
 		}
 	}

@@ -24,7 +24,7 @@ func (c *checker) past() {
 		return
 	}
 	c.clocks()
-	r := replayer{tx: c.tx, known: map[uint64]replayed{}}
+	r := replayer{tx: c.tx, image: c.image, known: map[uint64]replayed{}}
 	entries := 0
 	err := c.tx.Bucket(bucketObjects).ForEach(func(k, v []byte) error {
 		root := string(k)
@@ -44,7 +44,7 @@ func (c *checker) past() {
 	if err != nil || c.stop() {
 		return
 	}
-	if n := c.tx.Bucket(bucketHistory).Stats().KeyN; n != entries {
+	if n := c.image.count(bucketHistory); n != entries {
 		c.fault("the index of the history", "it has %d entries, those of the objects are %d", n, entries)
 	}
 	c.pasts()
@@ -85,11 +85,11 @@ func (c *checker) clocks() {
 
 // pasts checks that every past belongs to an object that has changed since.
 func (c *checker) pasts() {
-	for k := range keysFrom(c.tx.Bucket(bucketPast), nil, nil) {
+	for k := range keysFrom(c.image, bucketPast, nil, nil) {
 		if c.stop() {
 			return
 		}
-		if root := string(k); !changedAbove(c.tx, root, 0) {
+		if root := string(k); !changedAbove(c.image, root, 0) {
 			c.fault("the past of "+root, "it is kept for an object that has not changed since the floor")
 		}
 	}
@@ -98,6 +98,7 @@ func (c *checker) pasts() {
 // replayer applies the changesets of objects again.
 type replayer struct {
 	tx    *bolt.Tx
+	image image
 	known map[uint64]replayed
 }
 
@@ -110,13 +111,13 @@ type replayed struct {
 // replay returns what its changesets in the log, and how many they are, make of
 // an object's past.
 func (r *replayer) replay(root string) (int, *record, error) {
-	rec, err := pastOf(r.tx, root)
+	rec, err := pastOf(r.image, root)
 	if err != nil {
 		return 0, nil, err
 	}
 	n := 0
 	prefix := textKey(root)
-	for k := range keysFrom(r.tx.Bucket(bucketHistory), prefix, prefix) {
+	for k := range keysFrom(r.image, bucketHistory, prefix, prefix) {
 		n++
 		if len(k) != len(prefix)+8 {
 			return n, rec, fmt.Errorf("key %x of its history has %d bytes", k, len(k))

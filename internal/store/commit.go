@@ -186,6 +186,7 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 		return n, s.giveUp(b, txid, false)
 	}
 	s.file.bound(tx, b.puts, b.size)
+	s.tails.set(s.file.db, txid, s.st.tail) // whoever begins to read now may see it already
 	if b.fail(b.commit(s.opts.Hooks)); b.err != nil {
 		return n, s.giveUp(b, txid, true)
 	}
@@ -200,8 +201,12 @@ func (s *Store) commitSome(group []*request) (int, *failure) {
 // is always something: "it is there already" must not be said of what may be lost.
 func (s *Store) complete(b *batch) {
 	b.finish()
+	b.writeTail()
 	if !b.dirty && s.unsure.Load() {
 		b.put(bucketMeta, metaOpen, []byte{1})
+	}
+	if b.dirty {
+		b.mergeTail(s.tailLimit)
 	}
 }
 
@@ -248,6 +253,7 @@ func (s *Store) giveUp(b *batch, txid int, atCommit bool) *failure {
 	if rollback := b.tx.Rollback(); rollback != nil && !errors.Is(rollback, bolterrors.ErrTxClosed) {
 		err = errors.Join(err, rollback)
 	}
+	s.tails.forget(s.file.db, txid)
 	before, was := s.published(), s.unsure.Load()
 	s.unsure.Store(was || atCommit) // nobody may take for safe what is published for a moment
 	now, reload := s.reload()
@@ -300,6 +306,7 @@ func (s *Store) reload() (txid int, err error) {
 			return fmt.Errorf("reading the state again: %w", err)
 		}
 		s.st = st
+		s.tails.set(s.file.db, txid, st.tail)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.pub = st.publish(s.file.db, txid)

@@ -33,20 +33,20 @@ func countKeys[T any](keys iter.Seq[T], atMost int) Count {
 // What a transaction has written is not counted, nor taken off.
 func (r *Reader) CountValue(predicate string, term statement.Term, atMost int) Count {
 	prefix := textKey(predicate, term.Type, keyText(term.Text))
-	return countKeys(keysFrom(r.tx.Bucket(bucketValues), prefix, prefix), atMost)
+	return countKeys(keysFrom(r.image, bucketValues, prefix, prefix), atMost)
 }
 
 // CountPredicate is CountValue for all values of a predicate: it counts values,
 // not subjects.
 func (r *Reader) CountPredicate(predicate string, atMost int) Count {
 	prefix := textKey(predicate)
-	return countKeys(keysFrom(r.tx.Bucket(bucketValues), prefix, prefix), atMost)
+	return countKeys(keysFrom(r.image, bucketValues, prefix, prefix), atMost)
 }
 
 // CountReferences is CountValue for the objects that refer to id.
 func (r *Reader) CountReferences(id string, atMost int) Count {
 	prefix := textKey(id)
-	return countKeys(keysFrom(r.tx.Bucket(bucketRefs), prefix, prefix), atMost)
+	return countKeys(keysFrom(r.image, bucketRefs, prefix, prefix), atMost)
 }
 
 // CountObjects returns the number of objects that are not embedded, as of the

@@ -98,14 +98,14 @@ func positionIn(tx *bolt.Tx, key []byte) (uint64, error) {
 
 // pastOf returns an object's record as of the floor. Without a trimmed log that
 // is the empty one.
-func pastOf(tx *bolt.Tx, root string) (*record, error) {
+func pastOf(i image, root string) (*record, error) {
 	key := []byte(root)
-	raw, err := unseal("the past of "+root, key, tx.Bucket(bucketPast).Get(key))
+	raw, err := unseal("the past of "+root, key, i.tx.Bucket(bucketPast).Get(key))
 	if err != nil {
 		return nil, err
 	}
-	if raw == nil && !changedAbove(tx, root, 0) {
-		raw = tx.Bucket(bucketObjects).Get(key)
+	if raw == nil && !changedAbove(i, root, 0) {
+		raw = i.tx.Bucket(bucketObjects).Get(key)
 	}
 	rec, err := decodeRecord(raw)
 	if err != nil {
@@ -116,8 +116,8 @@ func pastOf(tx *bolt.Tx, root string) (*record, error) {
 
 // changedAbove reports whether the log has a changeset of an object above a
 // position.
-func changedAbove(tx *bolt.Tx, root string, pos uint64) bool {
-	for range keysFrom(tx.Bucket(bucketHistory), historyKey(root, pos+1), textKey(root)) {
+func changedAbove(i image, root string, pos uint64) bool {
+	for range keysFrom(i, bucketHistory, historyKey(root, pos+1), textKey(root)) {
 		return true
 	}
 	return false
@@ -127,7 +127,7 @@ func changedAbove(tx *bolt.Tx, root string, pos uint64) bool {
 // all its earlier changesets left the log. Call it before anything of the change
 // is written.
 func (b *batch) keepPast(root string, old []byte) {
-	if b.st.trimmed == 0 || old == nil || changedAbove(b.tx, root, 0) {
+	if b.st.trimmed == 0 || old == nil || changedAbove(b.image(), root, 0) {
 		return
 	}
 	key := []byte(root)

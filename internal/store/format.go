@@ -18,7 +18,7 @@ import (
 
 // formatVersion is the version of the file's layout. A program refuses a file
 // with a higher one.
-const formatVersion = 2
+const formatVersion = 3
 
 // The buckets of the file. Numbers in keys are big-endian, so that they sort;
 // texts in keys end with a NUL byte, which no stored text contains.
@@ -64,10 +64,13 @@ var (
 	bucketPast   = []byte("past")
 	bucketClocks = []byte("clocks")
 
+	// bucketTail: number → sealed record of changes of index entries; see tail.go.
+	bucketTail = []byte("tail")
+
 	allBuckets = [][]byte{
 		bucketMeta, bucketHeads, bucketBases, bucketLog, bucketDots, bucketPending, bucketObjects,
 		bucketHistory, bucketValues, bucketRefs, bucketConflicts, bucketCursors,
-		bucketConflictLog, bucketFloor, bucketPast, bucketClocks, bucketForks, bucketEvidence,
+		bucketConflictLog, bucketFloor, bucketPast, bucketClocks, bucketForks, bucketEvidence, bucketTail,
 	}
 )
 

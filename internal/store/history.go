@@ -35,7 +35,7 @@ func (r *Reader) events(root string, at branch.Revision) ([]event, error) {
 	}
 	var out []event
 	prefix := textKey(root)
-	for k := range keysFrom(r.tx.Bucket(bucketHistory), prefix, prefix) {
+	for k := range keysFrom(r.image, bucketHistory, prefix, prefix) {
 		if len(k) != len(prefix)+8 {
 			return nil, &CorruptError{What: "the history of " + root, Err: fmt.Errorf("key %x has %d bytes", k, len(k))}
 		}
@@ -87,7 +87,7 @@ func (r *Reader) History(id string) ([]HistoryEntry, error) {
 	}
 	slices.SortFunc(events, func(a, b event) int { return a.write.stamp.Compare(b.write.stamp) })
 	out := make([]HistoryEntry, 0, len(events))
-	rec, err := pastOf(r.tx, root)
+	rec, err := pastOf(r.image, root)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (r *Reader) ObjectAt(id string, at branch.Revision) (Object, bool, error) {
 	if err != nil {
 		return Object{}, false, err
 	}
-	rec, err := pastOf(r.tx, root)
+	rec, err := pastOf(r.image, root)
 	if err != nil {
 		return Object{}, false, err
 	}

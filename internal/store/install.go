@@ -166,6 +166,7 @@ func (in *installation) open(ctx context.Context) error {
 	opts.Hooks, opts.NoSync = nil, true
 	in.made = &Store{
 		opts: opts, path: in.next.path, file: newFile(in.next.db, nil), changed: make(chan struct{}), stopping: make(chan struct{}),
+		tailLimit: in.s.tailLimit,
 	}
 	if _, err := in.made.reload(); err != nil {
 		return err

@@ -45,6 +45,8 @@ type Store struct {
 	retired     []*file  // the committer's: files that readers may still use
 	unnamed     bool     // the committer's: the directory may not name the file yet
 	stale       bool     // the committer's: st is not what the file says
+	tails       tails
+	tailLimit   int // how long the tail becomes before it is merged
 
 	queue             chan *request
 	exclusive         chan func()   // to be run by the committer between two batches
@@ -82,6 +84,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		opts: opts, path: path, queue: make(chan *request, queueLength),
 		exclusive: make(chan func()), rebuilding: make(chan struct{}, 1),
 		stopping: make(chan struct{}), stopped: make(chan struct{}), changed: make(chan struct{}),
+		tailLimit: tailLimit,
 	}
 	if err := shield(func() error { return s.open(ctx) }); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)

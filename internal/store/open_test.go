@@ -119,8 +119,14 @@ func TestDamageIsFoundAfterAnUncleanStop(t *testing.T) {
 			raw[len(raw)-1] ^= 1
 			return b.Put(positionKey(1), raw)
 		},
-		"changeset gone":  func(tx *bolt.Tx) error { return tx.Bucket(bucketLog).Delete(positionKey(1)) },
-		"index gone":      func(tx *bolt.Tx) error { return tx.Bucket(bucketDots).Delete(dotKey(branch.Dot{Branch: "0A", Seq: 1})) },
+		"changeset gone": func(tx *bolt.Tx) error { return tx.Bucket(bucketLog).Delete(positionKey(1)) },
+		"index gone":     func(tx *bolt.Tx) error { return tx.Bucket(bucketDots).Delete(dotKey(branch.Dot{Branch: "0A", Seq: 1})) },
+		"tail changed": func(tx *bolt.Tx) error {
+			k, v := tx.Bucket(bucketTail).Cursor().First()
+			v = append([]byte(nil), v...)
+			v[len(v)-1] ^= 1
+			return tx.Bucket(bucketTail).Put(append([]byte(nil), k...), v)
+		},
 		"head moved back": func(tx *bolt.Tx) error { return tx.Bucket(bucketHeads).Put([]byte("0A"), head{seq: 1}.encode()) },
 		"head cut":        func(tx *bolt.Tx) error { return tx.Bucket(bucketHeads).Put([]byte("0A"), []byte("x")) },
 	} {
@@ -140,7 +146,7 @@ func TestCheckFindsWhatContradictsTheObjects(t *testing.T) {
 		"record changed": func(tx *bolt.Tx) error { return tx.Bucket(bucketObjects).Put([]byte("x"), (&record{}).encode()) },
 		"value index":    func(tx *bolt.Tx) error { return tx.Bucket(bucketValues).Put(textKey("p", "L", "t", "r", ""), nil) },
 		"reference index": func(tx *bolt.Tx) error {
-			return tx.Bucket(bucketRefs).Delete(textKey("x", "y"))
+			return addRecord(tx, 2, textKey("x", "y"))
 		},
 		"counts": func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaCounts, []byte{9, 9}) },
 	} {

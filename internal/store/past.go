@@ -96,7 +96,7 @@ func (b *batch) shaped(ctx context.Context, c changeset.Changeset) (out changese
 	if b.shape == nil {
 		return c, nil
 	}
-	before := &Reader{ctx: ctx, tx: b.tx, revision: b.st.share(), policy: b.st.policy, over: none{}}
+	before := &Reader{ctx: ctx, tx: b.tx, image: b.image(), revision: b.st.share(), policy: b.st.policy, over: none{}}
 	err = guard(func() (err error) {
 		out, err = b.shape(c, before)
 		return err

@@ -80,6 +80,7 @@ func (s *Store) followSome(tx *bolt.Tx) (more bool, err error) {
 	}
 	b := &batch{tx: tx, st: st, now: s.opts.Now, heads: map[branch.ID]bool{}}
 	whole := b.follow(&change)
+	b.writeTail()
 	b.put(bucketMeta, metaCounts, st.encodeCounts())
 	if whole {
 		b.put(bucketMeta, metaPolicy, []byte(change.to))
@@ -107,7 +108,7 @@ func (s *Store) policyChange(meta *bolt.Bucket) (policyChange, error) {
 // were the last.
 func (b *batch) follow(c *policyChange) (whole bool) {
 	var roots []string
-	for k := range keysFrom(b.tx.Bucket(bucketConflicts), []byte(c.done), nil) {
+	for k := range b.image().keys(bucketConflicts, []byte(c.done), nil) {
 		if root := string(k); root > c.done {
 			roots = append(roots, root)
 		}

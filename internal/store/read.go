@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -22,6 +21,7 @@ import (
 type Reader struct {
 	ctx      context.Context
 	tx       *bolt.Tx
+	image    image // of tx
 	revision branch.Revision
 	policy   ConflictPolicy
 	over     overlay
@@ -60,7 +60,11 @@ func (s *Store) snapshot(ctx context.Context, fn func(*bolt.Tx) error) (err erro
 func (s *Store) view(ctx context.Context, fn func(*Reader) error) error {
 	var own error
 	err := s.snapshot(ctx, func(tx *bolt.Tx) (err error) {
-		r := &Reader{ctx: ctx, tx: tx, policy: s.opts.ConflictPolicy, over: none{}}
+		i, err := s.imageOf(tx)
+		if err != nil {
+			return err
+		}
+		r := &Reader{ctx: ctx, tx: tx, image: i, policy: s.opts.ConflictPolicy, over: none{}}
 		if p := s.published(); p.db == tx.DB() && p.txid == tx.ID() {
 			r.revision = p.revision
 		} else if r.revision, err = revisionIn(tx); err != nil {
@@ -113,7 +117,7 @@ func (r *Reader) Object(id string) (Object, bool, error) {
 // Objects yields all objects that are not embedded in order of their ids,
 // starting after the given one ("" for all).
 func (r *Reader) Objects(after string) iter.Seq2[Object, error] {
-	stored := keysFrom(r.tx.Bucket(bucketObjects), []byte(after), nil)
+	stored := keysFrom(r.image, bucketObjects, []byte(after), nil)
 	roots := mergeRoots(stored, r.over.roots(), after)
 	return r.existing(roots)
 }
@@ -128,19 +132,6 @@ func (r *Reader) existing(roots iter.Seq[string]) iter.Seq2[Object, error] {
 			}
 			o, exists, err := r.Object(root)
 			if (exists || err != nil) && !yield(o, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// keysFrom yields the keys of a bucket that start with prefix, from the given
-// one on.
-func keysFrom(bucket *bolt.Bucket, from, prefix []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		c := bucket.Cursor()
-		for k, _ := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			if !yield(k) {
 				return
 			}
 		}
@@ -239,7 +230,7 @@ func (r *Reader) subjects(prefix []byte, skip int, match func(statement.Statemen
 
 func (r *Reader) places(prefix []byte, skip int) ([]place, error) {
 	var out []place
-	for k := range keysFrom(r.tx.Bucket(bucketValues), prefix, prefix) {
+	for k := range keysFrom(r.image, bucketValues, prefix, prefix) {
 		if r.ctx.Err() != nil {
 			return nil, context.Cause(r.ctx)
 		}
@@ -257,7 +248,7 @@ func (r *Reader) places(prefix []byte, skip int) ([]place, error) {
 func (r *Reader) References(id string) iter.Seq2[statement.Statement, error] {
 	prefix := textKey(id)
 	stored := func(yield func([]byte) bool) {
-		for k := range keysFrom(r.tx.Bucket(bucketRefs), prefix, prefix) {
+		for k := range keysFrom(r.image, bucketRefs, prefix, prefix) {
 			if !yield(k[len(prefix) : len(k)-1]) {
 				return
 			}
@@ -282,7 +273,7 @@ func (r *Reader) References(id string) iter.Seq2[statement.Statement, error] {
 // Conflicted yields the objects that have conflicts, in order of their ids,
 // starting after the given one.
 func (r *Reader) Conflicted(after string) iter.Seq2[Object, error] {
-	return r.existing(mergeRoots(keysFrom(r.tx.Bucket(bucketConflicts), []byte(after), nil), nil, after))
+	return r.existing(mergeRoots(keysFrom(r.image, bucketConflicts, []byte(after), nil), nil, after))
 }
 
 // Changeset returns an applied changeset, and whether the store has it. One that

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	bolt "go.etcd.io/bbolt"
-
 	"vesperdb.io/vesper/internal/statement"
 )
 
@@ -61,7 +59,7 @@ func (r *Reader) ScanReferences(predicate, id string) iter.Seq2[Posting, error] 
 // least from and less than to ("" for no bound), in order of their ids.
 func (r *Reader) ObjectsBetween(from, to string) iter.Seq2[Object, error] {
 	stored := func(yield func([]byte) bool) {
-		for k := range keysFrom(r.tx.Bucket(bucketObjects), []byte(from), nil) {
+		for k := range keysFrom(r.image, bucketObjects, []byte(from), nil) {
 			if to != "" && string(k) >= to || !yield(k) {
 				return
 			}
@@ -100,7 +98,7 @@ func (r *Reader) scan(predicate string, from, prefix []byte, stop func(Posting) 
 func (r *Reader) postings(from, prefix []byte, stop func(Posting) bool) iter.Seq2[Posting, error] {
 	return func(yield func(Posting, error) bool) {
 		n := 0
-		for k := range keysFrom(r.tx.Bucket(bucketValues), from, prefix) {
+		for k := range keysFrom(r.image, bucketValues, from, prefix) {
 			if n++; n%256 == 0 && r.ctx.Err() != nil {
 				yield(Posting{}, context.Cause(r.ctx))
 				return
@@ -193,12 +191,12 @@ func mergePostings(stored iter.Seq2[Posting, error], roots []string, written fun
 
 // rootsIn yields the roots that keys of a bucket begin with, each once and in
 // order, skipping over the keys of one root instead of reading them.
-func rootsIn(bucket *bolt.Bucket) iter.Seq[string] {
+func rootsIn(i image, bucket []byte) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		from := []byte(nil)
 		for {
 			root, found := "", false
-			for k := range keysFrom(bucket, from, nil) {
+			for k := range keysFrom(i, bucket, from, nil) {
 				root, _, _ = strings.Cut(string(k), "\x00")
 				found = true
 				break

@@ -84,9 +84,9 @@ func (p *PastReader) Objects() iter.Seq2[Object, error] {
 // roots yields all objects that are there, or of which the log or what has left
 // it says anything.
 func (p *PastReader) roots() iter.Seq[string] {
-	tx := p.reader.tx
-	gone := mergeSorted(rootsIn(tx.Bucket(bucketPast)), rootsIn(tx.Bucket(bucketHistory)))
-	return mergeSorted(rootsIn(tx.Bucket(bucketObjects)), gone)
+	i := p.reader.image
+	gone := mergeSorted(rootsIn(i, bucketPast), rootsIn(i, bucketHistory))
+	return mergeSorted(rootsIn(i, bucketObjects), gone)
 }
 
 // mergeSorted yields the texts of two ascending sequences in order, each once.

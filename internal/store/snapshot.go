@@ -74,7 +74,7 @@ func writeSnapshot(ctx context.Context, tx *bolt.Tx, w io.Writer) (SnapshotInfo,
 	}
 	blocks := &blockWriter{frames: frames, counts: map[string]uint64{}}
 	for _, name := range shippedBuckets {
-		if err := writeBucket(ctx, tx, name, blocks); err != nil {
+		if err := writeBucket(ctx, image{tx, st.tail}, name, blocks); err != nil {
 			return SnapshotInfo{}, err
 		}
 	}
@@ -89,12 +89,11 @@ func writeSnapshot(ctx context.Context, tx *bolt.Tx, w io.Writer) (SnapshotInfo,
 	return info, err
 }
 
-func writeBucket(ctx context.Context, tx *bolt.Tx, name []byte, blocks *blockWriter) error {
+func writeBucket(ctx context.Context, i image, name []byte, blocks *blockWriter) error {
 	if err := blocks.begin(name); err != nil {
 		return err
 	}
-	c := tx.Bucket(name).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+	for k, v := range i.pairs(name) {
 		if err := blocks.add(k, v); err != nil {
 			return err
 		}

@@ -37,6 +37,8 @@ type state struct {
 	pending            *pendingSet
 	forks              map[branch.ID]Fork // not changed in place
 	policy             ConflictPolicy     // as in the file: what the indexes are made by
+	tail               *tail
+	merge              merge
 }
 
 // published is what others may know of the state: that of the last commit.
@@ -112,6 +114,9 @@ func loadState(tx *bolt.Tx) (*state, error) {
 		return nil
 	})
 	if err != nil {
+		return nil, err
+	}
+	if st.tail, st.merge.next, err = readTail(tx); err != nil {
 		return nil, err
 	}
 	if st.pending, err = loadPending(tx); err != nil {

@@ -167,8 +167,8 @@ func (b *batch) pastToFold(pasts map[string]*record, root string, cut uint64) *r
 		return past
 	}
 	pasts[root] = nil
-	if changedAbove(b.tx, root, cut) {
-		past, err := pastOf(b.tx, root)
+	if changedAbove(b.image(), root, cut) {
+		past, err := pastOf(b.image(), root)
 		if err != nil {
 			b.fail(err)
 			return nil
@@ -205,7 +205,7 @@ func (b *batch) trimBases(d branch.Dot) {
 		return
 	}
 	var old [][]byte
-	for k := range keysFrom(b.tx.Bucket(bucketBases), textKey(string(d.Branch)), textKey(string(d.Branch))) {
+	for k := range keysFrom(b.image(), bucketBases, textKey(string(d.Branch)), textKey(string(d.Branch))) {
 		at, err := parseDotKey(k)
 		if err != nil || at.Seq > d.Seq {
 			break

@@ -40,13 +40,13 @@ func raw(t testing.TB, s *Store, buckets ...[]byte) string {
 	t.Helper()
 	var out strings.Builder
 	err := s.snapshot(context.Background(), func(tx *bolt.Tx) error {
+		i, err := readImage(tx)
+		if err != nil {
+			return err
+		}
 		for _, name := range buckets {
-			err := tx.Bucket(name).ForEach(func(k, v []byte) error {
+			for k, v := range i.pairs(name) {
 				fmt.Fprintf(&out, "%s %q %x\n", name, k, v)
-				return nil
-			})
-			if err != nil {
-				return err
 			}
 		}
 		return nil

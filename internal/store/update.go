@@ -37,7 +37,7 @@ func (b *batch) write(ctx context.Context, own branch.ID, opts WriteOptions, fn 
 		return Commit{}, &RefusedError{Reason: fmt.Sprintf("later changesets of this node's own branch %s have come from its peers "+
 			"and wait for ones that are missing: the store is older than the branch", own)}
 	}
-	reader := &Reader{ctx: ctx, tx: b.tx, revision: b.st.share(), policy: b.st.policy, over: none{}}
+	reader := &Reader{ctx: ctx, tx: b.tx, image: b.image(), revision: b.st.share(), policy: b.st.policy, over: none{}}
 	for _, p := range opts.Preconditions {
 		if err := p.check(reader); err != nil {
 			return Commit{}, err

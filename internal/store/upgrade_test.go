@@ -24,6 +24,9 @@ func TestFileOfFormat1IsUpgradedInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	edit(t, dir, func(tx *bolt.Tx) error {
+		if err := settleTail(tx); err != nil {
+			return err
+		}
 		for _, name := range [][]byte{bucketConflictLog, bucketForks, bucketEvidence, bucketFloor, bucketPast, bucketClocks} {
 			if err := tx.DeleteBucket(name); err != nil {
 				return err
@@ -49,6 +52,29 @@ func TestFileOfFormat1IsUpgradedInPlace(t *testing.T) {
 	data, _ := snapshotOf(t, s)
 	wantSame(t, s, restored(t, data, "0B"))
 	wantSound(t, s)
+}
+
+// TestFileOfFormat2IsUpgradedInPlace: its indexes are in their buckets, and go on
+// there and in the tail.
+func TestFileOfFormat2IsUpgradedInPlace(t *testing.T) {
+	dir := closed(t)
+	s := open(t, dir, "0A")
+	want := raw(t, s, append(visible, bucketLog, bucketDots, bucketHistory)...)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, dir, func(tx *bolt.Tx) error {
+		return errors.Join(settleTail(tx), tx.Bucket(bucketMeta).Put(metaFormat, binary.AppendUvarint(nil, 2)))
+	})
+	s = open(t, dir, "0A")
+	if raw(t, s, append(visible, bucketLog, bucketDots, bucketHistory)...) != want {
+		t.Error("the content changed")
+	}
+	wantSound(t, s)
+	do(t, s, (*Tx).Replace, `{"id":"x","new":1}`)
+	wantSound(t, s)
+	data, _ := snapshotOf(t, s)
+	wantSame(t, s, restored(t, data, "0B"))
 }
 
 func TestFileThatLacksABucketIsDamaged(t *testing.T) {
