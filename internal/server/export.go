@@ -35,7 +35,7 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request) error {
 			at, err = revisionParam(rd, params, "at")
 		}
 		if err == nil {
-			_, err = touched(rd, diff{from: at, to: rd.Revision()}) // a revision that is no longer kept is refused before the answer begins
+			_, err = writtenBetween(rd, diff{from: at, to: rd.Revision()}) // a revision that is no longer kept is refused before the answer begins
 		}
 		return err
 	})
@@ -94,7 +94,7 @@ func (x *export) step(r *http.Request) error {
 
 // follow notes what was written since the last step.
 func (x *export) follow(rd *store.Reader) error {
-	more, err := touched(rd, diff{from: x.seen, to: rd.Revision()})
+	more, err := writtenBetween(rd, diff{from: x.seen, to: rd.Revision()})
 	if err != nil {
 		return err
 	}

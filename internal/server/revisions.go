@@ -113,7 +113,7 @@ func (s *Server) getDiff(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		ids, err := touched(rd, d)
+		ids, err := writtenBetween(rd, d)
 		if err != nil {
 			return err
 		}
@@ -161,10 +161,10 @@ func revisionParam(rd *store.Reader, params url.Values, name string) (branch.Rev
 	return at, nil
 }
 
-// touched returns the ids of the objects that the changesets between two
+// writtenBetween returns the ids of the objects that the changesets between two
 // revisions wrote, in order. It reads them in the transaction of the reader: to
 // open another one inside it could wait for a writer that waits for this one.
-func touched(rd *store.Reader, d diff) ([]string, error) {
+func writtenBetween(rd *store.Reader, d diff) ([]string, error) {
 	seen := map[string]bool{}
 	for _, b := range d.from.Merge(d.to) {
 		low, high := d.from.At(b.Branch), d.to.At(b.Branch)
