@@ -111,7 +111,9 @@ func (in *installation) plant(ctx context.Context, path string) error {
 		return err
 	}
 	in.start = nextEpoch(in.s.published().pos, in.s.opts.Now())
-	meta := map[string][]byte{string(metaBranch): []byte(in.s.opts.Branch), string(metaIncarnation): []byte(in.incarnation)}
+	meta := func(SnapshotInfo) map[string][]byte {
+		return map[string][]byte{string(metaBranch): []byte(in.s.opts.Branch), string(metaIncarnation): []byte(in.incarnation)}
+	}
 	header, info, err := plantSnapshot(ctx, f, bufio.NewReaderSize(src, 1<<20), in.start, meta)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err

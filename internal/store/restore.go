@@ -84,9 +84,9 @@ func (t *transplant) move(pos []byte) {
 }
 
 // plantSnapshot makes a bbolt file of a snapshot, in which the log begins after
-// the given position. The meta data are the given ones and what follows from the
-// snapshot.
-func plantSnapshot(ctx context.Context, f *os.File, r io.Reader, start uint64, meta map[string][]byte) (*snapshotHeader, SnapshotInfo, error) {
+// the given position. The meta data are those that the given function makes of the
+// snapshot once all of it is read, and what follows from the snapshot.
+func plantSnapshot(ctx context.Context, f *os.File, r io.Reader, start uint64, meta func(SnapshotInfo) map[string][]byte) (*snapshotHeader, SnapshotInfo, error) {
 	out, err := newBulk(f)
 	if err != nil {
 		return nil, SnapshotInfo{}, err
@@ -114,7 +114,7 @@ func plantSnapshot(ctx context.Context, f *os.File, r io.Reader, start uint64, m
 		}
 	}
 	all := header.meta(start)
-	maps.Copy(all, meta)
+	maps.Copy(all, meta(info))
 	if err := out.bucket(bucketMeta); err != nil {
 		return nil, info, err
 	}
@@ -142,10 +142,10 @@ func (h *snapshotHeader) meta(start uint64) map[string][]byte {
 }
 
 // RestoreSnapshot makes a new store from a snapshot: the branch of the options,
-// a new incarnation. A directory that has a store is refused. The store counts as
-// a copy (see Copied) until MarkOwned, since the branch may have written more
-// than the snapshot holds. Until everything is on disk, nothing in the directory
-// looks like a store.
+// a new incarnation. A directory that has a store is refused. If the snapshot
+// knows the branch, the store counts as a copy (see Copied) until MarkOwned, since
+// the branch may have written more than the snapshot holds. Until everything is on
+// disk, nothing in the directory looks like a store.
 func RestoreSnapshot(ctx context.Context, r io.Reader, opts Options) (SnapshotInfo, error) {
 	info, err := restore(ctx, r, opts)
 	if err != nil {
@@ -175,16 +175,28 @@ func restore(ctx context.Context, r io.Reader, opts Options) (info SnapshotInfo,
 			_ = os.Remove(temporary) // what is left is removed by the next open
 		}
 	}()
-	meta := map[string][]byte{
-		string(metaBranch): []byte(opts.Branch), string(metaIncarnation): []byte(newIncarnation()), string(metaCopied): {1},
-	}
-	if id := opts.VolumeIdentity(temporary); id != "" {
-		meta[string(metaVolume)] = []byte(id)
-	}
+	meta := func(info SnapshotInfo) map[string][]byte { return opts.restoredMeta(info, temporary) }
 	if _, info, err = plantSnapshot(ctx, f, r, nextEpoch(0, opts.Now()), meta); err != nil {
 		return info, err
 	}
 	return info, opts.takePlace(f, temporary, path)
+}
+
+// restoredMeta says whose a restored store is, and whether it may lack what its
+// branch wrote: that is so when the branch wrote anything before the snapshot.
+// The revision knows each branch that the snapshot knows of, since nothing is
+// applied before what its author had seen, and nothing that waits is in it. A
+// branch that it does not know is as one of an empty store: whether it was in use,
+// only peers can tell.
+func (o *Options) restoredMeta(info SnapshotInfo, path string) map[string][]byte {
+	meta := map[string][]byte{string(metaBranch): []byte(o.Branch), string(metaIncarnation): []byte(newIncarnation())}
+	if info.Revision.At(o.Branch) > 0 {
+		meta[string(metaCopied)] = []byte{1}
+	}
+	if id := o.VolumeIdentity(path); id != "" {
+		meta[string(metaVolume)] = []byte(id)
+	}
+	return meta
 }
 
 // createLocked makes an empty file that no other process makes at the same time.

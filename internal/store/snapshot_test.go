@@ -106,7 +106,7 @@ func TestSnapshotSaysNothingOfWhoseItIs(t *testing.T) {
 		data, _ := snapshotOf(t, s)
 		snapshots = append(snapshots, data)
 		r := restored(t, data, "0ZZ")
-		if n, _ := r.Pending(); n != 0 || r.Bootstrapped() || r.Incarnation() == s.Incarnation() || r.Branch() != "0ZZ" || !r.Copied() {
+		if n, _ := r.Pending(); n != 0 || r.Bootstrapped() || r.Incarnation() == s.Incarnation() || r.Branch() != "0ZZ" {
 			t.Errorf("restored: %d pending, bootstrapped %v, incarnation %s", n, r.Bootstrapped(), r.Incarnation())
 		}
 		if pos, err := r.Cursor("link-of-mine"); err != nil || pos != r.published().pos {
@@ -115,6 +115,34 @@ func TestSnapshotSaysNothingOfWhoseItIs(t *testing.T) {
 	}
 	if !bytes.Equal(snapshots[0], snapshots[1]) {
 		t.Error("two stores of equal content have different snapshots")
+	}
+}
+
+// TestRestoreCountsAsACopyUnderABranchThatTheSnapshotKnowsAndUnderNoOther: the
+// author of the snapshot, another author in it, and branches that are new to it.
+func TestRestoreCountsAsACopyUnderABranchThatTheSnapshotKnowsAndUnderNoOther(t *testing.T) {
+	author := open(t, t.TempDir(), "0B")
+	do(t, author, (*Tx).Add, `{"id":"x","v":1}`)
+	s := open(t, t.TempDir(), "0A")
+	apply(t, s, feed(t, author)...)
+	do(t, s, (*Tx).Update, `{"id":"x","v":2}`)
+	data, _ := snapshotOf(t, s)
+	for id, copied := range map[branch.ID]bool{"0A": true, "0B": true, "0C": false, "0AB": false} {
+		r := restored(t, data, id)
+		if r.Copied() != copied {
+			t.Errorf("restored under %s it counts as a copy: %v", id, r.Copied())
+		}
+		dir := filepath.Dir(r.path)
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if r = open(t, dir, id); r.Copied() != copied {
+			t.Errorf("opened again under %s it counts as a copy: %v", id, r.Copied())
+		}
+	}
+	empty, _ := snapshotOf(t, open(t, t.TempDir(), "0A"))
+	if restored(t, empty, "0A").Copied() {
+		t.Error("a snapshot without any changeset made a copy of the branch that it was taken on")
 	}
 }
 
