@@ -6,11 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"time"
 
+	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/jsonql"
-	"vesperdb.io/vesper/internal/statement"
 	"vesperdb.io/vesper/internal/store"
 )
 
@@ -22,9 +21,12 @@ const maxQueryInWrite = 5 * time.Second
 type queryParams struct {
 	Query    string          `json:"query"`
 	BindVars jsonql.Bindings `json:"bindvars"`
+	// Explain asks for the plan beside the results.
+	Explain bool `json:"explain"`
+	// At is the revision to ask about; empty for the present.
+	At branch.Revision `json:"at"`
 	// The following are not offered yet; asking for them is an error.
 	ForUpdate bool `json:"forUpdate"`
-	Explain   bool `json:"explain"`
 	Debug     bool `json:"debug"`
 	PrintAST  bool `json:"printast"`
 	// CaptureErrors and UseSerializer are what every answer does anyway.
@@ -36,6 +38,8 @@ type queryParams struct {
 type queryResult struct {
 	Results []any    `json:"results"`
 	Errors  []string `json:"errors"`
+	// Plan is how it was found, when that was asked for.
+	Plan *jsonql.Plan `json:"explain,omitempty"`
 	// Elapsed is in seconds.
 	Elapsed float64 `json:"elapsed"`
 }
@@ -63,6 +67,9 @@ func (b *batch) query(c *call) (any, error) {
 		return nil, err
 	}
 	out := queryResult{Results: result.Rows, Errors: result.Errors, Elapsed: time.Since(start).Seconds()}
+	if params.Explain {
+		out.Plan = result.Plan
+	}
 	if out.Results == nil {
 		out.Results = []any{}
 	}
@@ -76,7 +83,9 @@ func (b *batch) query(c *call) (any, error) {
 func isQueryFault(err error) bool {
 	var syntax *jsonql.SyntaxError
 	var evaluation *jsonql.EvaluationError
-	return errors.As(err, &syntax) || errors.As(err, &evaluation)
+	var invalid *store.InvalidError
+	var compacted *store.CompactedError
+	return errors.As(err, &syntax) || errors.As(err, &evaluation) || errors.As(err, &invalid) || errors.As(err, &compacted)
 }
 
 func queryFailed(err error) *rpcError {
@@ -94,7 +103,7 @@ func parseQueryParams(raw json.RawMessage) (queryParams, error) {
 	if err := dec.Decode(&p); err != nil {
 		return p, fmt.Errorf(`the params of query must be a text or {"query": text, "bindvars": {...}}: %w`, err)
 	}
-	for name, asked := range map[string]bool{"forUpdate": p.ForUpdate, "explain": p.Explain, "debug": p.Debug, "printast": p.PrintAST} {
+	for name, asked := range map[string]bool{"forUpdate": p.ForUpdate, "debug": p.Debug, "printast": p.PrintAST} {
 		if asked {
 			return p, fmt.Errorf("not supported yet: %s", name)
 		}
@@ -103,42 +112,35 @@ func parseQueryParams(raw json.RawMessage) (queryParams, error) {
 }
 
 func (s *Server) runQuery(ctx context.Context, rd *store.Reader, p queryParams) (jsonql.Result, error) {
-	q, err := jsonql.Parse(p.Query)
+	q, src, err := s.prepareQuery(rd, p)
 	if err != nil {
 		return jsonql.Result{}, err
 	}
-	return q.Run(ctx, source{rd}, p.BindVars, jsonql.Limits{MaxRows: int(s.deps.Config.Limits.QueryRows)})
+	return q.Run(ctx, src, p.BindVars, s.queryLimits())
 }
 
-// source is a snapshot as a query sees it.
-type source struct{ reader *store.Reader }
-
-// Object implements jsonql.Source.
-func (s source) Object(id string) (jsonql.Object, bool, error) {
-	if statement.IsEmbedded(id) {
-		return jsonql.Object{}, false, nil
+// startQuery begins a query whose rows are made when they are asked for, which
+// must be before the reader ends.
+func (s *Server) startQuery(ctx context.Context, rd *store.Reader, p queryParams) (*jsonql.Answer, error) {
+	q, src, err := s.prepareQuery(rd, p)
+	if err != nil {
+		return nil, err
 	}
-	o, found, err := s.reader.Object(id)
-	return jsonql.Object{ID: o.ID, Statements: o.Statements}, found, err
+	return q.Start(ctx, src, p.BindVars, s.queryLimits())
 }
 
-// Objects implements jsonql.Source.
-func (s source) Objects() iter.Seq2[jsonql.Object, error] {
-	return func(yield func(jsonql.Object, error) bool) {
-		for o, err := range s.reader.Objects("") {
-			if !yield(jsonql.Object{ID: o.ID, Statements: o.Statements}, err) {
-				return
-			}
-		}
+func (s *Server) queryLimits() jsonql.Limits {
+	return jsonql.Limits{MaxRows: int(s.deps.Config.Limits.QueryRows)}
+}
+
+func (s *Server) prepareQuery(rd *store.Reader, p queryParams) (*jsonql.Query, jsonql.Source, error) {
+	q, err := jsonql.Parse(p.Query)
+	if err != nil {
+		return nil, nil, err
 	}
-}
-
-// SubjectsWith implements jsonql.Source.
-func (s source) SubjectsWith(predicate string, term statement.Term) iter.Seq2[string, error] {
-	return s.reader.SubjectsWith(predicate, term)
-}
-
-// SubjectsHaving implements jsonql.Source.
-func (s source) SubjectsHaving(predicate string) iter.Seq2[string, error] {
-	return s.reader.SubjectsHaving(predicate)
+	if len(p.At) == 0 {
+		return q, source{rd}, nil
+	}
+	past, err := rd.At(p.At)
+	return q, pastSource{past}, err
 }

@@ -1,0 +1,102 @@
+package server
+
+import (
+	"iter"
+
+	"vesperdb.io/vesper/internal/jsonql"
+	"vesperdb.io/vesper/internal/statement"
+	"vesperdb.io/vesper/internal/store"
+)
+
+// source is a snapshot as a query sees it, with all its indexes.
+type source struct{ reader *store.Reader }
+
+var (
+	_ jsonql.Source        = source{}
+	_ jsonql.Estimator     = source{}
+	_ jsonql.PostingSource = source{}
+	_ jsonql.Source        = pastSource{}
+)
+
+// Object implements jsonql.Source.
+func (s source) Object(id string) (jsonql.Object, bool, error) {
+	if statement.IsEmbedded(id) {
+		return jsonql.Object{}, false, nil
+	}
+	o, found, err := s.reader.Object(id)
+	return jsonql.Object{ID: o.ID, Statements: o.Statements}, found, err
+}
+
+// Objects implements jsonql.Source.
+func (s source) Objects() iter.Seq2[jsonql.Object, error] { return asQueried(s.reader.Objects("")) }
+
+// asQueried gives objects of the store the form that queries know.
+func asQueried(objects iter.Seq2[store.Object, error]) iter.Seq2[jsonql.Object, error] {
+	return func(yield func(jsonql.Object, error) bool) {
+		for o, err := range objects {
+			if !yield(jsonql.Object{ID: o.ID, Statements: o.Statements}, err) {
+				return
+			}
+		}
+	}
+}
+
+// SubjectsWith implements jsonql.Source, without collecting.
+func (s source) SubjectsWith(predicate string, term statement.Term) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for p, err := range s.reader.ScanValue(predicate, term) {
+			if !yield(p.Subject, err) {
+				return
+			}
+		}
+	}
+}
+
+// SubjectsHaving implements jsonql.Source.
+func (s source) SubjectsHaving(predicate string) iter.Seq2[string, error] {
+	return s.reader.SubjectsHaving(predicate)
+}
+
+// Postings implements jsonql.PostingSource.
+func (s source) Postings(predicate string) iter.Seq2[jsonql.Posting, error] {
+	return func(yield func(jsonql.Posting, error) bool) {
+		for p, err := range s.reader.Scan(predicate) {
+			if !yield(jsonql.Posting{Subject: p.Subject, Term: p.Term, Cut: p.Cut}, err) {
+				return
+			}
+		}
+	}
+}
+
+// CountObjects implements jsonql.Estimator.
+func (s source) CountObjects() (int, error) { return s.reader.CountObjects() }
+
+// CountWith implements jsonql.Estimator.
+func (s source) CountWith(predicate string, term statement.Term, atMost int) (int, bool) {
+	c := s.reader.CountValue(predicate, term, atMost)
+	return c.N, c.More
+}
+
+// CountHaving implements jsonql.Estimator.
+func (s source) CountHaving(predicate string, atMost int) (int, bool) {
+	c := s.reader.CountPredicate(predicate, atMost)
+	return c.N, c.More
+}
+
+// pastSource is the state at a past revision. It has no indexes, so it does not
+// say how many there are of anything.
+type pastSource struct{ *store.PastReader }
+
+// Object implements jsonql.Source.
+func (s pastSource) Object(id string) (jsonql.Object, bool, error) {
+	if statement.IsEmbedded(id) {
+		return jsonql.Object{}, false, nil
+	}
+	o, found, err := s.PastReader.Object(id)
+	return jsonql.Object{ID: o.ID, Statements: o.Statements}, found, err
+}
+
+// Objects implements jsonql.Source.
+func (s pastSource) Objects() iter.Seq2[jsonql.Object, error] {
+	return asQueried(s.PastReader.Objects())
+}
