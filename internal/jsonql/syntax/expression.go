@@ -177,7 +177,7 @@ func (p *parser) atom() (Expr, error) {
 		p.next++
 		return &BindVar{Pos{t.at}, t.text}, nil
 	case tokenLabel:
-		return p.labelled()
+		return p.labeled()
 	case tokenName, tokenProp:
 		return p.named()
 	case tokenKeyword:

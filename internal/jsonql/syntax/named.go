@@ -2,8 +2,8 @@ package syntax
 
 import "vesperdb.io/vesper/internal/statement"
 
-// labelled reads ?label, ?label.id or ?label.path.
-func (p *parser) labelled() (Expr, error) {
+// labeled reads ?label, ?label.id or ?label.path.
+func (p *parser) labeled() (Expr, error) {
 	t := p.take()
 	if !p.peek().symbol(".") {
 		return &Label{Pos{t.at}, t.text}, nil
@@ -71,7 +71,7 @@ func (p *parser) declaresLabel() bool {
 	case tokenSymbol:
 		return t.text == "," || t.text == "}" || t.text == "{" || t.text == "("
 	case tokenKeyword:
-		return t.text != "in" && t.text != "and" && t.text != "or" && !(t.text == "not" && p.tokens[min(p.next+2, len(p.tokens)-1)].keyword("in"))
+		return t.text != "in" && t.text != "and" && t.text != "or" && (t.text != "not" || !p.tokens[min(p.next+2, len(p.tokens)-1)].keyword("in"))
 	default:
 		return true
 	}

@@ -41,8 +41,8 @@ func TestFaultsAreNamedAtTheirLineAndColumn(t *testing.T) {
 		{"{ * where sum(*) = 1 }", 1, 11}, {"{*} {*}", 1, 5}, {"(a, b)", 1, 1}, {"{ * namemap = 3 3 }", 1, 17},
 	} {
 		_, err := Parse(c.query)
-		var e *Error
-		if !errors.As(err, &e) {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
 			t.Errorf("%q is accepted: %v", c.query, err)
 		} else if e.Line != c.line || e.Col != c.col {
 			t.Errorf("%q: line %d, column %d, want %d, %d: %v", c.query, e.Line, e.Col, c.line, c.col, err)
@@ -52,8 +52,8 @@ func TestFaultsAreNamedAtTheirLineAndColumn(t *testing.T) {
 
 func TestDeepNestingIsRefusedAndNotFollowed(t *testing.T) {
 	for _, part := range []string{"{'a':", "[[", "('x' in ", "{* where not ", "{* where {", "{a where -", "{* namemap = {'a':"} {
-		var e *Error
-		if _, err := Parse(part + strings.Repeat(strings.TrimPrefix(part, "{* where "), 5000)); !errors.As(err, &e) {
+		_, err := Parse(part + strings.Repeat(strings.TrimPrefix(part, "{* where "), 5000))
+		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%s: %v", part, err)
 		}
 	}
@@ -102,8 +102,10 @@ func FuzzParseNeverPanics(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, q string) {
 		_, err := Parse(q)
-		var e *Error
-		if err != nil && (!errors.As(err, &e) || e.Line < 1 || e.Col < 1) {
+		if err == nil {
+			return
+		}
+		if e, ok := errors.AsType[*Error](err); !ok || e.Line < 1 || e.Col < 1 {
 			t.Errorf("an error without a place: %v", err)
 		}
 	})
