@@ -1,0 +1,167 @@
+package resolve
+
+import "vesperdb.io/vesper/internal/jsonql/syntax"
+
+// condition sorts the conjuncts of a where clause: what is about one set in a
+// simple form goes to the set, everything else to the environment.
+func (b *builder) condition(e syntax.Expr, main SetID) error {
+	switch e := e.(type) {
+	case nil:
+		return nil
+	case *syntax.FilterSet:
+		return b.condition(e.Where, b.place(b.scope.owners[e]))
+	case *syntax.Binary:
+		if e.Op == "and" {
+			if err := b.condition(e.Left, main); err != nil {
+				return err
+			}
+			return b.condition(e.Right, main)
+		}
+		if b.isAlias(e, main) {
+			return nil
+		}
+	case *syntax.Not:
+		if inner, ok := negated(e.Inner); ok {
+			return b.condition(inner, main)
+		}
+	}
+	return b.conjunct(e, main)
+}
+
+// isAlias reports whether a condition only made two names one set.
+func (b *builder) isAlias(e *syntax.Binary, main SetID) bool {
+	if e.Op != "=" {
+		return false
+	}
+	left, ok := b.idOf(e.Left, main)
+	right, both := b.idOf(e.Right, main)
+	return ok && both && left == right
+}
+
+func (b *builder) idOf(e syntax.Expr, main SetID) (SetID, bool) {
+	switch e := e.(type) {
+	case *syntax.Label:
+		return b.labeled(e.Name, main), true
+	case *syntax.ID:
+		return b.labeled(e.Label, main), true
+	default:
+		return NoSet, false
+	}
+}
+
+// negated returns the condition that "not e" means, where there is one.
+func negated(e syntax.Expr) (syntax.Expr, bool) {
+	switch e := e.(type) {
+	case *syntax.Not:
+		return e.Inner, true
+	case *syntax.Membership:
+		flipped := *e
+		flipped.Negate = !e.Negate
+		return &flipped, true
+	case *syntax.Binary:
+		if opposite := map[string]string{"=": "!=", "!=": "="}[e.Op]; opposite != "" {
+			return &syntax.Binary{Pos: e.Pos, Op: opposite, Left: e.Left, Right: e.Right}, true
+		}
+	}
+	return nil, false
+}
+
+// conjunct puts one condition where it belongs.
+func (b *builder) conjunct(e syntax.Expr, main SetID) error {
+	r, err := b.expr(e, main)
+	if err != nil {
+		return err
+	}
+	switch r := r.(type) {
+	case *Prop:
+		b.exists(r)
+	case *Not:
+		prop, ok := r.Inner.(*Prop)
+		if !ok || len(prop.Path) != 1 {
+			b.env.Conds = append(b.env.Conds, r)
+			return nil
+		}
+		set := b.env.Sets[prop.Set]
+		set.Absent = append(set.Absent, prop.Path[0])
+	case *Binary:
+		b.comparison(r)
+	default:
+		b.complex(r)
+	}
+	return nil
+}
+
+// exists is the condition that consists of a property.
+func (b *builder) exists(p *Prop) {
+	set := b.env.Sets[p.Set]
+	if p.Maybe {
+		return
+	}
+	set.Required = append(set.Required, p.Path[0])
+	if len(p.Path) > 1 {
+		b.env.Conds = append(b.env.Conds, &Call{Pos: p.Pos, Name: "exists", Args: []Expr{p}})
+		return
+	}
+	set.Shown[p.Path[0]] = true
+}
+
+// comparison finds prop = constant and id = constant, either way around.
+func (b *builder) comparison(e *Binary) {
+	left, right := e.Left, e.Right
+	if isConstant(left) {
+		left, right = right, left
+	}
+	if isConstant(right) && (e.Op == "=" || e.Op == "!=") {
+		switch left := left.(type) {
+		case *ID:
+			if e.Op == "=" {
+				set := b.env.Sets[left.Set]
+				set.IDs = append(set.IDs, right)
+				return
+			}
+		case *Prop:
+			if len(left.Path) == 1 {
+				set := b.env.Sets[left.Set]
+				set.Filters = append(set.Filters, Filter{e.At, left.Path[0], right, e.Op == "!="})
+				b.require(e)
+				return
+			}
+		}
+	}
+	b.complex(e)
+}
+
+func isConstant(e Expr) bool {
+	switch e.(type) {
+	case *Const, *Bind:
+		return true
+	default:
+		return false
+	}
+}
+
+func (b *builder) complex(e Expr) {
+	b.env.Conds = append(b.env.Conds, e)
+	b.require(e)
+}
+
+// require notes the properties that an object must have for a condition to
+// hold: all but those under maybe, and those that "or" and "not" may excuse.
+func (b *builder) require(e Expr) {
+	Walk(e, func(e Expr) bool {
+		switch e := e.(type) {
+		case *Not:
+			return false
+		case *Binary:
+			return e.Op != "or"
+		case *Call:
+			return e.Name != "if" && e.Name != "exists"
+		case *Prop:
+			if !e.Maybe {
+				set := b.env.Sets[e.Set]
+				set.Required = append(set.Required, e.Path[0])
+			}
+		}
+		return true
+	})
+}
