@@ -27,7 +27,7 @@ var deviates = map[int]struct {
 	16: {200, `"success": false`}, // the wording alone
 	17: {404, "no-such-path"},
 	19: {404, "no-such-path"},      // pages of HTML
-	28: {200, "not supported yet"}, // explain
+	28: {200, "not supported yet"}, // forUpdate
 	30: {200, "not supported yet"}, // printast
 	45: {405, "method-not-allowed"},
 	47: {404, "no-such-path"},
