@@ -94,9 +94,11 @@ func everyKey() nodeconfig.Config {
 	c.Broker = nodeconfig.Broker{Flavor: nodeconfig.FlavorGeneric, UsernameFile: "u", PasswordFile: "p", HeartBeat: time.Second,
 		TLS: &nodeconfig.TLS{CAFile: "c", CertFile: "d", KeyFile: "k", ServerName: "s"}}
 	c.Beacon = nodeconfig.Beacon{Interval: time.Second, Window: 5 * time.Second}
-	c.Limits = nodeconfig.Limits{RequestBytes: 1 << 20, QueryRows: 1, QueryTime: time.Second}
+	c.Limits = nodeconfig.Limits{RequestBytes: 1 << 20, QueryRows: 1, QueryTime: time.Second, Connections: 8}
 	c.ShutdownGrace, c.Log = time.Second, nodeconfig.Log{Level: "debug", Format: "text"}
 	c.Broker.MaxMessage, c.Broker.VirtualHost = 1<<20, "v"
+	c.Access = nodeconfig.Access{Anonymous: "read", OpenMetrics: true, Tokens: []nodeconfig.Token{{Name: "a", Role: "read", File: "f"}}}
+	c.TLS, c.Audit = &nodeconfig.ServerTLS{CertFile: "c", KeyFile: "k", ClientCAFile: "a"}, nodeconfig.Audit{To: "/a", MaxBytes: 1 << 20, Keep: 1}
 	c.ConflictPolicy, c.VolumeIdentity = nodeconfig.ConflictEarliest, nodeconfig.VolumeNone
 	c.Retention, c.MembersFile = nodeconfig.Retention(time.Hour), "m"
 	c.Compaction = nodeconfig.Compaction{Threshold: 0.1, MinFree: 1, Rate: 1 << 20}

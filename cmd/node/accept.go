@@ -38,6 +38,7 @@ func acceptCommand(stdout io.Writer) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return acceptBranch(cmd.Context(), node, stdout) },
 	}
 	cmd.Flags().StringVar(&node, "node", "http://localhost:8000", "the node's `URL`")
+	addCredentials(cmd)
 	return cmd
 }
 
@@ -76,7 +77,7 @@ func postAccept(ctx context.Context, to string) (out acceptAnswer, err error) {
 	if err != nil {
 		return out, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := clientOf(ctx).Do(req)
 	if err != nil {
 		return out, err
 	}

@@ -27,6 +27,7 @@ type source struct {
 
 func (f *source) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.node, "node", "", "the `URL` of a running node, such as http://localhost:8000")
+	addCredentials(cmd)
 	cmd.Flags().StringVar(&f.data, "data", "", "or the `DIR`ectory of a stopped node's store")
 }
 
@@ -230,7 +231,7 @@ func ask(ctx context.Context, method, path string, body io.Reader, read func(io.
 	if body != nil {
 		req.Header.Set("Content-Type", bundle.ContentType)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := clientOf(ctx).Do(req)
 	if err != nil {
 		return fmt.Errorf("asking the node: %w", err)
 	}

@@ -52,6 +52,7 @@ func dumpCommand(stdout, stderr io.Writer) *cobra.Command {
 			return err
 		},
 	}
+	addCredentials(cmd)
 	cmd.Flags().StringVar(&from.node, "node", "", "the `URL` of the node, such as http://localhost:8000")
 	cmd.Flags().StringVar(&out, "out", "", "the `FILE` to write; it must not exist")
 	return cmd
@@ -287,7 +288,7 @@ func request(ctx context.Context, method, address string, body io.Reader, header
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := clientOf(ctx).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("asking the node: %w", err)
 	}

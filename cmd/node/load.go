@@ -55,6 +55,7 @@ func loadCommand(stdout, stderr io.Writer) *cobra.Command {
 			return err
 		},
 	}
+	addCredentials(cmd)
 	cmd.Flags().StringVar(&to.node, "node", "", "the `URL` of the node, such as http://localhost:8000")
 	cmd.Flags().StringVar(&mode, "mode", "replace", "what becomes of an object that is there: replace, update or add")
 	cmd.Flags().BoolVar(&anew, "anew", false, "begin at the first line, whatever an earlier try has done")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"vesperdb.io/vesper/internal/access"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/replication"
 	"vesperdb.io/vesper/internal/replication/vesperwire"
@@ -30,6 +31,9 @@ type node struct {
 	store      *store.Store
 	replicator *replication.Replicator
 	server     *server.Server
+	tls        *access.ServerTLS
+	guard      *access.Guard
+	audit      *access.Audit
 }
 
 // openNode opens everything a node needs; nothing runs yet. The listener is
@@ -63,6 +67,9 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 func (n *node) open(ctx context.Context) error {
 	c := n.config
 	form := formOf(c)
+	if err := n.openAccess(); err != nil {
+		return err
+	}
 	var err error
 	n.store, err = store.Open(ctx, storeOptions(c, form, n.log))
 	if err != nil {
@@ -74,6 +81,11 @@ func (n *node) open(ctx context.Context) error {
 		return err
 	}
 	registry := prometheus.NewRegistry()
+	for _, collector := range n.guard.Collectors() {
+		if err := registry.Register(collector); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
 	n.replicator, err = replication.New(n.store, links, replication.Options{
 		BeaconInterval: c.Beacon.Interval, DiscoveryWindow: c.Beacon.Window, Logger: n.log, Registerer: registry,
 		Policy: string(c.ConflictPolicy), SnapshotDir: filepath.Join(c.StoragePath, "snapshots"),
@@ -85,6 +97,7 @@ func (n *node) open(ctx context.Context) error {
 	n.server, err = server.New(server.Deps{
 		Store: n.store, Config: c, Replication: n.replicator.Status, AcceptBranch: n.replicator.AcceptBranch,
 		AwaitHolders: n.replicator.AwaitHolders, Holders: n.replicator.Holders, Import: n.replicator.Import, Registry: registry, Logger: n.log,
+		Guard: n.guard, Audit: n.audit,
 	})
 	return err
 }
@@ -115,11 +128,16 @@ func (n *node) close() error {
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, n.audit.Close())...)
 }
 
 // url is where the node's HTTP interface is.
-func (n *node) url() string { return "http://" + n.listener.Addr().String() }
+func (n *node) url() string {
+	if n.tls != nil {
+		return "https://" + n.listener.Addr().String()
+	}
+	return "http://" + n.listener.Addr().String()
+}
 
 // run serves until ctx ends, and then stops in order: no more writes, what is
 // left is published, requests finish, the store is closed. It returns nil for
@@ -134,11 +152,13 @@ func (n *node) run(ctx context.Context) error {
 	defer stopMaintaining()
 	replicated, served, maintained := make(chan error, 1), make(chan error, 1), make(chan struct{})
 	go func() { replicated <- n.replicator.Run(replicating) }()
-	go func() { served <- n.server.Serve(serving, n.listener, httpGrace) }()
+	go func() { served <- n.server.Serve(serving, n.served(), httpGrace) }()
 	go func() {
 		defer close(maintained)
 		newMaintainer(n.store, n.config.Compaction, n.log).run(maintaining)
 	}()
+	following := make(chan struct{})
+	go func() { defer close(following); n.guard.Follow(maintaining) }()
 	n.log.Info("Started the node", "url", n.url(), "storage", n.config.StoragePath,
 		"links", linkTexts(n.config))
 
@@ -155,6 +175,7 @@ func (n *node) run(ctx context.Context) error {
 	cause = errors.Join(cause, <-served)
 	stopMaintaining()
 	<-maintained
+	<-following
 	stopReplicating()
 	cause = errors.Join(cause, <-replicated, n.close())
 	if cause == nil {

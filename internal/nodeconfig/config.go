@@ -120,6 +120,12 @@ type Config struct {
 	Beacon Beacon
 	// Limits (limits) bound what one request may ask for.
 	Limits Limits
+	// Access (access) says who may do what.
+	Access Access
+	// TLS (tls) is nil for plain HTTP.
+	TLS *ServerTLS
+	// Audit (audit) says where it is kept who wrote what.
+	Audit Audit
 	// ShutdownGrace (shutdownGrace) is how long a stopping node tries to publish
 	// what is left in its outbox and to finish requests.
 	ShutdownGrace time.Duration
@@ -207,6 +213,8 @@ type Limits struct {
 	QueryRows int64
 	// QueryTime (limits.queryTime) is how long a query may run.
 	QueryTime time.Duration
+	// Connections (limits.connections) is how many clients may be connected.
+	Connections int64
 }
 
 // Log says what is logged and how.
@@ -243,7 +251,9 @@ func Default() Config {
 			RequestBytes: 16 << 20,
 			QueryRows:    100_000,
 			QueryTime:    30 * time.Second,
+			Connections:  1024,
 		},
+		Audit:         Audit{MaxBytes: 64 << 20, Keep: 4},
 		ShutdownGrace: 20 * time.Second,
 		Log:           Log{Level: "info", Format: "json"},
 	}

@@ -62,6 +62,22 @@ var fileKeys = []key[Config]{
 		{name: "requestBytes", value: func(c *Config) any { return &c.Limits.RequestBytes }},
 		{name: "queryRows", value: func(c *Config) any { return &c.Limits.QueryRows }},
 		{name: "queryTime", value: func(c *Config) any { return &c.Limits.QueryTime }},
+		{name: "connections", value: func(c *Config) any { return &c.Limits.Connections }},
+	}},
+	{name: "access", section: []key[Config]{
+		{name: "anonymous", value: func(c *Config) any { return &c.Access.Anonymous }},
+		{name: "openMetrics", value: func(c *Config) any { return &c.Access.OpenMetrics }},
+		{name: "tokens", value: func(c *Config) any { return &c.Access.Tokens }},
+	}},
+	{name: "tls", section: []key[Config]{
+		{name: "certFile", value: func(c *Config) any { return &c.TLS.CertFile }},
+		{name: "keyFile", value: func(c *Config) any { return &c.TLS.KeyFile }},
+		{name: "clientCAFile", value: func(c *Config) any { return &c.TLS.ClientCAFile }},
+	}, has: func(c *Config) bool { return c.TLS != nil }, enter: (*Config).enterTLS},
+	{name: "audit", section: []key[Config]{
+		{name: "to", value: func(c *Config) any { return &c.Audit.To }},
+		{name: "maxBytes", value: func(c *Config) any { return &c.Audit.MaxBytes }},
+		{name: "keep", value: func(c *Config) any { return &c.Audit.Keep }},
 	}},
 	{name: "shutdownGrace", value: func(c *Config) any { return &c.ShutdownGrace }},
 	{name: "log", section: []key[Config]{
@@ -115,6 +131,7 @@ var remedies = map[string]string{
 	"broker.passcode":       "put the password into a file and name it in broker.passwordFile",
 	"broker.username":       "put the user name into a file and name it in broker.usernameFile",
 	"broker.login":          "put the user name into a file and name it in broker.usernameFile",
+	"access.token":          "put the token into a file and name it in access.tokens: [{name: app, role: write, file: FILE}]",
 	"password":              "put the password into a file and name it in broker.passwordFile",
 	"username":              "put the user name into a file and name it in broker.usernameFile",
 	"broker.tls.enabled":    "remove it: a tls section turns TLS on",

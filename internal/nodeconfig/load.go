@@ -114,8 +114,12 @@ func readEntry[T any](r *reader, target *T, value *yaml.Node, path string, line 
 		readSection(r, target, value, path, k.section)
 		return
 	}
-	if links, ok := k.value(target).(*[]Link); ok {
-		r.links(value, path, line, links)
+	switch into := k.value(target).(type) {
+	case *[]Link:
+		readList(r, value, path, line, into, DefaultLink, linkKeys)
+		return
+	case *[]Token:
+		readList(r, value, path, line, into, func() Token { return Token{} }, tokenKeys)
 		return
 	}
 	if err := read(resolve(value), k.value(target)); err != nil {
@@ -124,22 +128,22 @@ func readEntry[T any](r *reader, target *T, value *yaml.Node, path string, line 
 	}
 }
 
-// links reads the list of links, each with defaults of its own.
-func (r *reader) links(n *yaml.Node, path string, line int, into *[]Link) {
+// readList reads a list of sections, each with defaults of its own.
+func readList[T any](r *reader, n *yaml.Node, path string, line int, into *[]T, plain func() T, known []key[T]) {
 	n = resolve(n)
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
 		return
 	case n.Kind != yaml.SequenceNode:
-		r.problems.add(line, path, "want a list of links, got %s", describe(n))
+		r.problems.add(line, path, "want a list of %s, got %s", path[strings.LastIndex(path, ".")+1:], describe(n))
 		r.unread = append(r.unread, path)
 		return
 	}
 	for i, item := range n.Content {
-		l := DefaultLink()
-		at := linkPath(i)
+		l := plain()
+		at := fmt.Sprintf("%s[%d]", path, i+1)
 		r.lines[at] = item.Line
-		readSection(r, &l, item, at, linkKeys)
+		readSection(r, &l, item, at, known)
 		*into = append(*into, l)
 	}
 }
@@ -168,13 +172,18 @@ func (r *reader) finish() {
 	}
 }
 
-// line is where a key stands, or, when it is not there, the link that lacks it.
+// line is where a key stands, or, when it is not there, the section that lacks it.
 func (r *reader) line(path string) int {
-	if n := r.lines[path]; n > 0 || !strings.HasPrefix(path, "links[") {
-		return n
+	for {
+		if n := r.lines[path]; n > 0 {
+			return n
+		}
+		at := strings.LastIndex(path, ".")
+		if at < 0 {
+			return 0
+		}
+		path = path[:at]
 	}
-	link, _, _ := strings.Cut(path, ".")
-	return r.lines[link]
 }
 
 func (r *reader) concernsUnread(path string) bool {

@@ -70,6 +70,20 @@ limits:
   requestBytes: 1Mi
   queryRows: 500
   queryTime: 2s
+  connections: 99
+access:
+  anonymous: read
+  openMetrics: true
+  tokens:
+  - {name: app, role: write, file: /etc/vesper/tokens/app}
+tls:
+  certFile: /etc/vesper/server/tls.crt
+  keyFile: /etc/vesper/server/tls.key
+  clientCAFile: /etc/vesper/server/ca.crt
+audit:
+  to: /var/log/vesper/audit.log
+  maxBytes: 1Mi
+  keep: 2
 shutdownGrace: 45s
 log:
   level: debug
@@ -88,7 +102,10 @@ log:
 			TLS: &TLS{CAFile: "/etc/vesper/ca.pem", CertFile: "/etc/vesper/tls.crt", KeyFile: "/etc/vesper/tls.key", ServerName: "mq.example.com"},
 		},
 		Beacon:        Beacon{Interval: 7 * time.Second, Window: 2500 * time.Millisecond},
-		Limits:        Limits{RequestBytes: 1 << 20, QueryRows: 500, QueryTime: 2 * time.Second},
+		Limits:        Limits{RequestBytes: 1 << 20, QueryRows: 500, QueryTime: 2 * time.Second, Connections: 99},
+		Access:        Access{Anonymous: "read", OpenMetrics: true, Tokens: []Token{{Name: "app", Role: "write", File: "/etc/vesper/tokens/app"}}},
+		TLS:           &ServerTLS{CertFile: "/etc/vesper/server/tls.crt", KeyFile: "/etc/vesper/server/tls.key", ClientCAFile: "/etc/vesper/server/ca.crt"},
+		Audit:         Audit{To: "/var/log/vesper/audit.log", MaxBytes: 1 << 20, Keep: 2},
 		ShutdownGrace: 45 * time.Second,
 		Log:           Log{Level: "debug", Format: "text"},
 	}

@@ -23,6 +23,7 @@ func Render(c Config) ([]byte, error) {
 	}
 	plain := Default()
 	plain.Broker.enterTLS()
+	plain.enterTLS()
 	root, err := renderSection(&c, &plain, fileKeys)
 	if err != nil {
 		return nil, err
@@ -53,8 +54,11 @@ func renderSection[T any](c, plain *T, known []key[T]) (*yaml.Node, error) {
 // renderKey returns nil for what needs no mention.
 func renderKey[T any](c, plain *T, k key[T]) (*yaml.Node, error) {
 	if k.section == nil {
-		if links, ok := k.value(c).(*[]Link); ok {
-			return renderLinks(*links)
+		switch list := k.value(c).(type) {
+		case *[]Link:
+			return renderList(*list, plainLink(), linkKeys)
+		case *[]Token:
+			return renderList(*list, Token{}, tokenKeys)
 		}
 		return renderValue(k.value(c), k.value(plain), k.always)
 	}
@@ -68,15 +72,20 @@ func renderKey[T any](c, plain *T, k key[T]) (*yaml.Node, error) {
 	return n, nil
 }
 
-func renderLinks(links []Link) (*yaml.Node, error) {
-	if len(links) == 0 {
+// plainLink is a link that says nothing, with all its sections.
+func plainLink() Link {
+	plain := DefaultLink()
+	plain.Broker.enterTLS()
+	return plain
+}
+
+func renderList[T any](items []T, plain T, known []key[T]) (*yaml.Node, error) {
+	if len(items) == 0 {
 		return nil, nil
 	}
 	out := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
-	for i := range links {
-		plain := DefaultLink()
-		plain.Broker.enterTLS()
-		n, err := renderSection(&links[i], &plain, linkKeys)
+	for i := range items {
+		n, err := renderSection(&items[i], &plain, known)
 		if err != nil {
 			return nil, err
 		}

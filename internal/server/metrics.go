@@ -16,6 +16,8 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
+
+	auditFailed prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -29,6 +31,9 @@ func newMetrics() *metrics {
 		}, []string{"path", "method"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "vesper_http_requests_in_flight", Help: "HTTP requests being answered now.",
+		}),
+		auditFailed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "vesper_audit_failed_total", Help: "Writes and attempts that the audit log lacks because it could not be written.",
 		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "vesper_http_panics_total", Help: "HTTP requests that hit a bug and were answered with 500.",
@@ -50,7 +55,7 @@ func (s *Server) register(r *prometheus.Registry) error {
 	}, func() float64 { return boolGauge(s.status().Writable) })
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		s.metrics.requests, s.metrics.duration, s.metrics.inFlight, s.metrics.panics,
+		s.metrics.requests, s.metrics.duration, s.metrics.inFlight, s.metrics.panics, s.metrics.auditFailed,
 		info, ready, writable, storeCollector{s.deps.Store},
 	} {
 		if err := r.Register(c); err != nil {

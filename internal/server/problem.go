@@ -36,6 +36,8 @@ type Problem struct {
 
 	// retryAfter is the seconds after which it makes sense to try again; 0: unknown.
 	retryAfter int
+	// challenge is the header WWW-Authenticate, for 401 and 403.
+	challenge string
 	// allow lists the methods of the resource, for 405.
 	allow string
 }
@@ -161,6 +163,9 @@ func (p *Problem) write(w http.ResponseWriter) {
 	h.Set("Cache-Control", "no-store")
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	if p.challenge != "" {
+		h.Set("WWW-Authenticate", p.challenge)
 	}
 	if p.allow != "" {
 		h.Set("Allow", p.allow)

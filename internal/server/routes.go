@@ -72,7 +72,7 @@ func (s *Server) routes() []route {
 		{"/v1/status", methods{"GET": read(s.getStatus)}},
 		{"/healthz", methods{"GET": open(s.healthz)}},
 		{"/readyz", methods{"GET": open(s.readyz)}},
-		{"/metrics", methods{"GET": read(s.serveMetrics)}},
+		{"/metrics", methods{"GET": {s.metricsRole(), s.serveMetrics}}},
 	}
 }
 

@@ -55,6 +55,7 @@ func rpcFailure(id json.RawMessage, code int, format string, args ...any) rpcRes
 // call is one request of a batch and what becomes of it.
 type call struct {
 	id       json.RawMessage
+	name     string
 	method   rpcMethod
 	params   json.RawMessage
 	response rpcResponse
@@ -89,6 +90,7 @@ func parseCall(raw json.RawMessage) *call {
 		c.response = rpcFailure(c.id, rpcInvalidRequest, "Invalid Request")
 		return c
 	}
+	c.name = name
 	if c.method, c.runs = rpcMethods[name]; !c.runs {
 		c.response = rpcFailure(c.id, rpcNoMethod, "Method not found")
 	}
@@ -145,6 +147,9 @@ func (s *Server) dataRequest(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		answer(w, http.StatusOK, rpcFailure(nil, rpcParseError, "Parse error"))
 		return nil
+	}
+	if err := s.calling(r, calls); err != nil {
+		return err
 	}
 	if len(calls) > 0 {
 		s.runBatch(w, r, calls, wait)

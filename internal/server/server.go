@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"vesperdb.io/vesper/internal/access"
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/nodeconfig"
@@ -39,6 +40,10 @@ type Deps struct {
 	// once. Nil, without replication, means that there are no peers.
 	AwaitHolders func(ctx context.Context, d branch.Dot, peers int) []branch.ID
 	Holders      func(d branch.Dot) []branch.ID
+	// Guard says who may do what; nil lets everybody do everything.
+	Guard *access.Guard
+	// Audit keeps who wrote what; nil keeps nothing.
+	Audit *access.Audit
 	// Registry gets the server's and the store's metrics and is what /metrics shows.
 	Registry *prometheus.Registry
 	// Logger is slog.Default() when nil.
@@ -159,7 +164,10 @@ func (s *Server) update(ctx context.Context, opts store.WriteOptions, fn func(*s
 	if s.draining.Load() {
 		return store.Commit{}, &store.RefusedError{Reason: drainingReason}
 	}
-	commit, err := s.deps.Store.Update(ctx, opts, fn)
+	if name := access.Of(ctx).Name; name != "" {
+		opts.Author = name
+	}
+	commit, err := s.audited(ctx, opts, fn)
 	s.storage.note(err)
 	return commit, err
 }
