@@ -17,12 +17,8 @@ type tree struct {
 }
 
 func newTree(list []statement.Statement) *tree {
-	flat := slices.Clone(list)
-	for i := range flat {
-		flat[i].Scope = ""
-	}
 	t := &tree{of: map[string]map[string][]statement.Statement{}}
-	for _, s := range statement.Set(flat) {
+	for _, s := range flatten(list) {
 		if t.of[s.Subject] == nil {
 			t.of[s.Subject] = map[string][]statement.Statement{}
 			t.subjects = append(t.subjects, s.Subject)
@@ -31,6 +27,23 @@ func newTree(list []statement.Statement) *tree {
 	}
 	slices.SortFunc(t.subjects, compareSubjects)
 	return t
+}
+
+// flatten returns the facts without their scopes: the list itself, if it has
+// none and is in order, as what comes from a store mostly is.
+func flatten(list []statement.Statement) []statement.Statement {
+	plain := true
+	for i, s := range list {
+		plain = plain && s.Scope == "" && (i == 0 || statement.CompareFact(list[i-1], s) < 0)
+	}
+	if plain {
+		return list
+	}
+	flat := slices.Clone(list)
+	for i := range flat {
+		flat[i].Scope = ""
+	}
+	return statement.Set(flat)
 }
 
 // object is a subject that may be a row: an object or an embedded one.

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"vesperdb.io/vesper/internal/jsonql"
+	"vesperdb.io/vesper/internal/pjson"
+	"vesperdb.io/vesper/internal/store"
+)
+
+// benchObjects is how many objects the benchmarks ask about.
+const benchObjects = 100_000
+
+// BenchmarkQuery asks one store the questions whose speed is promised. Joins
+// are not among them: the language has none yet.
+func BenchmarkQuery(b *testing.B) {
+	s, err := store.Open(b.Context(), store.Options{Dir: b.TempDir(), Branch: "0A", NoSync: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // nothing is kept
+	fillForBench(b, s)
+	for _, bench := range []struct{ name, query string }{
+		{"point read", `{* where id = 'o77777'}`},
+		{"indexed filter", `{id, n where rare = 777}`},
+		{"range", `{id where n >= 99990}`},
+		{"group by", `{kind, 'n': count(*) group by kind}`},
+		{"order and limit", `{id, n order by n desc limit 10}`},
+		{"full scan", `{'n': count(*)}`},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			q, err := jsonql.Parse(bench.query)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				err := s.View(b.Context(), func(rd *store.Reader) error {
+					got, err := q.Run(b.Context(), source{rd}, nil, jsonql.Limits{})
+					if len(got.Rows) == 0 && err == nil {
+						b.Fatal("no rows")
+					}
+					return err
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func fillForBench(b *testing.B, s *store.Store) {
+	b.Helper()
+	const piece = 5000
+	for from := 0; from < benchObjects; from += piece {
+		var text strings.Builder
+		for i := from; i < from+piece; i++ {
+			fmt.Fprintf(&text, `,{"id":"o%05d","n":%d,"kind":"k%d","rare":%d,"name":"object %d"}`, i, i, i%50, i/10, i)
+		}
+		doc, err := pjson.Parse([]byte("["+text.String()[1:]+"]"), pjson.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Update(b.Context(), store.WriteOptions{}, func(tx *store.Tx) error { return tx.Add(doc.Objects) }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
