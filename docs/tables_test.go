@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.yaml.in/yaml/v3"
+	"vesperdb.io/vesper/internal/access"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/replication"
 	"vesperdb.io/vesper/internal/server"
@@ -219,6 +221,11 @@ func metrics(t *testing.T) map[string]string {
 	if _, err := replication.New(s, nil, replication.Options{Registerer: registry}); err != nil {
 		t.Fatal(err)
 	}
+	guard, err := access.NewGuard(c.Access, nil, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry.MustRegister(guard.Collectors()...)
 	if _, err := server.New(server.Deps{Store: s, Config: c, Registry: registry}); err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +291,7 @@ func TestTheTableOfReasonsIsWhatNodesSay(t *testing.T) {
 
 func TestTheTableOfPathsIsWhatTheServerHas(t *testing.T) {
 	actual := map[string]bool{}
-	for _, m := range regexp.MustCompile(`\{"(/[^"]+)", map\[string\]handler`).FindAllStringSubmatch(read(t, "internal/server/routes.go"), -1) {
+	for _, m := range regexp.MustCompile(`\{"(/[^"]+)", methods`).FindAllStringSubmatch(read(t, "internal/server/routes.go"), -1) {
 		actual[strings.ReplaceAll(m[1], "...", "")] = true
 	}
 	sameKeys(t, "the path", table(t, "docs/http-api.md", "# The HTTP API", 1), actual)

@@ -10,12 +10,11 @@ import (
 	"strconv"
 	"time"
 
+	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/jsonql"
 	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/store"
 )
-
-var kindBadQuery = kind{"bad-query", "The query cannot be answered", http.StatusBadRequest}
 
 // question is a query as /v1/query takes it.
 type question struct {
@@ -23,18 +22,24 @@ type question struct {
 	binds jsonql.Bindings
 	// limit is the most rows wanted; 0 for as many as the node gives.
 	limit int
+	// at is the revision asked about; empty for the present. explain asks for the plan.
+	at      string
+	explain bool
 }
 
 // getQuery answers the query of the parameter q.
 func (s *Server) getQuery(w http.ResponseWriter, r *http.Request) error {
-	params, err := query(r, "q", "bindvars", "limit")
+	params, err := query(r, "q", "bindvars", "limit", "at", "explain")
 	if err != nil {
 		return err
 	}
 	if !params.Has("q") {
 		return problem(kindBadRequest, "q is missing: the query, percent-encoded")
 	}
-	q := question{text: params.Get("q")}
+	q := question{text: params.Get("q"), at: params.Get("at"), explain: params.Get("explain") == "true"}
+	if params.Has("explain") && !q.explain {
+		return problem(kindBadRequest, "explain: %q is not understood: leave it out, or send true", params.Get("explain"))
+	}
 	if params.Has("limit") {
 		if q.limit, err = strconv.Atoi(params.Get("limit")); err != nil || q.limit < 1 {
 			return problem(kindBadRequest, "limit: %q is not a number from 1 on", params.Get("limit"))
@@ -72,7 +77,9 @@ func (s *Server) postQuery(w http.ResponseWriter, r *http.Request) error {
 	var q question
 	found := false
 	err = body.members(value{raw: json.RawMessage(body)}, "the body", map[string]func(value) error{
-		"query": func(v value) error { found = true; return body.string("query", &q.text)(v) },
+		"query":   func(v value) error { found = true; return body.string("query", &q.text)(v) },
+		"at":      body.string("at", &q.at),
+		"explain": body.bool("explain", &q.explain),
 		"bindvars": func(v value) error {
 			if err := json.Unmarshal(v.raw, &q.binds); err != nil {
 				return body.fault(v.at, "bindvars: %v", err)
@@ -102,10 +109,14 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, q question) error {
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 	start := time.Now()
+	at, err := branch.ParseRevision(q.at)
+	if err != nil {
+		return problem(kindBadRequest, "at: %v", err)
+	}
 	var result jsonql.Result
-	err := s.deps.Store.View(ctx, func(rd *store.Reader) (err error) {
+	err = s.deps.Store.View(ctx, func(rd *store.Reader) (err error) {
 		w.Header().Set(headerRevision, rd.Revision().String())
-		result, err = s.runQuery(ctx, rd, queryParams{Query: q.text, BindVars: q.binds})
+		result, err = s.runQuery(ctx, rd, queryParams{Query: q.text, BindVars: q.binds, At: at, Explain: q.explain})
 		return err
 	})
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -115,6 +126,9 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, q question) error {
 		return queryProblem(err)
 	}
 	out := rows{w: w, patience: s.patience, lines: acceptsLines(r), errors: result.Errors, start: start}
+	if q.explain {
+		out.plan = result.Plan
+	}
 	if q.limit > 0 && len(result.Rows) > q.limit {
 		result.Rows, out.more = result.Rows[:q.limit], true
 	}
@@ -150,6 +164,8 @@ type rows struct {
 	// more reports that there were more rows than the client wanted.
 	more  bool
 	start time.Time
+	// plan is nil unless it was asked for.
+	plan *jsonql.Plan
 }
 
 // rowsBytes is how much of a result is sent at once.
@@ -195,8 +211,12 @@ func (o rows) tail() string {
 	tail := struct {
 		Errors  []string `json:"errors"`
 		More    bool     `json:"more,omitempty"`
+		Plan    any      `json:"explain,omitempty"`
 		Elapsed float64  `json:"elapsed"`
-	}{append([]string{}, o.errors...), o.more, time.Since(o.start).Seconds()}
-	text, _ := json.Marshal(tail) // strings and a number
+	}{Errors: append([]string{}, o.errors...), More: o.more, Elapsed: time.Since(o.start).Seconds()}
+	if o.plan != nil {
+		tail.Plan = o.plan
+	}
+	text, _ := json.Marshal(tail) // strings and numbers
 	return "]," + string(text[1:]) + "\n"
 }

@@ -24,8 +24,6 @@ const (
 	maxLines      = 1 << 53
 )
 
-var kindBadImport = kind{"bad-import", "A line cannot be imported", http.StatusUnprocessableEntity}
-
 // imported is the answer to an import, and what a problem says of one.
 type imported struct {
 	// Lines are those that are done, Objects the objects in them.

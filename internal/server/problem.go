@@ -54,6 +54,8 @@ type kind struct {
 var (
 	kindBadRequest    = kind{"bad-request", "The request cannot be understood", http.StatusBadRequest}
 	kindBadJSON       = kind{"bad-json", "The body is not a pJSON document", http.StatusBadRequest}
+	kindBadQuery      = kind{"bad-query", "The query cannot be answered", http.StatusBadRequest}
+	kindBadImport     = kind{"bad-import", "A line cannot be imported", http.StatusUnprocessableEntity}
 	kindInvalid       = kind{"invalid-value", "A value cannot be stored", http.StatusBadRequest}
 	kindIDMismatch    = kind{"id-mismatch", "The body names another object than the path", http.StatusBadRequest}
 	kindUnauthorized  = kind{"unauthorized", "The request needs a token", http.StatusUnauthorized}
