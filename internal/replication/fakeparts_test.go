@@ -85,7 +85,7 @@ func (s *fakeStore) InstallSnapshot(ctx context.Context, path string) (info stor
 			s.cursors[link] = position
 		}
 	}
-	maps.DeleteFunc(s.pending, func(d branch.Dot, _ changeset.Envelope) bool { return s.revision.Covers(d) })
+	maps.DeleteFunc(s.pending, func(d branch.Dot, _ waiting) bool { return s.revision.Covers(d) })
 	s.drain()
 	s.installed++
 	s.announce()
@@ -95,11 +95,11 @@ func (s *fakeStore) InstallSnapshot(ctx context.Context, path string) (info stor
 // replay takes a changeset that is known to be next. The caller holds mu, or
 // has the store to itself.
 func (s *fakeStore) replay(e changeset.Envelope) error {
-	c, err := changeset.Decode(e, changeset.DefaultLimits())
+	c, err := s.decode(e)
 	if err != nil {
 		return err
 	}
-	if !s.ready(c) {
+	if !s.ready(e.Dot, c.Base) {
 		return fmt.Errorf("%s is not next at %s", e.Dot, s.revision)
 	}
 	s.clock = max(s.clock, c.Clock)

@@ -27,7 +27,7 @@ type fakeStore struct {
 	clock        changeset.Clock
 	log          map[branch.Dot]changeset.Envelope
 	feed         []branch.Dot
-	pending      map[branch.Dot]changeset.Envelope
+	pending      map[branch.Dot]waiting
 	cursors      map[string]uint64
 	digest       store.Digest
 	changed      chan struct{}
@@ -46,12 +46,21 @@ type fakeStore struct {
 	snapshots, installed int
 	// spoil, when set, changes a snapshot before it is given away.
 	spoil func([]byte) []byte
+	// decodes counts the bodies that were decoded.
+	decodes int
+}
+
+// waiting is a changeset that waits, and what it waits for: decoding megabytes
+// at each look would make a test that polls slow beyond all measure.
+type waiting struct {
+	changeset.Envelope
+	base branch.Revision
 }
 
 func newFakeStore(me branch.ID) *fakeStore {
 	return &fakeStore{
 		me: me, incarnation: "i-" + string(me), seen: map[branch.ID]branch.Revision{},
-		log: map[branch.Dot]changeset.Envelope{}, pending: map[branch.Dot]changeset.Envelope{},
+		log: map[branch.Dot]changeset.Envelope{}, pending: map[branch.Dot]waiting{},
 		cursors: map[string]uint64{}, changed: make(chan struct{}),
 	}
 }
@@ -185,37 +194,41 @@ func (s *fakeStore) applyOne(e changeset.Envelope, a *store.Applied) {
 		a.Duplicate++
 		return
 	}
-	c, err := changeset.Decode(e, changeset.DefaultLimits())
-	if err != nil {
-		a.Rejected = append(a.Rejected, store.Rejection{Dot: e.Dot, Err: err})
-		return
-	}
 	if _, waits := s.pending[e.Dot]; waits {
 		a.Duplicate++
 		return
 	}
+	c, err := s.decode(e)
+	if err != nil {
+		a.Rejected = append(a.Rejected, store.Rejection{Dot: e.Dot, Err: err})
+		return
+	}
 	s.clock = max(s.clock, c.Clock)
-	if s.ready(c) {
+	if s.ready(e.Dot, c.Base) {
 		s.take(e, c.Base)
 		a.Applied++
 		return
 	}
-	s.pending[e.Dot] = e
+	s.pending[e.Dot] = waiting{e, c.Base}
 	a.Pending++
 }
 
-func (s *fakeStore) ready(c changeset.Changeset) bool {
-	return s.revision.At(c.Branch) == c.Seq-1 && s.revision.CoversAll(c.Base)
+func (s *fakeStore) decode(e changeset.Envelope) (changeset.Changeset, error) {
+	s.decodes++
+	return changeset.Decode(e, changeset.DefaultLimits())
+}
+
+func (s *fakeStore) ready(d branch.Dot, base branch.Revision) bool {
+	return s.revision.At(d.Branch) == d.Seq-1 && s.revision.CoversAll(base)
 }
 
 func (s *fakeStore) drain() (n int) {
 	for progress := true; progress; {
 		progress = false
-		for d, e := range s.pending {
-			c, err := changeset.Decode(e, changeset.DefaultLimits())
-			if err == nil && s.ready(c) {
+		for d, w := range s.pending {
+			if s.ready(d, w.base) {
 				delete(s.pending, d)
-				s.take(e, c.Base)
+				s.take(w.Envelope, w.base)
 				n++
 				progress = true
 			}
@@ -282,12 +295,8 @@ func (s *fakeStore) Pending() (int, []branch.Dot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var missing []branch.Dot
-	for d, e := range s.pending {
-		c, err := changeset.Decode(e, changeset.DefaultLimits())
-		if err != nil {
-			continue
-		}
-		for _, needs := range append(slices.Clone(c.Base), branch.Dot{Branch: d.Branch, Seq: d.Seq - 1}) {
+	for d, w := range s.pending {
+		for _, needs := range append(slices.Clone(w.base), branch.Dot{Branch: d.Branch, Seq: d.Seq - 1}) {
 			if _, here := s.pending[needs]; !here && !s.revision.Covers(needs) {
 				missing = append(missing, needs)
 			}
@@ -374,4 +383,10 @@ func (s *fakeStore) check() error {
 		return errors.New("the feed and the revision differ")
 	}
 	return nil
+}
+
+func (s *fakeStore) decoded() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.decodes
 }
