@@ -9,17 +9,19 @@ import (
 )
 
 // Parse reads a pJSON document: an object, a list of objects, or an object
-// with the key "pjson" whose "data" is either. It returns a *SyntaxError for
+// with the key "pjson" whose "data" is either; or, after a first line
+// "=multipart-json", several of these with long texts beside them. It returns a *SyntaxError for
 // text that is not strict JSON and for everything that cannot be stored
 // exactly as it was sent. Nothing of a document with an error is returned.
 func Parse(data []byte, opts Options) (Document, error) {
 	p := &parser{
-		opts:    opts,
-		locate:  newLocator(data),
-		objects: map[string]int{},
-		bodies:  map[string]body{},
-		props:   map[Prop]bool{},
-		facts:   map[statement.Fact]place{},
+		opts:     opts,
+		locate:   newLocator(data),
+		compiler: newCompiler(),
+		objects:  map[string]int{},
+		bodies:   map[string]body{},
+		props:    map[Prop]bool{},
+		facts:    map[statement.Fact]place{},
 	}
 	p.doc.text = data
 	if p.opts.IDs == nil {
@@ -56,13 +58,15 @@ func (d Document) WithIDs() []byte {
 }
 
 type parser struct {
-	opts    Options
-	doc     Document
-	locate  *locator
-	objects map[string]int // id → index in doc.Objects
-	bodies  map[string]body
-	props   map[Prop]bool // the key's Null is always false
-	facts   map[statement.Fact]place
+	opts   Options
+	doc    Document
+	locate *locator
+	// compiler has the patterns of the document's namemaps.
+	compiler *compiler
+	objects  map[string]int // id → index in doc.Objects
+	bodies   map[string]body
+	props    map[Prop]bool // the key's Null is always false
+	facts    map[statement.Fact]place
 }
 
 // body is the content that an id was first given.
@@ -87,10 +91,20 @@ type frame struct {
 }
 
 func (p *parser) document() error {
-	root, err := scan(p.doc.text)
+	sections, err := roots(p.doc.text)
 	if err != nil {
 		return err
 	}
+	for i := range sections {
+		if err := p.section(&sections[i]); err != nil {
+			return err
+		}
+	}
+	p.doc.Single = p.doc.Single && len(sections) == 1
+	return nil
+}
+
+func (p *parser) section(root *node) error {
 	n, err := namesFor(p.opts.RefPattern)
 	if err != nil {
 		return faultf(0, "", "refpattern %q: %v", p.opts.RefPattern, err)
@@ -167,7 +181,7 @@ const maxKnown = 256
 // enter returns the frame inside an object: its namemap, then its context.
 func (p *parser) enter(n *node, f frame) (frame, error) {
 	if m := n.member(f.names.namemap); m != nil {
-		inner, err := f.names.with(&m.value)
+		inner, err := p.compiler.enter(f.names, &m.value)
 		if err != nil {
 			return f, err
 		}

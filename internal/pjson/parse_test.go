@@ -239,7 +239,7 @@ func TestWhatCannotBeStoredAsItWasSentIsRefused(t *testing.T) {
 		{"a list of datatype json", `{"id":"a","p":{"datatype":"json","value":[1]}}`, 1, 42, "leave out the datatype"},
 		{"a namemap that is no object", `{"id":"a","namemap":[]}`, 1, 21, "a namemap must be an object, and this is a list"},
 		{"an unknown key in a namemap", `{"id":"a","namemap":{"refpatern":"x"}}`, 1, 22, `unknown key "refpatern" in a namemap`},
-		{"a pattern that is still to come", `{"id":"a","namemap":{"idpatterns":{}}}`, 1, 22, "not supported yet"},
+		{"patterns that are a number", `{"id":"a","namemap":{"idpatterns":5}}`, 1, 35, "\"idpatterns\" must be a string or an object, and this is a number"},
 		{"a rename to nothing", `{"namemap":{"id":""}}`, 1, 18, `the new name of "id"`},
 		{"a rename to a number", `{"namemap":{"id":1}}`, 1, 18, `the new name of "id" is a number`},
 		{"a refpattern that is a number", `{"namemap":{"refpattern":1}}`, 1, 26, "must be a string or an object"},

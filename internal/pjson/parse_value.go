@@ -14,9 +14,11 @@ func (p *parser) term(v *node, f frame) (statement.Term, string, error) {
 	case kindArray: // empty, or item would have been called
 		return statement.EmptyList(), f.scope, nil
 	case kindString:
-		if id, ok := f.names.reference(v.text); ok {
-			return statement.Reference(id), f.scope, nil
+		t, err := f.names.stringTerm(v.text)
+		if err != nil {
+			return t, "", faultf(v.at, "", "%v", err)
 		}
+		return t, f.scope, nil
 	default:
 	}
 	t, err := scalar(v)

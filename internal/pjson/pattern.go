@@ -3,6 +3,7 @@ package pjson
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 )
@@ -15,7 +16,16 @@ const (
 	// escapeMark before a name, id or reference says: no pattern applies.
 	escapeMark = "::"
 
-	maxPatternBytes = 1024
+	// Patterns come from clients. What matching one costs is bounded by the
+	// text's length times its steps: RE2 never goes back.
+	maxPatternBytes  = 1024
+	maxPatterns      = 256  // in a document
+	maxNamemaps      = 1024 // in a document
+	maxSteps         = 1000 // of one pattern
+	maxDocumentSteps = 4000 // of all patterns in a document
+	// maxMatchBytes is the longest text that a pattern can match; it is longer
+	// than any id or name may be.
+	maxMatchBytes = 4096
 
 	uriref = `[\w$-]+[^\s\v{}\\]*`
 	absuri = `(?:_:|[A-Za-z][0-9A-Za-z+.-]*:)[^\s\v{}\\<>"]+`
@@ -29,6 +39,8 @@ type pattern struct {
 	head, tail     string
 	inner          *regexp.Regexp
 	weight         int
+	// steps is the size of the compiled expression.
+	steps int
 }
 
 // newPattern compiles `literal(regex)literal`, or a literal prefix without
@@ -48,23 +60,93 @@ func newPattern(source, replacement string) (*pattern, error) {
 		}
 		p.prefix, expression, p.suffix = source[:open], source[open+1:end], source[end+1:]
 	}
-	expanded := strings.NewReplacer("ABSURI", absuri, "URIREF", uriref).Replace(expression)
-	var err error
-	if p.inner, err = regexp.Compile(`(?s)\A(?:` + expanded + `)\z`); err != nil {
-		return nil, fmt.Errorf("the pattern is not a regular expression (RE2 syntax): %w", err)
+	if err := p.compile(expression); err != nil {
+		return nil, err
 	}
 	p.head, p.tail, _ = strings.Cut(replacement, "@@")
-	p.weight = patternWeight(p.prefix, expression)
+	p.weight = patternWeight(p.prefix, expression, p.suffix)
 	return p, nil
+}
+
+var expand = strings.NewReplacer("ABSURI", absuri, "URIREF", uriref)
+
+func (p *pattern) compile(expression string) error {
+	translated, err := translate(expression)
+	if err != nil {
+		return err
+	}
+	text := `(?s)\A(?:` + expand.Replace(translated) + `)\z`
+	tree, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return fmt.Errorf("the pattern is not a regular expression (RE2 syntax): %w", err)
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return fmt.Errorf("the pattern is not a regular expression (RE2 syntax): %w", err)
+	}
+	if p.steps = len(program.Inst); p.steps > maxSteps {
+		return fmt.Errorf("the pattern has %d steps when its repetitions are written out, and the limit is %d",
+			p.steps, maxSteps)
+	}
+	p.inner, err = regexp.Compile(text)
+	return err
+}
+
+// translate turns what the original's expressions (Python's) write otherwise
+// than RE2 into RE2, and refuses what RE2 does not have.
+func translate(expression string) (string, error) {
+	var out strings.Builder
+	inClass := false
+	for i := 0; i < len(expression); i++ {
+		rest := expression[i:]
+		switch c := expression[i]; {
+		case c == '\\' && len(rest) > 1:
+			i++
+			if !inClass && notInRE2.MatchString(rest) {
+				return "", notSupported(notInRE2.FindString(rest))
+			}
+			out.WriteString(strings.Replace(rest[:2], `\Z`, `\z`, 1))
+			continue
+		case c == '[' && !inClass:
+			inClass = true
+			if size := len(classStart.FindString(rest)); size > 1 {
+				out.WriteString(rest[:size]) // a bracket there is one of the class
+				i += size - 1
+				continue
+			}
+		case c == ']':
+			inClass = false
+		case inClass:
+		case notInRE2.MatchString(rest):
+			return "", notSupported(notInRE2.FindString(rest))
+		case strings.HasPrefix(rest, "{,"):
+			out.WriteString("{0") // Python's {,n}
+			continue
+		}
+		out.WriteByte(expression[i])
+	}
+	return out.String(), nil
+}
+
+var (
+	classStart = regexp.MustCompile(`^\[\^?\]?`)
+	notInRE2   = regexp.MustCompile(`^(\(\?<?[=!]|\$[1-9]|\\[1-9])`)
+)
+
+func notSupported(text string) error {
+	if text[0] == '(' {
+		return fmt.Errorf("the pattern looks ahead or behind with %q, which is not supported: write what is to be matched", text)
+	}
+	return fmt.Errorf("the pattern refers back with %q, which is not supported: write out what is to be repeated", text)
 }
 
 // patternWeight orders the patterns of a table: those with a literal prefix
 // first, then expressions, then the one that matches everything.
-func patternWeight(prefix, expression string) int {
+func patternWeight(prefix, expression, suffix string) int {
 	switch {
 	case prefix != "":
 		return 0
-	case expression != ".*":
+	case expression != ".*" || suffix != "":
 		return 1
 	default:
 		return 2
@@ -84,7 +166,7 @@ func (p *pattern) write(name string) (string, bool) {
 }
 
 func (p *pattern) between(text, left, right string) (string, bool) {
-	if len(text) < len(left)+len(right) || !strings.HasPrefix(text, left) || !strings.HasSuffix(text, right) {
+	if len(text) < len(left)+len(right) || len(text) > maxMatchBytes || !strings.HasPrefix(text, left) || !strings.HasSuffix(text, right) {
 		return "", false
 	}
 	x := text[len(left) : len(text)-len(right)]
@@ -96,15 +178,21 @@ func (p *pattern) between(text, left, right string) (string, bool) {
 type patterns []*pattern
 
 func (ps patterns) parse(text string) (string, bool) {
+	name, p := ps.find(text)
+	return name, p != nil
+}
+
+// find is parse that returns the pattern too, nil if none matches.
+func (ps patterns) find(text string) (string, *pattern) {
 	if strings.HasPrefix(text, escapeMark) {
-		return "", false
+		return "", nil
 	}
 	for _, p := range ps {
 		if name, ok := p.parse(text); ok {
-			return name, true
+			return name, p
 		}
 	}
-	return "", false
+	return "", nil
 }
 
 // write returns a text that parses back to name, if one of the patterns has one.

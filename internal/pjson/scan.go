@@ -75,6 +75,31 @@ func (n *node) same(o *node) bool {
 	return true
 }
 
+// appendJSON appends the value as compact JSON, members in their order.
+func (n *node) appendJSON(dst []byte) []byte {
+	switch n.kind {
+	case kindString:
+		return appendString(dst, n.text)
+	case kindArray:
+		dst = append(dst, '[')
+		for i := range n.items {
+			dst = append(n.items[i].appendJSON(dst), ',')
+		}
+		return append(bytes.TrimSuffix(dst, []byte(",")), ']')
+	case kindObject:
+		dst = append(dst, '{')
+		for i := range n.members {
+			dst = append(appendString(dst, n.members[i].key), ':')
+			dst = append(n.members[i].value.appendJSON(dst), ',')
+		}
+		return append(bytes.TrimSuffix(dst, []byte(",")), '}')
+	case kindNull:
+		return append(dst, "null"...)
+	default:
+		return append(dst, n.text...)
+	}
+}
+
 // fault is an error at a byte offset; Parse turns it into a *SyntaxError.
 type fault struct {
 	at              int
@@ -104,10 +129,15 @@ type scanner struct {
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 func scan(text []byte) (*node, error) {
-	s := &scanner{text: text}
 	if bytes.HasPrefix(text, byteOrderMark) {
-		s.at = len(byteOrderMark)
+		return scanFrom(text, len(byteOrderMark))
 	}
+	return scanFrom(text, 0)
+}
+
+// scanFrom is scan of what stands from a byte on.
+func scanFrom(text []byte, at int) (*node, error) {
+	s := &scanner{text: text, at: at}
 	root, err := s.value()
 	if err != nil {
 		return nil, err

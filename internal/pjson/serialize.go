@@ -1,6 +1,9 @@
 package pjson
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"strings"
 
 	"vesperdb.io/vesper/internal/statement"
@@ -42,6 +45,13 @@ type Format struct {
 	Nest Nesting
 	// Scope is the context that the reader takes for granted.
 	Scope string
+	// Namemap is how names, ids, references and typed strings are written, as
+	// it stands in a document; its refpattern comes before RefPattern. Nil
+	// means none.
+	Namemap Map
+	// KeepOrder writes the objects of a document in the order in which their
+	// first statements are given, not in that of their ids.
+	KeepOrder bool
 }
 
 // Writer writes statements as JSON in one Format.
@@ -55,6 +65,11 @@ func NewWriter(f Format) (*Writer, error) {
 	n, err := namesFor(f.RefPattern)
 	if err != nil {
 		return nil, err
+	}
+	if f.Namemap != nil {
+		if n, err = n.withMap(f.Namemap); err != nil {
+			return nil, fmt.Errorf("namemap: %w", err)
+		}
 	}
 	return &Writer{format: f, names: n}, nil
 }
@@ -93,15 +108,30 @@ func (w *Writer) Objects(statements []statement.Statement) []any {
 // Document writes all statements as a pJSON document that says how its
 // references are to be read: {"pjson": "0.9", "namemap": ..., "data": [...]}.
 func (w *Writer) Document(statements []statement.Statement) Map {
-	pattern := w.format.RefPattern
-	if pattern == "" {
-		pattern = DefaultRefPattern
+	return append(w.header(), Member{Key: keyData, Value: w.Objects(statements)})
+}
+
+// List writes all statements as a list: a header that says how references are
+// to be read, then the objects.
+func (w *Writer) List(statements []statement.Statement) []any {
+	return append([]any{w.header()}, w.Objects(statements)...)
+}
+
+func (w *Writer) header() Map {
+	namemap := slices.Clone(w.format.Namemap)
+	if _, has := namemap.Get(keyRefs); !has && (namemap == nil || !w.format.ExplicitRefs) {
+		namemap.Set(keyRefs, cmp.Or(w.format.RefPattern, DefaultRefPattern))
 	}
-	return Map{
-		{Key: keyPJSON, Value: "0.9"},
-		{Key: keyNamemap, Value: Map{{Key: keyRefs, Value: pattern}}},
-		{Key: keyData, Value: w.Objects(statements)},
+	return Map{{Key: keyPJSON, Value: "0.9"}, {Key: keyNamemap, Value: namemap}}
+}
+
+// withMap is with for a namemap that is no part of a text.
+func (n *names) withMap(namemap Map) (*names, error) {
+	root, err := scan(AppendJSON(nil, namemap))
+	if err != nil {
+		return nil, err
 	}
+	return n.with(root, newCompiler())
 }
 
 // graph is a set of statements by subject, being written.
@@ -125,10 +155,18 @@ func (w *Writer) graph(list []statement.Statement) *graph {
 		others:     map[string]bool{},
 		written:    map[string]bool{},
 	}
-	for _, s := range statement.Set(list) {
-		if _, known := g.statements[s.Subject]; !known {
+	set := statement.Set(list)
+	if !w.format.KeepOrder {
+		list = set
+	}
+	seen := map[string]bool{}
+	for _, s := range list {
+		if !seen[s.Subject] {
+			seen[s.Subject] = true
 			g.subjects = append(g.subjects, s.Subject)
 		}
+	}
+	for _, s := range set {
 		g.statements[s.Subject] = append(g.statements[s.Subject], s)
 		if !s.IsRef() {
 			continue
@@ -312,9 +350,12 @@ func (w *Writer) Term(t statement.Term) any {
 	}
 	switch v := w.plain(t).(type) {
 	case statement.Typed:
+		if text, ok := w.names.writeTyped(v.Datatype, t); ok {
+			return text
+		}
 		return w.explicit(t)
 	case string:
-		if _, looksLikeRef := w.names.reference(v); looksLikeRef {
+		if read, err := w.names.stringTerm(v); err != nil || read != t {
 			return w.explicit(t)
 		}
 		return v
