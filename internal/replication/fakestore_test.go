@@ -48,6 +48,9 @@ type fakeStore struct {
 	spoil func([]byte) []byte
 	// decodes counts the bodies that were decoded.
 	decodes int
+	// looks counts the questions whether it is bootstrapped: a link's repairer asks
+	// at each look.
+	looks int
 }
 
 // waiting is a changeset that waits, and what it waits for: decoding megabytes
@@ -327,7 +330,14 @@ func (s *fakeStore) Changed() <-chan struct{} {
 func (s *fakeStore) Bootstrapped() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.looks++
 	return s.bootstrapped
+}
+
+func (s *fakeStore) looked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
 }
 
 func (s *fakeStore) SetBootstrapped(ctx context.Context) error {

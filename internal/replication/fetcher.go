@@ -158,12 +158,12 @@ func (f *fetcher) watch(ctx, up context.Context) {
 			f.need = nil // until the next look says otherwise
 		}
 		f.mu.Unlock()
+		f.l.repairer.wake()
 		if err != nil {
 			f.l.metrics.snapshots.WithLabelValues(f.l.cfg.Name, "failed").Inc()
 			f.l.log.Warn("Could not get a snapshot, trying again", slog.Any("error", err))
 			sleep(up, fetchRest)
 		}
-		f.l.repairer.wake()
 	}
 }
 

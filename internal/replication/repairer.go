@@ -102,7 +102,9 @@ func (r *repairer) deliver(ctx context.Context, d Delivery) {
 }
 
 // dispatch hands a message to whom it is for. None but the queue of chunks
-// makes it wait, and that has room for all that were asked for.
+// makes it wait: that has room for all the chunks that were asked for, but not
+// for all their parts, nor for what comes twice. While the repairer applies what
+// it has, the broker keeps the rest, and requests behind it too.
 func (r *repairer) dispatch(ctx context.Context, m Sync) {
 	switch {
 	case m.Request != nil:
@@ -184,7 +186,9 @@ func (r *repairer) look(now time.Time) (want []Range, next time.Time) {
 		return nil, next
 	}
 	want = l.gaps.due(now, grace)
-	want = r.bySnapshot(now, have, lag, want, l.gaps.standing(now, grace))
+	if r.bySnapshot(now, have, lag, l.gaps.standing(now, grace)) {
+		return nil, next // the fetcher wakes this when it is done
+	}
 	if len(want) > 0 {
 		_, missing := l.store.Pending()
 		want = narrow(want, missing)
@@ -196,9 +200,9 @@ func (r *repairer) look(now time.Time) (want []Range, next time.Time) {
 }
 
 // bySnapshot has what only a snapshot can bring, or should, of all that is
-// standing fetched, and returns what else to ask for of want. The caller holds
-// the link's mu.
-func (r *repairer) bySnapshot(now time.Time, have branch.Revision, lag uint64, want, standing []Range) []Range {
+// standing fetched, and reports whether nothing else is to be asked for
+// meanwhile. The caller holds the link's mu.
+func (r *repairer) bySnapshot(now time.Time, have branch.Revision, lag uint64, standing []Range) bool {
 	f := r.l.fetcher
 	need := r.l.peers.beyondLogs(now, standing)
 	cheaper := len(need) == 0 && len(have) == 0 && lag > uint64(r.l.o.SnapshotLag) && r.l.r.installer != nil && !f.failed()
@@ -209,10 +213,7 @@ func (r *repairer) bySnapshot(now time.Time, have branch.Revision, lag uint64, w
 		r.l.log.Info("Needed a snapshot", slog.Uint64("changesets", lag), slog.Bool("cheaper", cheaper))
 	}
 	f.require(need)
-	if cheaper || f.busy() {
-		return nil
-	}
-	return want
+	return cheaper || f.busy()
 }
 
 // narrow leaves out of the ranges what is pending already: where something
