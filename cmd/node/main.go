@@ -86,7 +86,7 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(devCommand(stdout, stderr), checkCommand(stdout), snapshotCommand(stdout), restoreCommand(stdout),
-		acceptCommand(stdout), exportCommand(stdout), importCommand(stdout), dumpCommand(stdout, stderr),
+		acceptCommand(stdout), adoptCommand(stdout), exportCommand(stdout), importCommand(stdout), dumpCommand(stdout, stderr),
 		loadCommand(stdout, stderr), versionCommand(stdout))
 	return root
 }

@@ -152,13 +152,13 @@ func (s *safety) judge(now time.Time) refusal {
 	case s.mark > 0:
 		return refusal{nodestatus.ReasonBranchAhead, fmt.Sprintf(
 			"the volume of branch %s was lost, replaced or restored. What peers hold of it (up to %d) has been fetched, but it may have "+
-				"held more that nobody received. Give this node a new branch id (in Kubernetes: delete its VesperNode and let the cluster "+
-				"make another), or accept the branch if nothing more was written", s.own, s.head)}
+				"held more that nobody received. Give this node a new branch id (vesper-node adopt, while it is stopped; in Kubernetes: delete its VesperNode and let the "+
+				"cluster make another), or accept the branch if nothing more was written (vesper-node accept)", s.own, s.head)}
 	case s.copied:
 		return refusal{nodestatus.ReasonVolumeCopied, fmt.Sprintf(
 			"the file of this store is a copy or was restored from a backup: it may lack what branch %s wrote since, and its original may still run. "+
-				"Writes are refused; reads are served, and what is missing is fetched. Replace the node by one with a new branch id and an empty "+
-				"directory (in Kubernetes: delete its VesperNode and let the cluster make another). Or, if you know "+
+				"Writes are refused; reads are served, and what is missing is fetched. Give it a new branch id (vesper-node adopt, while it is stopped; "+
+				"in Kubernetes: delete its VesperNode and let the cluster make another). Or, if you know "+
 				"that nothing more of the branch is left on any node, broker, volume or bundle: vesper-node accept (in the pod: /vesper-node accept)", s.own)}
 	case s.unused():
 		return refusal{nodestatus.ReasonCatchingUp, fmt.Sprintf(

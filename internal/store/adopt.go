@@ -11,9 +11,10 @@ import (
 // issued so far belongs to a former branch, and its next write is the first of
 // the new one. So a copy or a restored backup can write without ever using a
 // dot again. Whoever calls it knows that nobody had the new id; one of which the
-// store holds changesets, waiting ones, or a fork, is refused. The cursors of
-// the given names, which are about the former branch, are removed. The caller
-// closes the store; it is opened under the new id from then on.
+// store holds changesets, waiting ones, or a fork, or that is not as long as the
+// others, is refused, and so is any while the store's own branch is forked. The
+// cursors of the given names, which are about the former branch, are removed. The
+// caller closes the store; it is opened under the new id from then on.
 func (s *Store) Adopt(ctx context.Context, id branch.ID, forget ...string) error {
 	if _, err := branch.ParseID(string(id)); err != nil {
 		return fmt.Errorf("giving the store of branch %s another id: %w", s.opts.Branch, err)
@@ -44,6 +45,12 @@ func (b *batch) unknown(own, id branch.ID) error {
 	const remedy = "choose a branch id that nobody ever had"
 	if id == own {
 		return fmt.Errorf("it has that id already: %s", remedy)
+	}
+	if id.Width() != own.Width() {
+		return fmt.Errorf("the ids of its system have %d characters: %s", own.Width(), remedy)
+	}
+	if f, forked := b.st.forked(own); forked {
+		return fmt.Errorf("its branch is forked at %s, so that it may hold what nobody else takes: settle the fork first (docs/troubleshooting.md)", f.Dot)
 	}
 	if seq := b.st.heads[id].seq; seq > 0 {
 		return fmt.Errorf("somebody has written under it, up to %s: %s", branch.Dot{Branch: id, Seq: seq}, remedy)

@@ -57,7 +57,7 @@ func (s *Store) recognize(meta *bolt.Bucket) error {
 	s.copied.Store(true)
 	s.incarnation = newIncarnation()
 	s.opts.Logger.Warn("The store's file is a copy or was restored: what the original wrote since is not in it. "+
-		"Writes are refused until the branch is accepted (vesper-node accept)",
+		"Writes are refused until it has a new branch id (vesper-node adopt) or the branch is accepted (vesper-node accept)",
 		"path", s.path, "branch", s.opts.Branch, "identity", now, "was", was)
 	if err := meta.Put(metaIncarnation, []byte(s.incarnation)); err != nil {
 		return err
