@@ -276,24 +276,39 @@ func (s *Store) create(tx *bolt.Tx) error {
 		meta.Put(metaOpen, []byte{1}))
 }
 
-// upgrade makes of a file of an older format one of this. A file of this format
-// has all its buckets: one that is missing had a damaged name.
+// broughtBy are the buckets that a later format than the first brought.
+var broughtBy = map[uint64][][]byte{
+	2: {bucketConflictLog, bucketFloor, bucketPast, bucketClocks, bucketForks, bucketEvidence},
+	3: {bucketTail},
+}
+
+// upgrade makes of a file of an older format one of this. A file has all the
+// buckets of its format: one that is missing had a damaged name.
 func (s *Store) upgrade(tx *bolt.Tx) error {
 	meta := tx.Bucket(bucketMeta)
 	version, _ := binary.Uvarint(meta.Get(metaFormat))
-	for _, name := range allBuckets {
-		if version == formatVersion && tx.Bucket(name) == nil {
-			return &CorruptError{What: "the file", Err: fmt.Errorf("it has no %s", name)}
+	for v := version + 1; v <= formatVersion; v++ {
+		for _, name := range broughtBy[v] {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return fmt.Errorf("upgrading %s: %w", s.path, err)
+			}
 		}
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-			return fmt.Errorf("upgrading %s: %w", s.path, err)
+	}
+	for _, name := range allBuckets {
+		if tx.Bucket(name) == nil {
+			return &CorruptError{What: "the file", Err: fmt.Errorf("it has no %s", name)}
 		}
 	}
 	if version == formatVersion {
 		return nil
 	}
 	s.opts.Logger.Info("Upgraded the store's format", "path", s.path, "from", version, "to", formatVersion)
-	return errors.Join(sealCursors(tx), meta.Put(metaFormat, binary.AppendUvarint(nil, formatVersion)))
+	if version < 2 {
+		if err := sealCursors(tx); err != nil {
+			return err
+		}
+	}
+	return meta.Put(metaFormat, binary.AppendUvarint(nil, formatVersion))
 }
 
 // sealCursors gives the cursors of a file of format 1 their hashes.

@@ -59,7 +59,10 @@ func TestFileOfFormat1IsUpgradedInPlace(t *testing.T) {
 func TestFileOfFormat2IsUpgradedInPlace(t *testing.T) {
 	dir := closed(t)
 	s := open(t, dir, "0A")
-	want := raw(t, s, append(visible, bucketLog, bucketDots, bucketHistory)...)
+	if err := s.SetCursor(t.Context(), "main", 1); err != nil {
+		t.Fatal(err)
+	}
+	want := raw(t, s, append(visible, bucketLog, bucketDots, bucketHistory, bucketCursors)...)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,14 +70,30 @@ func TestFileOfFormat2IsUpgradedInPlace(t *testing.T) {
 		return errors.Join(settleTail(tx), tx.Bucket(bucketMeta).Put(metaFormat, binary.AppendUvarint(nil, 2)))
 	})
 	s = open(t, dir, "0A")
-	if raw(t, s, append(visible, bucketLog, bucketDots, bucketHistory)...) != want {
+	if raw(t, s, append(visible, bucketLog, bucketDots, bucketHistory, bucketCursors)...) != want {
 		t.Error("the content changed")
+	}
+	if pos, err := s.Cursor("main"); err != nil || pos != 1 {
+		t.Errorf("the cursor is at %d, %v", pos, err)
 	}
 	wantSound(t, s)
 	do(t, s, (*Tx).Replace, `{"id":"x","new":1}`)
 	wantSound(t, s)
 	data, _ := snapshotOf(t, s)
 	wantSame(t, s, restored(t, data, "0B"))
+}
+
+// TestFileOfFormat2ThatLacksABucketIsDamaged: an upgrade brings what the format
+// brought, and hides nothing that was lost.
+func TestFileOfFormat2ThatLacksABucketIsDamaged(t *testing.T) {
+	dir := closed(t)
+	edit(t, dir, func(tx *bolt.Tx) error {
+		return errors.Join(settleTail(tx), tx.DeleteBucket(bucketPast), tx.Bucket(bucketMeta).Put(metaFormat, binary.AppendUvarint(nil, 2)))
+	})
+	_, err := Open(t.Context(), Options{Dir: dir, Branch: "0A", Logger: quiet()})
+	if _, ok := errors.AsType[*CorruptError](err); !ok {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestFileThatLacksABucketIsDamaged(t *testing.T) {
