@@ -300,6 +300,7 @@ func TestRecordedBehaviorOfTheOriginalHolds(t *testing.T) {
 		}
 		total[r.Kind]++
 		err := r.check()
+		conformance.Report(t, "pjson "+r.Kind, fmt.Sprintf("pjson-cases %d", i+1), err == nil)
 		if err == nil {
 			passed[r.Kind]++
 		}

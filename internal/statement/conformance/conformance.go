@@ -18,6 +18,44 @@ import (
 // Variable is the environment variable that names the folder of recordings.
 const Variable = "VESPER_CONFORMANCE"
 
+// ReportVariable is the environment variable that names the file to which tests
+// add what came of each recording, for the table of `make conformance`.
+const ReportVariable = "VESPER_CONFORMANCE_REPORT"
+
+// Outcome is what came of one recording.
+type Outcome struct {
+	// Group is the line of the table that it counts in.
+	Group string `json:"group"`
+	// Case names the recording within its group.
+	Case string `json:"case"`
+	// Holds says that the project does what was recorded. A test that knows
+	// that it does something else, and checks what, says false and passes.
+	Holds bool `json:"holds"`
+}
+
+// Report adds an outcome to the report, if one is asked for.
+func Report(t testing.TB, group, name string, holds bool) {
+	t.Helper()
+	path := os.Getenv(ReportVariable)
+	if path == "" {
+		return
+	}
+	line, err := json.Marshal(Outcome{Group: group, Case: name, Holds: holds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatalf("add to the report: %v", err)
+	}
+	if _, err := f.Write(append(line, '\n')); err != nil {
+		t.Errorf("add to the report: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Errorf("add to the report: %v", err)
+	}
+}
+
 // Lines returns the lines of a recording. It skips the test when there are no
 // recordings here, and fails it when Variable names a folder without this one.
 func Lines(t testing.TB, name string) []json.RawMessage {

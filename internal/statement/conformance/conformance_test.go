@@ -34,6 +34,18 @@ func TestWithoutAFolderTheOneBesideTheCheckoutIsMeant(t *testing.T) {
 	}
 }
 
+func TestOutcomesAreAddedToTheReport(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "report")
+	t.Setenv(ReportVariable, path)
+	Report(t, "g", "one", true)
+	Report(t, "g", "two", false)
+	text, err := os.ReadFile(path)
+	want := `{"group":"g","case":"one","holds":true}` + "\n" + `{"group":"g","case":"two","holds":false}` + "\n"
+	if err != nil || string(text) != want {
+		t.Errorf("the report is %q, %v", text, err)
+	}
+}
+
 func TestRowsBecomeStatements(t *testing.T) {
 	got, err := Statements([][]any{{"s", "p", "o", "L", "c", []any{0.0}}})
 	want := statement.Statement{Subject: "s", Predicate: "p", Term: statement.Literal("o"), Scope: "c"}
