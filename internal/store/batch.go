@@ -33,11 +33,11 @@ type batch struct {
 	// bytes counts the bodies written, local the local changesets.
 	bytes int
 	local uint64
-	// ops are the changes of index entries, opCount how many; those up to frozen
-	// are part of the tail in memory already.
-	ops     []byte
-	opCount int
-	frozen  int
+	// ops are the changes of index entries; those up to frozen are part of the tail
+	// in memory already. opCount and opBytes are how many have come in all.
+	ops              []byte
+	frozen           int
+	opCount, opBytes int
 }
 
 // fail records an error of the file, if err is one.

@@ -207,23 +207,21 @@ func (s *Store) finishCompact(next *nextFile) error {
 	if err != nil {
 		return err
 	}
-	txid, err := s.sameState(next)
-	if err != nil {
+	if err := s.sameState(next); err != nil {
 		return err
 	}
-	return s.takeOver(next, func() {
+	return s.takeOver(next, func(txid int) {
 		s.unsure.Store(false) // all of it has been synced
 		s.pub = s.st.publish(next.db, txid)
 	})
 }
 
 // sameState makes sure that the new file is what the old one was.
-func (s *Store) sameState(next *nextFile) (txid int, err error) {
+func (s *Store) sameState(next *nextFile) error {
 	if s.stale {
-		return 0, errors.New("the state of the store is not known at the moment")
+		return errors.New("the state of the store is not known at the moment")
 	}
-	err = next.db.View(func(tx *bolt.Tx) error {
-		txid = tx.ID()
+	return next.db.View(func(tx *bolt.Tx) error {
 		st := &state{heads: s.st.heads}
 		if err := st.loadMeta(tx.Bucket(bucketMeta)); err != nil {
 			return err
@@ -241,7 +239,6 @@ func (s *Store) sameState(next *nextFile) (txid int, err error) {
 		}
 		return nil
 	})
-	return txid, err
 }
 
 // FreePages returns how many bytes of the file hold nothing, and its size: what

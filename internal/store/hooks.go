@@ -5,6 +5,10 @@ import bolt "go.etcd.io/bbolt"
 // Hooks let tests of crashes and of failing disks into the store. They are
 // called by whoever writes, one at a time, and must not call the store.
 type Hooks struct {
+	// TailLimit is how many index entries are held back before they go into their
+	// buckets; 0: as many as usual. With a small one even a small store does so all
+	// the time.
+	TailLimit int
 	// BeforeCommit is called before each commit of the file. Its error fails the
 	// commit as a disk would that takes nothing: nothing of it is written.
 	BeforeCommit func() error
@@ -16,6 +20,13 @@ type Hooks struct {
 	// each step that changes something on disk, with one of the Step… names. Its
 	// error ends the work there, as a failing disk would.
 	Step func(step string) error
+}
+
+func (h *Hooks) tailLimit() int {
+	if h == nil || h.TailLimit == 0 {
+		return tailLimit
+	}
+	return h.TailLimit
 }
 
 func (h *Hooks) beforeCommit() error {

@@ -61,7 +61,7 @@ func (i image) count(bucket []byte) int {
 	}
 	t := i.tail.held()
 	c := i.tx.Bucket(bucket).Cursor()
-	for _, e := range mergeRuns(t.old, t.whole()).with(place) {
+	for _, e := range t.whole().with(place) {
 		k, _ := c.Seek([]byte(e.key[1:]))
 		switch stored := k != nil && string(k) == e.key[1:]; {
 		case stored && e.gone:
@@ -237,10 +237,21 @@ func (t *tails) forget(db *bolt.DB, txid int) {
 	}
 }
 
-// imageOf returns the image of a read transaction of the store's file.
-func (s *Store) imageOf(tx *bolt.Tx) (image, error) {
+// knownImageOf returns the image of a read transaction of the store's file if its
+// tail is known, else none. It is not of one that began so slowly that some
+// commits have gone by, or when nothing was committed since another part of the
+// program wrote the file.
+func (s *Store) knownImageOf(tx *bolt.Tx) (image, error) {
 	if held := s.tails.get(tx.DB(), tx.ID()); held != nil {
 		return image{tx, held}, nil
+	}
+	return image{}, nil
+}
+
+// imageOf returns the image of a read transaction of the store's file.
+func (s *Store) imageOf(tx *bolt.Tx) (image, error) {
+	if i, err := s.knownImageOf(tx); i.tx != nil || err != nil {
+		return i, err
 	}
 	i, err := readImage(tx)
 	if err == nil {

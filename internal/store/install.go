@@ -306,11 +306,11 @@ func (in *installation) finish() error {
 	if err := in.complete(); err != nil {
 		return err
 	}
-	return s.takeOver(in.next, func() {
+	return s.takeOver(in.next, func(txid int) {
 		s.incarnation = in.incarnation
 		s.unsure.Store(false) // all of it has been synced
 		s.st = in.made.st
-		s.pub = in.made.pub
+		s.pub = s.st.publish(in.next.db, txid)
 		s.wakeLocked()
 	})
 }

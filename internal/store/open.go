@@ -84,7 +84,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		opts: opts, path: path, queue: make(chan *request, queueLength),
 		exclusive: make(chan func()), rebuilding: make(chan struct{}, 1),
 		stopping: make(chan struct{}), stopped: make(chan struct{}), changed: make(chan struct{}),
-		tailLimit: tailLimit,
+		tailLimit: opts.Hooks.tailLimit(),
 	}
 	if err := shield(func() error { return s.open(ctx) }); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)

@@ -81,6 +81,9 @@ func (s *Store) followSome(tx *bolt.Tx) (more bool, err error) {
 	b := &batch{tx: tx, st: st, now: s.opts.Now, heads: map[branch.ID]bool{}}
 	whole := b.follow(&change)
 	b.writeTail()
+	if b.st.tail.size > s.tailLimit || b.st.tail.bytes > tailBytes {
+		b.settleTail() // each piece reads the tail again: a merge by pieces would never end
+	}
 	b.put(bucketMeta, metaCounts, st.encodeCounts())
 	if whole {
 		b.put(bucketMeta, metaPolicy, []byte(change.to))

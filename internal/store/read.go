@@ -57,13 +57,29 @@ func (s *Store) snapshot(ctx context.Context, fn func(*bolt.Tx) error) (err erro
 	return shieldFaults(func() error { return fn(tx) })
 }
 
+// viewTries is how often a view begins again before it reads the tail of the
+// indexes from the file, which takes longer.
+const viewTries = 3
+
 func (s *Store) view(ctx context.Context, fn func(*Reader) error) error {
-	var own error
-	err := s.snapshot(ctx, func(tx *bolt.Tx) (err error) {
-		i, err := s.imageOf(tx)
-		if err != nil {
+	for range viewTries {
+		if done, err := s.viewOnce(ctx, s.knownImageOf, fn); done || err != nil {
 			return err
 		}
+	}
+	_, err := s.viewOnce(ctx, s.imageOf, fn)
+	return err
+}
+
+// viewOnce reports whether there was an image to run fn on.
+func (s *Store) viewOnce(ctx context.Context, of func(*bolt.Tx) (image, error), fn func(*Reader) error) (done bool, err error) {
+	var own error
+	err = s.snapshot(ctx, func(tx *bolt.Tx) (err error) {
+		i, err := of(tx)
+		if err != nil || i.tx == nil {
+			return err
+		}
+		done = true
 		r := &Reader{ctx: ctx, tx: tx, image: i, policy: s.opts.ConflictPolicy, over: none{}}
 		if p := s.published(); p.db == tx.DB() && p.txid == tx.ID() {
 			r.revision = p.revision
@@ -73,7 +89,7 @@ func (s *Store) view(ctx context.Context, fn func(*Reader) error) error {
 		own = fn(r)
 		return nil
 	})
-	return cmp.Or(own, err)
+	return done, cmp.Or(own, err)
 }
 
 // revisionIn reads the revision of a snapshot that is not the last commit's.

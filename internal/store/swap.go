@@ -88,9 +88,16 @@ func (n *nextFile) drop() {
 
 // takeOver gives the new file the place of the old one. Only the committer calls
 // it. After an error the old file goes on, or, should only the directory not be
-// safe yet, the new one, and nothing is acknowledged before it is.
-func (s *Store) takeOver(next *nextFile, adopt func()) error {
-	if err := next.update(func(tx *bolt.Tx) error { return s.recordVolume(tx, next.path) }); err != nil {
+// safe yet, the new one, and nothing is acknowledged before it is. adopt is called
+// when it has its place, with the number of its last transaction: it makes st and
+// pub of that.
+func (s *Store) takeOver(next *nextFile, adopt func(txid int)) error {
+	var txid int
+	err := next.update(func(tx *bolt.Tx) error {
+		txid = tx.ID()
+		return s.recordVolume(tx, next.path)
+	})
+	if err != nil {
 		return err
 	}
 	if err := s.opts.Hooks.step(StepBuilt); err != nil {
@@ -113,7 +120,8 @@ func (s *Store) takeOver(next *nextFile, adopt func()) error {
 	old := s.file
 	s.file = newFile(next.db, s.opts.Hooks)
 	s.retired = append(slices.DeleteFunc(s.retired, (*file).gone), old)
-	adopt()
+	adopt(txid)
+	s.tails.set(next.db, txid, s.st.tail)
 	s.mu.Unlock()
 	old.retire()
 	next.db, next.path = nil, "" // it is the store's now

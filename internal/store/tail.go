@@ -34,10 +34,17 @@ func heldBackAs(bucket []byte) (byte, bool) {
 	return 0, false
 }
 
-// tailLimit is how many changes of entries the tail holds before it is merged
-// into the buckets. It holds half as many more at most while that is going on;
-// with keys of 100 bytes that is about 25 MB of memory.
-const tailLimit = 128 << 10
+const (
+	// tailLimit is how many changes of entries the tail holds before it is merged
+	// into the buckets, tailBytes how many bytes of keys: those of an object may be
+	// thousands of bytes long. It holds half as much more at most while that is
+	// going on; with keys of 100 bytes that is about 25 MB of memory.
+	tailLimit = 128 << 10
+	tailBytes = 32 << 20
+	// runLimit is how long the runs are that are made of two: nobody who writes
+	// waits while a longer one is made.
+	runLimit = 32 << 10
+)
 
 // tailEntry is what became of a key: it was put, or it is gone. The key begins
 // with the place of its bucket among heldBack.
@@ -58,13 +65,14 @@ func (r run) seek(key string) int {
 // tail is what is held back as of one transaction of the file. It never changes:
 // a commit makes another one, which shares most of it.
 type tail struct {
-	// old is on its way into the buckets, and older than runs; nil if nothing is.
-	old run
+	// old are on their way into the buckets, and older than runs; none if nothing is.
+	old []run
 	// runs are sorted from old to new; an entry of a later one counts. Each has at
-	// least twice as many entries as the next one, so that there are few.
+	// least twice as many entries as the next one, or both are more than runLimit
+	// together, so that there are few.
 	runs []run
-	// size counts the entries of runs.
-	size int
+	// size counts the entries of runs, bytes those of the keys that came to them.
+	size, bytes int
 }
 
 // noTail holds nothing back.
@@ -76,15 +84,21 @@ func (t *tail) with(newest run) *tail {
 		return t
 	}
 	runs := append(slices.Clone(t.runs), newest)
-	for n := len(runs); n > 1 && len(runs[n-2]) < 2*len(runs[n-1]); n = len(runs) {
+	for n := len(runs); n > 1 && joins(len(runs[n-2]), len(runs[n-1])); n = len(runs) {
 		runs = append(runs[:n-2], mergeRuns(runs[n-2], runs[n-1]))
 	}
-	next := &tail{old: t.old, runs: runs}
+	next := &tail{old: t.old, runs: runs, bytes: t.bytes}
 	for _, r := range runs {
 		next.size += len(r)
 	}
+	for _, e := range newest {
+		next.bytes += len(e.key)
+	}
 	return next
 }
+
+// joins reports whether runs of two lengths become one.
+func joins(older, newer int) bool { return older < 2*newer && older+newer <= runLimit }
 
 // mergeRuns makes one run of two; of a key that both have, the newer entry counts.
 func mergeRuns(older, newer run) run {
@@ -103,10 +117,10 @@ func mergeRuns(older, newer run) run {
 	return append(append(out, older...), newer...)
 }
 
-// whole returns all entries of the runs as one.
+// whole returns all entries as one run.
 func (t *tail) whole() run {
 	var out run
-	for _, r := range slices.Backward(t.runs) {
+	for r := range t.all {
 		out = mergeRuns(r, out)
 	}
 	return out
@@ -119,8 +133,10 @@ func (t *tail) all(yield func(run) bool) {
 			return
 		}
 	}
-	if len(t.old) > 0 {
-		yield(t.old)
+	for _, r := range slices.Backward(t.old) {
+		if !yield(r) {
+			return
+		}
 	}
 }
 

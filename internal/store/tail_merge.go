@@ -3,9 +3,13 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 	bolt "go.etcd.io/bbolt"
+
+	"vesperdb.io/vesper/internal/mutant"
 )
 
 // The tail goes into the buckets in pieces, each in a commit that has something
@@ -17,9 +21,9 @@ import (
 
 const (
 	// mergeTimes is how many entries go into the buckets for each that a batch
-	// adds to the tail: it is what bounds the tail.
+	// adds to the tail, and how many bytes for each: it is what bounds the tail.
 	mergeTimes = 2
-	// mergeLeast is how many do at least.
+	// mergeLeast is how many do at least, if the tail may be long.
 	mergeLeast = 64
 	// mergeRecords bounds how many records leave in one batch besides.
 	mergeRecords = 64
@@ -31,10 +35,10 @@ const (
 type merge struct {
 	// next is the number of the next record.
 	next uint64
-	// upTo is the last record of what is on its way, done how many of its entries
-	// are there.
+	// upTo is the last record of what is on its way, rest what of it is not there
+	// yet, the newest run first.
 	upTo uint64
-	done int
+	rest []run
 	// leave is the last record of which all is in the buckets.
 	leave uint64
 }
@@ -68,6 +72,7 @@ func (b *batch) writeTail() {
 		return
 	}
 	b.held()
+	b.opBytes += len(b.ops)
 	for rest := b.ops; len(rest) > 0; {
 		n := cutOps(rest)
 		key := positionKey(b.st.merge.next)
@@ -89,33 +94,58 @@ func cutOps(ops []byte) int {
 
 // mergeTail has a piece of the tail go into the buckets, if it has become long.
 func (b *batch) mergeTail(limit int) {
-	m := &b.st.merge
-	if b.err == nil && b.st.tail.old == nil && b.st.tail.size > limit {
-		b.st.tail = &tail{old: b.st.tail.whole()}
-		m.upTo, m.done = m.next-1, 0
+	t := b.st.tail
+	if len(t.old) == 0 && (t.size > limit || t.bytes > tailBytes) {
+		b.beginMerge()
 	}
-	b.mergeSome(max(mergeLeast, mergeTimes*b.opCount))
-	b.dropRecords(mergeRecords + mergeTimes)
+	b.mergeSome(max(min(mergeLeast, 1+limit/8), mergeTimes*b.opCount), mergeTimes*b.opBytes)
+	b.dropRecords(mergeTimes + min(mergeRecords, 1+limit/8))
 }
 
-// mergeSome puts the next entries where they belong.
-func (b *batch) mergeSome(n int) {
+// beginMerge has all of the tail be on its way.
+func (b *batch) beginMerge() {
+	m := &b.st.merge
+	b.st.tail = &tail{old: slices.Concat(b.st.tail.old, b.st.tail.runs)}
+	m.upTo, m.rest = m.next-1, slices.Collect(b.st.tail.all)
+	if mutant.On("tail-dropped-early") {
+		m.leave = m.upTo
+	}
+}
+
+// settleTail has all of the tail go into the buckets.
+func (b *batch) settleTail() {
+	b.beginMerge()
+	b.mergeSome(math.MaxInt, math.MaxInt)
+	b.dropRecords(math.MaxInt)
+}
+
+// mergeSome puts the next entries where they belong: as many as it is told, and
+// more until they are as many bytes.
+func (b *batch) mergeSome(entries, bytes int) {
 	t, m := b.st.tail, &b.st.merge
-	if t.old == nil || b.err != nil {
+	if len(t.old) == 0 {
 		return
 	}
-	for _, e := range t.old[m.done:min(m.done+n, len(t.old))] {
-		bucket, key := heldBack[e.key[0]], []byte(e.key[1:])
-		if e.gone {
-			b.removeNow(bucket, key)
-		} else {
-			b.putNow(bucket, key, nil)
+	for ; b.err == nil && (entries > 0 || bytes > 0); entries-- {
+		e, more := first(m.rest)
+		if !more {
+			b.st.tail = &tail{runs: t.runs, size: t.size, bytes: t.bytes}
+			m.leave = m.upTo
+			return
 		}
-		m.done++
+		m.rest = behind(m.rest, e.key)
+		bytes -= len(e.key)
+		b.settle(e)
 	}
-	if m.done == len(t.old) && b.err == nil {
-		b.st.tail = &tail{runs: t.runs, size: t.size}
-		m.leave = m.upTo
+}
+
+// settle puts an entry where it belongs.
+func (b *batch) settle(e tailEntry) {
+	bucket, key := heldBack[e.key[0]], []byte(e.key[1:])
+	if e.gone {
+		b.removeNow(bucket, key)
+	} else {
+		b.putNow(bucket, key, nil)
 	}
 }
 
@@ -131,7 +161,9 @@ func (b *batch) dropRecords(n int) {
 		keys = append(keys, append([]byte(nil), k...))
 	}
 	for _, k := range keys {
-		b.removeNow(bucketTail, k)
+		if b.err == nil {
+			b.removeNow(bucketTail, k)
+		}
 	}
 }
 
@@ -141,6 +173,7 @@ func loadTail(tx *bolt.Tx) (*tail, error) {
 	return held, err
 }
 
+// readTail also returns the number of the next record.
 func readTail(tx *bolt.Tx) (held *tail, next uint64, err error) {
 	held, next = noTail, 1
 	for k, v := range pairsOf(tx.Bucket(bucketTail)) {
@@ -151,7 +184,9 @@ func readTail(tx *bolt.Tx) (held *tail, next uint64, err error) {
 		if at := binary.BigEndian.Uint64(k); next > 1 && at != next {
 			return nil, 0, &CorruptError{What: "the tail of the indexes", Err: fmt.Errorf("record %d is missing", next)}
 		}
-		held, next = held.with(r), binary.BigEndian.Uint64(k)+1
+		if held, next = held.with(r), binary.BigEndian.Uint64(k)+1; mutant.On("tail-not-read") {
+			held = noTail
+		}
 	}
 	return held, next, nil
 }
