@@ -21,9 +21,12 @@ var Names = []string{
 	"history-off-by-one",        // the last changeset is missing in the past
 	"need-range-off-by-one",     // the first of what is missing is never asked for
 	"pending-dropped",           // what has to wait is forgotten
+	"pending-kept",              // what had to wait goes on waiting once it is applied
 	"pending-unbounded",         // as much waits as comes
 	"relay-drops-remote",        // a relay passes nothing on
 	"snapshot-forgets-unsent",   // what a snapshot lacks is gone when it is installed
+	"tail-dropped-early",        // what indexes hold back leaves the file before it is in its buckets
+	"tail-not-read",             // what indexes hold back is not read from the file
 	"trim-too-much",             // the log lets go of what members lack
 	"window-ignored",            // any number of messages is under way
 }

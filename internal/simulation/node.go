@@ -179,6 +179,9 @@ func (p *process) pass(place string) error {
 // hooks let crashes and the disk's failures into the store.
 func (p *process) hooks() *store.Hooks {
 	return &store.Hooks{
+		// So small that what indexes hold back is on its way into their buckets most
+		// of the time, whatever crashes then.
+		TailLimit: 10 + 30*int(p.n.w.plan.Seed%4),
 		BeforeCommit: func() error {
 			if err := p.pass("before a commit"); err != nil {
 				return err
