@@ -70,6 +70,14 @@ lint: $(GOLANGCI_LINT) ## gofmt, go vet, golangci-lint
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 
+.PHONY: conformance
+conformance: ## What was recorded from the original Vesper, replayed: a table by group, against the goals
+	@$(GO) run ./hack/conformance
+
+.PHONY: conformance-write
+conformance-write: ## The same, with its figures put into docs/conformance.md
+	@$(GO) run ./hack/conformance --write
+
 .PHONY: bench
 bench: prerequisites ## M1 to M11 and the same work on PostgreSQL and PouchDB (12 minutes, on a machine that does nothing else); BENCH_SCALE=0.1 and BENCH_ONLY=M1,M4 shorten it
 	@$(GO) test -count=1 -timeout 60m -run '^$$' -bench '^BenchmarkMeasures$$' -benchtime 1x ./test/bench
