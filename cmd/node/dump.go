@@ -208,7 +208,7 @@ func (d *dump) member(f *os.File, body *bufio.Reader) (next dumpState, err error
 		z = gzip.NewWriter(plain)
 		w = z
 	}
-	for n := 0; n < dumpStep; n++ {
+	for range dumpStep {
 		line, err := body.ReadBytes('\n')
 		if err == nil {
 			var object struct{ ID string }

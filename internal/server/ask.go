@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/jsonql"
-	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/store"
 )
 
@@ -102,37 +100,35 @@ func (s *Server) postQuery(w http.ResponseWriter, r *http.Request) error {
 	return s.ask(w, r, q)
 }
 
-// ask runs a query and sends its rows, one at a time, as one document or as
-// lines of JSON.
+// ask runs a query and sends its rows while they are made, as one document or
+// as lines of JSON.
 func (s *Server) ask(w http.ResponseWriter, r *http.Request, q question) error {
-	limit := s.deps.Config.Limits.QueryTime
-	ctx, cancel := context.WithTimeout(r.Context(), limit)
-	defer cancel()
-	start := time.Now()
 	at, err := branch.ParseRevision(q.at)
 	if err != nil {
 		return problem(kindBadRequest, "at: %v", err)
 	}
-	var result jsonql.Result
-	err = s.deps.Store.View(ctx, func(rd *store.Reader) (err error) {
+	clock := startClock(r.Context(), s.deps.Config.Limits.QueryTime)
+	defer clock.stop()
+	out := answerStream{rows: rows{w: w, patience: s.patience}, clock: clock, lines: acceptsLines(r), limit: q.limit, explain: q.explain, start: time.Now()}
+	limits := s.queryLimits()
+	if q.limit > 0 && q.limit <= limits.MaxRows {
+		limits.MaxRows = q.limit + 1 // one more tells that there are more
+	}
+	err = s.deps.Store.View(clock.ctx, func(rd *store.Reader) error {
+		answer, err := s.startQuery(clock.ctx, rd, queryParams{Query: q.text, BindVars: q.binds, At: at}, limits)
+		if err != nil {
+			return err
+		}
 		w.Header().Set(headerRevision, rd.Revision().String())
-		result, err = s.runQuery(ctx, rd, queryParams{Query: q.text, BindVars: q.binds, At: at, Explain: q.explain})
-		return err
+		return out.make(answer)
 	})
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return problem(kindBadQuery, "the query ran longer than %s: narrow it with where, or raise limits.queryTime in the node's configuration", limit)
+	if err == nil {
+		err = out.finish() // without holding the store
 	}
-	if err != nil {
-		return queryProblem(err)
+	if err == nil || out.gone {
+		return nil
 	}
-	out := rows{w: w, patience: s.patience, lines: acceptsLines(r), errors: result.Errors, start: start}
-	if q.explain {
-		out.plan = result.Plan
-	}
-	if q.limit > 0 && len(result.Rows) > q.limit {
-		result.Rows, out.more = result.Rows[:q.limit], true
-	}
-	return out.send(result.Rows)
+	return out.breakOff(queryProblem(clock.explain(err)))
 }
 
 // queryProblem gives a fault of the query its place in it.
@@ -153,70 +149,4 @@ func queryProblem(err error) error {
 
 func acceptsLines(r *http.Request) bool {
 	return slices.ContainsFunc(ndjsonTypes, func(t string) bool { return acceptsOnly(r, t) })
-}
-
-// rows sends the rows of a result.
-type rows struct {
-	w        http.ResponseWriter
-	patience time.Duration
-	lines    bool
-	errors   []string
-	// more reports that there were more rows than the client wanted.
-	more  bool
-	start time.Time
-	// plan is nil unless it was asked for.
-	plan *jsonql.Plan
-}
-
-// rowsBytes is how much of a result is sent at once.
-const rowsBytes = 64 << 10
-
-func (o rows) send(list []any) error {
-	h := o.w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Add("Vary", "Accept")
-	open, between, end := `{"results":[`, ",\n", o.tail()
-	h.Set("Content-Type", typeJSON)
-	if o.lines {
-		open, between, end = "", "\n", ""
-		h.Set("Content-Type", typeNDJSON)
-	}
-	part := append(make([]byte, 0, rowsBytes+4096), open...)
-	for i, row := range list {
-		if i > 0 {
-			part = append(part, between...)
-		}
-		if part = pjson.AppendJSON(part, row); len(part) > rowsBytes {
-			if err := o.flush(part); err != nil {
-				return nil //nolint:nilerr // the client is gone
-			}
-			part = part[:0]
-		}
-	}
-	if o.lines && len(list) > 0 {
-		end = "\n"
-	}
-	_ = o.flush(append(part, end...)) // an error means that the client is gone
-	return nil
-}
-
-func (o rows) flush(part []byte) error {
-	_ = http.NewResponseController(o.w).SetWriteDeadline(time.Now().Add(o.patience)) // a recorder in tests has none
-	_, err := o.w.Write(part)
-	return err
-}
-
-// tail is what follows the rows in a document.
-func (o rows) tail() string {
-	tail := struct {
-		Errors  []string `json:"errors"`
-		More    bool     `json:"more,omitempty"`
-		Plan    any      `json:"explain,omitempty"`
-		Elapsed float64  `json:"elapsed"`
-	}{Errors: append([]string{}, o.errors...), More: o.more, Elapsed: time.Since(o.start).Seconds()}
-	if o.plan != nil {
-		tail.Plan = o.plan
-	}
-	text, _ := json.Marshal(tail) // strings and numbers
-	return "]," + string(text[1:]) + "\n"
 }

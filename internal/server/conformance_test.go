@@ -24,9 +24,9 @@ var deviates = map[int]struct {
 	15: {400, "data is missing"},
 	16: {200, `"success": false`}, // the wording alone
 	17: {404, "no-such-path"},
-	19: {404, "no-such-path"},      // pages of HTML
-	28: {200, "not supported yet"}, // forUpdate
-	30: {200, "not supported yet"}, // printast
+	19: {404, "no-such-path"},                // pages of HTML
+	28: {200, `"explain":{"op":"construct"`}, // a plan in our words; the rest must agree
+	30: {200, `"ast":{"at":0`},               // a tree of our own; the rest must agree
 	45: {405, "method-not-allowed"},
 	47: {404, "no-such-path"},
 	48: {404, "no-such-path"},
@@ -84,7 +84,9 @@ func (n *node) replay(t *testing.T, e exchange, line int) {
 		if got.status != excuse.status || !strings.Contains(got.body, excuse.says) {
 			t.Errorf("%s %s: %d %s, and the deviation is %d %q", e.Request.Path, body, got.status, got.body, excuse.status, excuse.says)
 		}
-		return
+		if line != 28 && line != 30 {
+			return
+		}
 	}
 	var want, answer any
 	if err := json.Unmarshal(e.JSON, &want); err != nil {
@@ -118,8 +120,8 @@ func essence(v any) any {
 		out := map[string]any{}
 		for key, value := range v {
 			switch key {
-			case "elapsed":
-				out[key] = "a time"
+			case "elapsed", "explain", "ast":
+				out[key] = "a figure, or a text of the implementation's own"
 			case "results":
 				out[key] = multiset(essence(value).([]any))
 			case "errors": // the wording of faults is our own

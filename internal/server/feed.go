@@ -227,8 +227,8 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, after uint64
 			}
 			after = entries[len(entries)-1].Pos
 		}
-		if out.send(block) != nil {
-			return nil // the client is gone, or too slow: it resumes
+		if err := out.send(block); err != nil {
+			return nil //nolint:nilerr // the client is gone, or too slow: it resumes
 		}
 	}
 	return nil

@@ -61,7 +61,7 @@ func TestOpenAPIHasEveryRouteAndNoOther(t *testing.T) {
 				t.Errorf("%s %s: the operation id %q and the summary %q must be there, the id once", method, path, op.OperationID, op.Summary)
 			}
 			ids[op.OperationID] = true
-			for _, part := range strings.Split(path, "/") {
+			for part := range strings.SplitSeq(path, "/") {
 				name, is := strings.CutPrefix(part, "{")
 				if name = strings.TrimSuffix(name, "}"); is && !hasParameter(op, name) {
 					t.Errorf("%s %s: the parameter %s of the path is not described", method, path, name)

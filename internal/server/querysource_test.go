@@ -97,7 +97,7 @@ func TestAQueryBombHitsItsLimitWhileOthersAreAnswered(t *testing.T) {
 				}
 				got, err := n.server.runQuery(t.Context(), rd, queryParams{Query: fmt.Sprintf("{v where id = 'o%d'}", i)})
 				if len(got.Rows) != 1 {
-					t.Errorf("its neighbour has %d rows", len(got.Rows))
+					t.Errorf("its neighbor has %d rows", len(got.Rows))
 				}
 				return err
 			})

@@ -25,10 +25,12 @@ type queryParams struct {
 	Explain bool `json:"explain"`
 	// At is the revision to ask about; empty for the present.
 	At branch.Revision `json:"at"`
-	// The following are not offered yet; asking for them is an error.
+	// ForUpdate asks for the ids of all objects, embedded ones too; PrintAST for
+	// the query as it was understood.
 	ForUpdate bool `json:"forUpdate"`
-	Debug     bool `json:"debug"`
 	PrintAST  bool `json:"printast"`
+	// Debug is not offered; asking for it is an error.
+	Debug bool `json:"debug"`
 	// CaptureErrors and UseSerializer are what every answer does anyway.
 	CaptureErrors bool `json:"captureErrors"`
 	UseSerializer any  `json:"useSerializer"`
@@ -40,6 +42,8 @@ type queryResult struct {
 	Errors  []string `json:"errors"`
 	// Plan is how it was found, when that was asked for.
 	Plan *jsonql.Plan `json:"explain,omitempty"`
+	// AST is the query as it was understood, when that was asked for.
+	AST any `json:"ast,omitempty"`
 	// Elapsed is in seconds.
 	Elapsed float64 `json:"elapsed"`
 }
@@ -60,7 +64,7 @@ func (b *batch) query(c *call) (any, error) {
 	result, err := b.server.runQuery(ctx, b.reader, params)
 	switch {
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, queryFailed(fmt.Errorf("the query ran longer than %s: narrow it with where, or raise limits.queryTime in the node's configuration", limit))
+		return nil, queryFailed(tooLong(limit))
 	case err != nil && isQueryFault(err):
 		return nil, queryFailed(err)
 	case err != nil:
@@ -69,6 +73,11 @@ func (b *batch) query(c *call) (any, error) {
 	out := queryResult{Results: result.Rows, Errors: result.Errors, Elapsed: time.Since(start).Seconds()}
 	if params.Explain {
 		out.Plan = result.Plan
+	}
+	if params.PrintAST {
+		if out.AST, err = queryTree(params.Query); err != nil {
+			return nil, queryFailed(err)
+		}
 	}
 	if out.Results == nil {
 		out.Results = []any{}
@@ -103,10 +112,8 @@ func parseQueryParams(raw json.RawMessage) (queryParams, error) {
 	if err := dec.Decode(&p); err != nil {
 		return p, fmt.Errorf(`the params of query must be a text or {"query": text, "bindvars": {...}}: %w`, err)
 	}
-	for name, asked := range map[string]bool{"forUpdate": p.ForUpdate, "debug": p.Debug, "printast": p.PrintAST} {
-		if asked {
-			return p, fmt.Errorf("not supported yet: %s", name)
-		}
+	if p.Debug {
+		return p, errors.New("not supported yet: debug")
 	}
 	return p, nil
 }
@@ -121,12 +128,12 @@ func (s *Server) runQuery(ctx context.Context, rd *store.Reader, p queryParams) 
 
 // startQuery begins a query whose rows are made when they are asked for, which
 // must be before the reader ends.
-func (s *Server) startQuery(ctx context.Context, rd *store.Reader, p queryParams) (*jsonql.Answer, error) {
+func (s *Server) startQuery(ctx context.Context, rd *store.Reader, p queryParams, limits jsonql.Limits) (*jsonql.Answer, error) {
 	q, src, err := s.prepareQuery(rd, p)
 	if err != nil {
 		return nil, err
 	}
-	return q.Start(ctx, src, p.BindVars, s.queryLimits())
+	return q.Start(ctx, src, p.BindVars, limits)
 }
 
 func (s *Server) queryLimits() jsonql.Limits {
@@ -138,6 +145,7 @@ func (s *Server) prepareQuery(rd *store.Reader, p queryParams) (*jsonql.Query, j
 	if err != nil {
 		return nil, nil, err
 	}
+	q.ForUpdate = p.ForUpdate
 	if len(p.At) == 0 {
 		return q, source{rd}, nil
 	}

@@ -226,7 +226,7 @@ func TestRPCQueryFaultsAreAnsweredAndAbortNothing(t *testing.T) {
 	n := newNode(t)
 	for name, params := range map[string]string{
 		"syntax": `"{*"`, "unbound": `"{* where x = :x}"`, "number": `5`, "no query": `{}`,
-		"unknown option": `{"query":"{*}","explian":true}`, "not yet": `{"query":"{*}","printast":true}`,
+		"unknown option": `{"query":"{*}","explian":true}`, "not yet": `{"query":"{*}","debug":true}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := n.rpc("[" + request("1", "add", `{"id":"`+name+`","x":1}`) + "," + request("2", "query", params) + "]")
