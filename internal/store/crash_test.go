@@ -22,7 +22,7 @@ const childVariable = "VESPER_STORE_CRASH_DIR"
 
 // runChild writes until it is killed, and says what has been acknowledged.
 func runChild(dir string) {
-	s, err := Open(context.Background(), Options{Dir: dir, Branch: "0A", Logger: quiet()})
+	s, err := Open(context.Background(), Options{Dir: dir, Branch: "0A", Logger: quiet(), Hooks: &Hooks{TailLimit: 200}})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)

@@ -37,7 +37,7 @@ func runSwapper(dir string) {
 			os.Exit(1)
 		}
 	}
-	s, err := Open(ctx, Options{Dir: dir, Branch: "0A", Logger: quiet(), Hooks: &Hooks{Step: func(step string) error {
+	s, err := Open(ctx, Options{Dir: dir, Branch: "0A", Logger: quiet(), Hooks: &Hooks{TailLimit: 200, Step: func(step string) error {
 		if step == os.Getenv(swapStepVariable) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}

@@ -81,7 +81,7 @@ func (s *Store) followSome(tx *bolt.Tx) (more bool, err error) {
 	b := &batch{tx: tx, st: st, now: s.opts.Now, heads: map[branch.ID]bool{}}
 	whole := b.follow(&change)
 	b.writeTail()
-	if b.st.tail.size > s.tailLimit || b.st.tail.bytes > tailBytes {
+	if b.st.tail.long(s.tailLimit) {
 		b.settleTail() // each piece reads the tail again: a merge by pieces would never end
 	}
 	b.put(bucketMeta, metaCounts, st.encodeCounts())

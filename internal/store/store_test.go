@@ -31,10 +31,19 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// mergingHooks has a test's store merge the tail of its indexes most of the time;
+// a benchmark's is as usual.
+func mergingHooks(t testing.TB) *Hooks {
+	if _, usual := t.(*testing.B); usual {
+		return nil
+	}
+	return &Hooks{TailLimit: 40}
+}
+
 // open opens a store for a test and closes it at the end.
 func open(t testing.TB, dir string, id branch.ID) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir, Branch: id, Logger: quiet(), NoSync: true})
+	s, err := Open(t.Context(), Options{Dir: dir, Branch: id, Logger: quiet(), NoSync: true, Hooks: mergingHooks(t)})
 	if err != nil {
 		t.Fatalf("opening: %v", err)
 	}

@@ -36,11 +36,12 @@ func heldBackAs(bucket []byte) (byte, bool) {
 
 const (
 	// tailLimit is how many changes of entries the tail holds before it is merged
-	// into the buckets, tailBytes how many bytes of keys: those of an object may be
-	// thousands of bytes long. It holds half as much more at most while that is
-	// going on; with keys of 100 bytes that is about 25 MB of memory.
+	// into the buckets. It holds half as many more at most while that is going on;
+	// with keys of 100 bytes that is about 25 MB of memory.
 	tailLimit = 128 << 10
-	tailBytes = 32 << 20
+	// keyBytes is how long its keys are on average at most: those of an object with
+	// a long id have thousands of bytes, and fewer of them are held back.
+	keyBytes = 256
 	// runLimit is how long the runs are that are made of two: nobody who writes
 	// waits while a longer one is made.
 	runLimit = 32 << 10
@@ -96,6 +97,9 @@ func (t *tail) with(newest run) *tail {
 	}
 	return next
 }
+
+// long reports whether it is time to merge the tail into the buckets.
+func (t *tail) long(limit int) bool { return t.size > limit || t.bytes > keyBytes*limit }
 
 // joins reports whether runs of two lengths become one.
 func joins(older, newer int) bool { return older < 2*newer && older+newer <= runLimit }

@@ -94,8 +94,7 @@ func cutOps(ops []byte) int {
 
 // mergeTail has a piece of the tail go into the buckets, if it has become long.
 func (b *batch) mergeTail(limit int) {
-	t := b.st.tail
-	if len(t.old) == 0 && (t.size > limit || t.bytes > tailBytes) {
+	if t := b.st.tail; len(t.old) == 0 && t.long(limit) {
 		b.beginMerge()
 	}
 	b.mergeSome(max(min(mergeLeast, 1+limit/8), mergeTimes*b.opCount), mergeTimes*b.opBytes)
