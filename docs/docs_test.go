@@ -36,7 +36,7 @@ const portForward = "kubectl port-forward "
 
 // mustRun are the documents that show commands for everyone: to run none of
 // them would be a fault of this test.
-var mustRun = map[string]int{"README.md": 5, "docs/http-api.md": 40, "docs/node.md": 8, "docs/conflicts.md": 30, "docs/storage.md": 8}
+var mustRun = map[string]int{"README.md": 5, "docs/http-api.md": 40, "docs/node.md": 8, "docs/conflicts.md": 30, "docs/storage.md": 8, "docs/access.md": 9}
 
 func hasPrefix(command string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(command+" ", p) })

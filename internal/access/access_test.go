@@ -219,38 +219,6 @@ func TestTheAuditLogRotatesAndKeepsSoMany(t *testing.T) {
 	}
 }
 
-func TestAConnectionTooManyIsToldSoAndTheOthersGoOn(t *testing.T) {
-	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") }))
-	web.Listener = Limit(web.Listener, 1)
-	web.Start()
-	defer web.Close()
-	get := func() (string, error) {
-		r, err := web.Client().Get(web.URL)
-		if err != nil {
-			return "", err
-		}
-		defer r.Body.Close()
-		text, err := io.ReadAll(r.Body)
-		return fmt.Sprint(r.StatusCode, " ", string(text)), err
-	}
-	if got, err := get(); got != "200 here" {
-		t.Fatal(got, err)
-	}
-	c, err := net.Dial("tcp", web.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	text, err := io.ReadAll(c)
-	if err != nil || !strings.Contains(string(text), "503 ") || !strings.Contains(string(text), "limits.connections") {
-		t.Errorf("got %q, %v", text, err)
-	}
-	if got, err := get(); got != "200 here" {
-		t.Error("the first connection broke:", got, err)
-	}
-}
-
 // certificate writes a new self-signed pair and returns what trusts it.
 func certificate(t *testing.T, dir string, serial int64) *x509.CertPool {
 	t.Helper()

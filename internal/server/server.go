@@ -100,9 +100,11 @@ func New(d Deps) (*Server, error) {
 		return nil, err
 	}
 	s.metricsHandler = metricsHandler(d.Registry)
-	if s.handler, err = compress(s.mux()); err != nil {
+	compressed, err := compress(access.Pace(s.mux(), readTimeout))
+	if err != nil {
 		return nil, err
 	}
+	s.handler = access.Reserve(compressed)
 	return s, nil
 }
 
@@ -138,6 +140,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       access.ConnContext,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
