@@ -9,7 +9,12 @@ func (b *builder) condition(e syntax.Expr, main SetID) error {
 	case nil:
 		return nil
 	case *syntax.FilterSet:
-		return b.condition(e.Where, b.place(b.scope.owners[e]))
+		_, err := b.filterSet(e)
+		return err
+	case *syntax.Maybe:
+		if _, ok := e.Inner.(*syntax.Property); !ok {
+			return b.outerJoin(e, main)
+		}
 	case *syntax.Binary:
 		if e.Op == "and" {
 			if err := b.condition(e.Left, main); err != nil {
@@ -19,6 +24,11 @@ func (b *builder) condition(e syntax.Expr, main SetID) error {
 		}
 		if b.isAlias(e, main) {
 			return nil
+		}
+		if e.Op == "or" {
+			cond, err := b.alternative(e, main)
+			b.env.Conds = append(b.env.Conds, cond)
+			return err
 		}
 	case *syntax.Not:
 		if inner, ok := negated(e.Inner); ok {
@@ -41,13 +51,17 @@ func (b *builder) isAlias(e *syntax.Binary, main SetID) bool {
 func (b *builder) idOf(e syntax.Expr, main SetID) (SetID, bool) {
 	switch e := e.(type) {
 	case *syntax.Label:
-		return b.labeled(e.Name, main), true
+		set, up := b.reach(e.Name, main)
+		return set, up == 0
 	case *syntax.ID:
-		return b.labeled(e.Label, main), true
+		set, up := b.reach(e.Label, main)
+		return set, up == 0
 	default:
 		return NoSet, false
 	}
 }
+
+var opposites = map[string]string{"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 // negated returns the condition that "not e" means, where there is one.
 func negated(e syntax.Expr) (syntax.Expr, bool) {
@@ -59,8 +73,15 @@ func negated(e syntax.Expr) (syntax.Expr, bool) {
 		flipped.Negate = !e.Negate
 		return &flipped, true
 	case *syntax.Binary:
-		if opposite := map[string]string{"=": "!=", "!=": "="}[e.Op]; opposite != "" {
+		if opposite := opposites[e.Op]; opposite != "" {
 			return &syntax.Binary{Pos: e.Pos, Op: opposite, Left: e.Left, Right: e.Right}, true
+		}
+		if e.Op == "and" || e.Op == "or" {
+			both := &syntax.Binary{Pos: e.Pos, Op: "or", Left: &syntax.Not{Pos: e.Pos, Inner: e.Left}, Right: &syntax.Not{Pos: e.Pos, Inner: e.Right}}
+			if e.Op == "or" {
+				both.Op = "and"
+			}
+			return both, true
 		}
 	}
 	return nil, false
@@ -77,8 +98,8 @@ func (b *builder) conjunct(e syntax.Expr, main SetID) error {
 		b.exists(r)
 	case *Not:
 		prop, ok := r.Inner.(*Prop)
-		if !ok || len(prop.Path) != 1 {
-			b.env.Conds = append(b.env.Conds, r)
+		if !ok || len(prop.Path) != 1 || prop.EndID || prop.Up > 0 {
+			b.env.Conds = append(b.env.Conds, &Not{r.Pos, present(r.Inner)})
 			return nil
 		}
 		set := b.env.Sets[prop.Set]
@@ -93,13 +114,17 @@ func (b *builder) conjunct(e syntax.Expr, main SetID) error {
 
 // exists is the condition that consists of a property.
 func (b *builder) exists(p *Prop) {
-	set := b.env.Sets[p.Set]
 	if p.Maybe {
 		return
 	}
+	if p.Up > 0 {
+		b.env.Conds = append(b.env.Conds, present(p))
+		return
+	}
+	set := b.env.Sets[p.Set]
 	set.Required = append(set.Required, p.Path[0])
 	if len(p.Path) > 1 {
-		b.env.Conds = append(b.env.Conds, &Call{Pos: p.Pos, Name: "exists", Args: []Expr{p}})
+		b.env.Conds = append(b.env.Conds, present(p))
 		return
 	}
 	set.Shown[p.Path[0]] = true
@@ -114,13 +139,13 @@ func (b *builder) comparison(e *Binary) {
 	if isConstant(right) && (e.Op == "=" || e.Op == "!=") {
 		switch left := left.(type) {
 		case *ID:
-			if e.Op == "=" {
+			if e.Op == "=" && left.Up == 0 {
 				set := b.env.Sets[left.Set]
 				set.IDs = append(set.IDs, right)
 				return
 			}
 		case *Prop:
-			if len(left.Path) == 1 {
+			if len(left.Path) == 1 && !left.EndID && left.Up == 0 {
 				set := b.env.Sets[left.Set]
 				set.Filters = append(set.Filters, Filter{e.At, left.Path[0], right, e.Op == "!="})
 				b.require(e)
@@ -157,9 +182,8 @@ func (b *builder) require(e Expr) {
 		case *Call:
 			return e.Name != "if" && e.Name != "exists"
 		case *Prop:
-			if !e.Maybe {
-				set := b.env.Sets[e.Set]
-				set.Required = append(set.Required, e.Path[0])
+			if !e.Maybe && e.Up == 0 {
+				b.env.Sets[e.Set].named[e.Path[0]] = true
 			}
 		}
 		return true

@@ -9,6 +9,9 @@ type scope struct {
 	labels map[string]SetID
 	owners map[any]SetID // *syntax.Construct and *syntax.FilterSet
 	apart  map[*syntax.Construct]bool
+	// outer has the labels of the environments around, which are not declared
+	// again here.
+	outer map[string]bool
 }
 
 func newScope() *scope {
@@ -45,6 +48,7 @@ func (s *scope) construct(c *syntax.Construct, outer map[string]int) {
 	s.owners[c] = main
 	s.condition(c.Where, main)
 	for _, e := range expressions(c) {
+		s.filterSet(e)
 		nestedIn(e, func(n *syntax.Nested) {
 			if !shares(n.Construct, outer) {
 				s.apart[n.Construct] = true
@@ -62,9 +66,7 @@ func (s *scope) construct(c *syntax.Construct, outer map[string]int) {
 func (s *scope) condition(e syntax.Expr, at SetID) {
 	switch e := e.(type) {
 	case *syntax.FilterSet:
-		set := s.set(e.Label)
-		s.owners[e] = set
-		s.condition(e.Where, set)
+		s.filterSet(e)
 		return
 	case *syntax.Binary:
 		if e.Op == "and" {
@@ -76,18 +78,44 @@ func (s *scope) condition(e syntax.Expr, at SetID) {
 			s.unite(left, right)
 			return
 		}
+		if e.Op == "=" {
+			s.filterSet(e.Left)
+			s.filterSet(e.Right)
+		}
+	case *syntax.Maybe:
+		if join, ok := e.Inner.(*syntax.Binary); ok && join.Op == "=" {
+			s.filterSet(join.Left)
+			s.filterSet(join.Right)
+		}
 	}
 	s.mentions(e, at)
+}
+
+// filterSet gives a filter set that must hold its row set.
+func (s *scope) filterSet(e syntax.Expr) {
+	f, ok := e.(*syntax.FilterSet)
+	if !ok || s.outer[f.Label] {
+		return
+	}
+	set := s.set(f.Label)
+	s.owners[f] = set
+	s.condition(f.Where, set)
 }
 
 // alias returns the set whose id an expression is, or NoSet.
 func (s *scope) alias(e syntax.Expr, at SetID) SetID {
 	switch e := e.(type) {
 	case *syntax.Label:
+		if s.outer[e.Name] {
+			return NoSet
+		}
 		return s.set(e.Name)
 	case *syntax.ID:
-		if e.Label == "" {
+		switch {
+		case e.Label == "":
 			return at
+		case s.outer[e.Label]:
+			return NoSet
 		}
 		return s.set(e.Label)
 	default:
@@ -99,12 +127,10 @@ func (s *scope) alias(e syntax.Expr, at SetID) SetID {
 func (s *scope) mentions(e syntax.Expr, at SetID) {
 	syntax.Walk(e, func(e syntax.Expr) bool {
 		switch e := e.(type) {
-		case *syntax.Label:
-			s.set(e.Name)
-		case *syntax.ID:
+		case *syntax.Label, *syntax.ID:
 			s.alias(e, at)
 		case *syntax.Property:
-			if e.Label != "" {
+			if e.Label != "" && !s.outer[e.Label] {
 				s.set(e.Label)
 			}
 		}

@@ -16,6 +16,8 @@ type builder struct {
 	scope *scope
 	env   *Env
 	ids   map[SetID]SetID // from a set of the scope to its place in the environment
+	outer *builder        // of the environment around, for a sub-query
+	names names
 }
 
 func (b *builder) fail(at int, hint, format string, args ...any) error {
@@ -30,8 +32,19 @@ func (b *builder) place(id SetID) SetID {
 	}
 	at := SetID(len(b.env.Sets))
 	b.ids[id] = at
-	b.env.Sets = append(b.env.Sets, &Set{Nullable: map[string]bool{}, Shown: map[string]bool{}})
+	b.env.Sets = append(b.env.Sets, &Set{
+		Nullable: map[string]bool{}, Shown: map[string]bool{}, named: map[string]bool{},
+	})
 	return at
+}
+
+// reach returns the set that a label names, and how many environments out it is.
+func (b *builder) reach(label string, main SetID) (SetID, int) {
+	if label != "" && b.scope.outer[label] {
+		set, up := b.outer.reach(label, NoSet)
+		return set, up + 1
+	}
+	return b.labeled(label, main), 0
 }
 
 func (b *builder) labeled(label string, main SetID) SetID {
@@ -49,17 +62,24 @@ func (b *builder) labeled(label string, main SetID) SetID {
 func (b *builder) expr(e syntax.Expr, main SetID) (Expr, error) {
 	switch e := e.(type) {
 	case *syntax.Literal:
-		return &Const{Pos(e.Pos), e.Term}, nil
+		return &Const{Pos(e.Pos), b.names.term(e.Term)}, nil
 	case *syntax.BindVar:
 		return &Bind{Pos(e.Pos), e.Name}, nil
 	case *syntax.ID:
-		return &ID{Pos: Pos(e.Pos), Set: b.labeled(e.Label, main)}, nil
+		set, up := b.reach(e.Label, main)
+		return &ID{Pos: Pos(e.Pos), Set: set, Up: up}, nil
 	case *syntax.Label:
-		return &ID{Pos: Pos(e.Pos), Set: b.labeled(e.Name, main)}, nil
+		set, up := b.reach(e.Name, main)
+		return &ID{Pos: Pos(e.Pos), Set: set, Up: up}, nil
 	case *syntax.WholeObject:
 		return &Whole{Pos(e.Pos), main}, nil
 	case *syntax.Property:
-		return &Prop{Pos: Pos(e.Pos), Set: b.labeled(e.Label, main), Path: slices.Clone(e.Path)}, nil
+		set, up := b.reach(e.Label, main)
+		return &Prop{Pos: Pos(e.Pos), Set: set, Up: up, Path: b.names.properties(e.Path), EndID: e.EndID}, nil
+	case *syntax.FilterSet:
+		return b.filterSet(e)
+	case *syntax.Nested:
+		return b.nested(e)
 	case *syntax.Maybe:
 		return b.maybe(e, main)
 	default:
@@ -77,11 +97,16 @@ func (b *builder) maybe(e *syntax.Maybe, main SetID) (Expr, error) {
 		return nil, b.fail(e.At, "write maybe before a property or a join", "maybe has no meaning here")
 	}
 	prop.Maybe = true
-	b.env.Sets[prop.Set].Nullable[prop.Path[0]] = true
+	if prop.Up == 0 {
+		b.env.Sets[prop.Set].Nullable[prop.Path[0]] = true
+	}
 	return prop, nil
 }
 
 func (b *builder) operation(e syntax.Expr, main SetID) (Expr, error) {
+	if c, ok := e.(*syntax.Call); ok && (c.Name == "follow" || c.Name == "rfollow") {
+		return b.follow(c, main)
+	}
 	children, err := b.all(syntax.Children(e), main)
 	if err != nil {
 		return nil, err
@@ -112,4 +137,17 @@ func (b *builder) all(list []syntax.Expr, main SetID) ([]Expr, error) {
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// follow ties the arguments of follow, the second of which is the name of a
+// property and not its value.
+func (b *builder) follow(c *syntax.Call, main SetID) (Expr, error) {
+	edge, ok := c.Args[1].(*syntax.Property)
+	if !ok || edge.Label != "" || len(edge.Path) != 1 || edge.EndID {
+		return nil, b.fail(c.Args[1].Place(), "", "%s follows a property, and its second argument is none", c.Name)
+	}
+	args := slices.Clone(c.Args)
+	args[1] = &syntax.Literal{Pos: edge.Pos, Term: statement.Literal(b.names.property(edge.Path[0]))}
+	tied, err := b.all(args, main)
+	return &Call{Pos: Pos(c.Pos), Name: c.Name, Args: tied}, err
 }

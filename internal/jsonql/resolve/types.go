@@ -61,6 +61,10 @@ type Set struct {
 	// Optional is the place in Env.Conds of the condition of the outer join
 	// that gives this set its objects, plus 1; 0 for an inner set.
 	Optional int
+
+	// named are the properties that conditions and constructs name: they are
+	// required unless they are nullable too.
+	named map[string]bool
 }
 
 // Filter is prop = constant, or prop != constant: it selects values.
@@ -90,14 +94,10 @@ type Block struct {
 	MergeAll             bool
 	// Aggregated blocks without GroupBy have one row for all solutions.
 	Aggregated bool
-	// RefPattern is the pattern of the namemap, "" for the default; Prefixes
-	// are its shared and property patterns that are plain prefixes.
-	RefPattern string
-	Prefixes   []Prefix
+	// Namemap is the JSON text of the namemap that rows are written with, "" for
+	// none: its own, or that of the construct around.
+	Namemap string
 }
-
-// Prefix maps the start of names as they are written to that of the names meant.
-type Prefix struct{ Short, Full string }
 
 // Shape is the kind of a row.
 type Shape uint8
@@ -155,6 +155,8 @@ type (
 		Up    int
 		Path  []string
 		Maybe bool
+		// EndID asks for the ids that the path leads to, and not for values.
+		EndID bool
 	}
 	// Whole is the object of a set as a value.
 	Whole struct {
