@@ -8,7 +8,9 @@
 // text must be strict JSON; a property twice in one object, an object with
 // "$ref" and further properties, data in a header inside a list, unknown keys
 // of a namemap, NUL characters and half surrogate pairs are refused. The order
-// of a list is kept also where its values are in different contexts.
+// of a list is kept also where its values are in different contexts. Patterns
+// come from clients, so they are RE2 and bounded. docs/pjson.md is the page for
+// users.
 package pjson
 
 import (
