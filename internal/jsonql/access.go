@@ -99,9 +99,12 @@ func (r *run) ways() ([]access, error) {
 		if err != nil {
 			return nil, fmt.Errorf("estimate the query: %w", err)
 		}
-		estimate = estimates{from: e, total: n}
+		estimate = estimates{from: e, total: n, beyond: countAtMost}
 	}
 	out := r.byValue(estimate)
+	for _, a := range out {
+		estimate.beyond = min(estimate.beyond, a.cost)
+	}
 	out = append(out, r.byCondition(estimate)...)
 	for _, name := range r.query.plan.required {
 		rows := estimate.having(name)
@@ -111,6 +114,7 @@ func (r *run) ways() ([]access, error) {
 	return append(out, access{kind: accessAll, rows: estimate.total, cost: estimate.total * costObject, find: r.all}), nil
 }
 
+// byValue: a value is looked up in the index.
 func (r *run) byValue(estimate estimates) (out []access) {
 	for _, f := range r.filters {
 		if f.negated || r.query.plan.nullable[f.prop] {
@@ -225,20 +229,23 @@ const (
 type estimates struct {
 	from  Estimator
 	total int
+	// beyond is where counting ends: at what is too much to be of use beside a
+	// way that is known already, since an entry costs one at least.
+	beyond int
 }
 
 func (e estimates) with(predicate string, term statement.Term) int {
 	if e.from == nil {
 		return -1
 	}
-	return e.bounded(e.from.CountWith(predicate, term, countAtMost))
+	return e.bounded(e.from.CountWith(predicate, term, e.beyond))
 }
 
 func (e estimates) having(predicate string) int {
 	if e.from == nil {
 		return -1
 	}
-	return e.bounded(e.from.CountHaving(predicate, countAtMost))
+	return e.bounded(e.from.CountHaving(predicate, e.beyond))
 }
 
 // bounded takes what is beyond counting for as much as there are objects.

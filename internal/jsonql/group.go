@@ -2,6 +2,7 @@ package jsonql
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"vesperdb.io/vesper/internal/statement"
@@ -24,7 +25,7 @@ func (g *group) property(name string) value {
 	}
 	var all []value
 	for _, m := range g.members {
-		if v := m.property(name); !v.isNull() || len(m.own[name]) > 0 {
+		if v := m.property(name); !v.isNull() || len(m.own.of(name)) > 0 {
 			all = append(all, v.members()...)
 		}
 	}
@@ -44,12 +45,9 @@ func (g *group) id() value { return null }
 // aggregate computes over the values of all members. Under "group by", min,
 // max and count look at members instead, each with its one value or its list.
 func (g *group) aggregate(c *call) (value, error) {
-	if c.star {
-		members := make([]value, len(g.members))
-		for i, m := range g.members {
-			members[i] = m.id()
-		}
-		return g.run.total(c, members)
+	if c.star { // each has an id
+		t, err := statement.FromValue(len(g.members))
+		return termValue(t), err
 	}
 	name := withoutMaybe(c.args[0]).(*propRef).name
 	perMember := g.keyed() && c.name != "sum" && c.name != "avg" && c.name != "total"
@@ -69,21 +67,25 @@ func (g *group) aggregate(c *call) (value, error) {
 }
 
 // distinct returns the different values of a property over objects, in order,
-// with the objects that have each.
+// with the objects that have each. 1 and 1.0 are equal in conditions, but two
+// values.
 func distinct(objects []*object, name string) []*group {
 	var out []*group
+	known := map[statement.Term]*group{}
 	for _, o := range objects {
-		for _, v := range o.property(name).members() {
-			at, known := slices.BinarySearchFunc(out, v, func(g *group, v value) int {
-				// 1 and 1.0 are equal in conditions, but two values.
-				return cmp.Or(compare(g.keyValue, v), g.keyValue.term.Compare(v.term))
-			})
-			if !known {
-				out = slices.Insert(out, at, &group{run: o.run, key: name, keyValue: v})
+		for _, s := range o.own.of(name) {
+			g := known[s.Term]
+			if g == nil {
+				g = &group{run: o.run, key: name, keyValue: termValue(s.Term)}
+				known[s.Term] = g
+				out = append(out, g)
 			}
-			out[at].members = append(out[at].members, o)
+			g.members = append(g.members, o)
 		}
 	}
+	slices.SortFunc(out, func(a, b *group) int {
+		return cmp.Or(compare(a.keyValue, b.keyValue), a.keyValue.term.Compare(b.keyValue.term))
+	})
 	return out
 }
 
@@ -91,6 +93,7 @@ func distinct(objects []*object, name string) []*group {
 func (r *run) collect(c *construct) ([]*object, error) {
 	needed := neededProperties(c)
 	var all []*object
+	r.readFor(c, true)
 	err := r.matches(func(o *object) (bool, error) {
 		small := o.only(needed)
 		all = append(all, small)
@@ -102,19 +105,23 @@ func (r *run) collect(c *construct) ([]*object, error) {
 	return all, err
 }
 
-// only returns the object without anything but some of its properties.
-func (o *object) only(properties map[string]bool) *object {
-	small := &object{run: o.run, subject: o.subject, own: map[string][]statement.Statement{}}
-	for name := range properties {
-		if values := o.values(name); len(values) > 0 {
-			small.own[name] = values
+// only returns the object without anything but some of its properties, in order
+// of their names.
+func (o *object) only(properties []string) *object {
+	small := &object{run: o.run, subject: o.subject}
+	for _, name := range properties {
+		list := o.values(name)
+		if small.own == nil && o.tree.part {
+			small.own = slices.Clip(list) // all of it will be used
+			continue
 		}
+		small.own = append(small.own, list...)
 	}
 	return small
 }
 
 // neededProperties are those that a row about several objects is made of.
-func neededProperties(c *construct) map[string]bool {
+func neededProperties(c *construct) []string {
 	needed := map[string]bool{}
 	note := func(e expr) bool {
 		if p, ok := e.(*propRef); ok {
@@ -130,7 +137,7 @@ func neededProperties(c *construct) map[string]bool {
 		walk(k.value, note)
 	}
 	walk(c.groupBy, note)
-	return needed
+	return slices.Sorted(maps.Keys(needed))
 }
 
 // aggregatedRows makes the one row that is about all objects.

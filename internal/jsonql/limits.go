@@ -64,11 +64,8 @@ func sizeOf(list []value) int {
 // size is about how many bytes an object holds that has been cut down.
 func (o *object) size() int {
 	n := 2*valueBytes + len(o.subject)
-	for name, list := range o.own {
-		n += valueBytes + len(name)
-		for _, s := range list {
-			n += valueBytes + len(s.Text)
-		}
+	for _, s := range o.own {
+		n += 2*valueBytes + len(s.Predicate) + len(s.Text)
 	}
 	return n
 }

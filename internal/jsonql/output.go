@@ -56,12 +56,12 @@ func (r *run) addStar(c *construct, out pjson.Map, o *object) (any, error) {
 	if !star {
 		return out, nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.own)) {
+	for name, list := range o.own.properties() {
 		key := r.writer.Key(name)
 		if _, has := out.Get(key); has {
 			continue
 		}
-		v, err := r.expandProperty(o.own[name], o.tree, c.depth, path{o.subject: true})
+		v, err := r.expandProperty(list, o.tree, c.depth, path{o.subject: true})
 		if err != nil {
 			return nil, err
 		}
@@ -93,8 +93,8 @@ func (r *run) makeList(c *construct, s scope, o *object) (any, error) {
 // allValues is "*" in a list: the values of all properties in order of their names.
 func (r *run) allValues(c *construct, o *object) ([]any, error) {
 	var out []any
-	for _, name := range slices.Sorted(maps.Keys(o.own)) {
-		v, err := r.expandProperty(o.own[name], o.tree, c.depth, path{o.subject: true})
+	for _, list := range o.own.properties() {
+		v, err := r.expandProperty(list, o.tree, c.depth, path{o.subject: true})
 		if err != nil {
 			return nil, err
 		}
@@ -238,7 +238,7 @@ func (r *run) expand(term statement.Term, t *tree, depth int, p path) (any, erro
 		return nil, err
 	}
 	if statement.IsList(id) {
-		items, _ := statement.InOrder(own[statement.ListItem])
+		items, _ := statement.InOrder(own.of(statement.ListItem))
 		return r.expandList(items, t, depth, p.with(id))
 	}
 	if !anonymous {
@@ -247,26 +247,28 @@ func (r *run) expand(term statement.Term, t *tree, depth int, p path) (any, erro
 	return r.expandObject(id, own, t, depth, p.with(id))
 }
 
-// properties returns what is known of a subject, and the tree it is in.
-func (r *run) properties(id string, t *tree) (map[string][]statement.Statement, *tree, error) {
-	if t != nil && t.of[id] != nil {
-		return t.of[id], t, nil
+// properties returns what is known of a subject, and the tree it is in. One that
+// is there in part is read anew.
+func (r *run) properties(id string, t *tree) (facts, *tree, error) {
+	if t != nil && !t.part {
+		if own := t.of(id); len(own) > 0 {
+			return own, t, nil
+		}
 	}
-	found, _, err := r.src.Object(statement.Root(id))
+	t, err := r.wholeOf(statement.Root(id))
 	if err != nil {
 		return nil, nil, err
 	}
-	t = newTree(found.Statements)
-	return t.of[id], t, nil
+	return t.of(id), t, nil
 }
 
-func (r *run) expandObject(id string, own map[string][]statement.Statement, t *tree, depth int, p path) (any, error) {
+func (r *run) expandObject(id string, own facts, t *tree, depth int, p path) (any, error) {
 	out := pjson.Map{}
 	if !statement.IsHidden(id) || r.query.ForUpdate {
 		out.Set("id", r.writer.ID(id))
 	}
-	for _, name := range slices.Sorted(maps.Keys(own)) {
-		v, err := r.expandProperty(own[name], t, depth, p)
+	for name, list := range own.properties() {
+		v, err := r.expandProperty(list, t, depth, p)
 		if err != nil {
 			return nil, err
 		}

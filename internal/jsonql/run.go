@@ -40,7 +40,11 @@ type run struct {
 	filters []boundFilter
 	rest    []expr
 	values  int // JSON values made so far
-	cached  *object
+	// cached are the statements of the object that was read last.
+	cached *tree
+	// parts is where objects are read from as far as names go; nil for wholly.
+	parts PartSource
+	names []string
 
 	way access
 	// top, kept and found are the steps of the plan, the last first.
@@ -165,6 +169,7 @@ func (r *run) objectRows(c *construct, emit func(any) bool) error {
 	if left == 0 {
 		return nil
 	}
+	r.readFor(c, true)
 	return r.matches(func(o *object) (bool, error) {
 		if skip > 0 {
 			skip--
@@ -188,6 +193,7 @@ func (r *run) orderedRows(c *construct, emit func(any) bool) error {
 	if c.limit >= 0 && c.limit <= r.limits.MaxRows && c.offset <= r.limits.MaxObjects {
 		top.wanted = c.offset + c.limit
 	}
+	r.readFor(c, false)
 	err := r.matches(func(o *object) (bool, error) {
 		keys, err := r.sortKeys(c, o.whole())
 		if err != nil {
@@ -207,6 +213,7 @@ func (r *run) orderedRows(c *construct, emit func(any) bool) error {
 	if err := r.tooManyRows(len(rows)); err != nil {
 		return err
 	}
+	r.readFor(c, true)
 	for _, one := range rows {
 		made, err := r.makeAgain(c, one.subject)
 		if err != nil {
@@ -248,7 +255,7 @@ func (r *run) tooManyObjects(objects int) error {
 }
 
 func (r *run) sortKeys(c *construct, s scope) ([]value, error) {
-	var keys []value
+	keys := make([]value, 0, len(c.orderBy))
 	for _, k := range c.orderBy {
 		v, err := r.eval(k.value, s)
 		if err != nil {
@@ -347,12 +354,12 @@ func (r *run) matches(visit func(*object) (bool, error)) error {
 func (r *run) accepts(o *object) (bool, error) {
 	pl := r.query.plan
 	for _, name := range pl.required {
-		if len(o.own[name]) == 0 {
+		if len(o.own.of(name)) == 0 {
 			return false, nil
 		}
 	}
 	for _, name := range pl.absent {
-		if len(o.own[name]) > 0 {
+		if len(o.own.of(name)) > 0 {
 			return false, nil
 		}
 	}
@@ -421,16 +428,18 @@ func compareSubjects(a, b string) int {
 // all yields every subject: of each object itself and what is embedded in it,
 // unless the query is about owners only.
 func (r *run) all(visit func(string) (bool, error)) error {
-	for found, err := range r.src.Objects() {
+	for t, err := range r.trees() {
 		if err != nil {
 			return err
 		}
-		t := newTree(found.Statements)
-		r.cached = &object{run: r, tree: t, root: found.ID}
-		for _, subject := range t.subjects {
-			if r.query.plan.ownersOnly && statement.IsEmbedded(subject) {
-				continue
-			}
+		r.cached = t
+		if more, err := visit(t.root); err != nil || !more {
+			return err
+		}
+		if r.query.plan.ownersOnly {
+			continue
+		}
+		for _, subject := range t.inner() {
 			if more, err := visit(subject); err != nil || !more {
 				return err
 			}

@@ -15,6 +15,7 @@ var (
 	_ jsonql.Source        = source{}
 	_ jsonql.Estimator     = source{}
 	_ jsonql.PostingSource = source{}
+	_ jsonql.PartSource    = source{}
 	_ jsonql.Source        = pastSource{}
 )
 
@@ -39,6 +40,30 @@ func asQueried(objects iter.Seq2[store.Object, error]) iter.Seq2[jsonql.Object, 
 			}
 		}
 	}
+}
+
+// Part implements jsonql.PartSource.
+func (s source) Part(id string, predicates []string) (jsonql.Part, bool, error) {
+	if statement.IsEmbedded(id) {
+		return jsonql.Part{}, false, nil
+	}
+	p, found, err := s.reader.Part(id, predicates)
+	return asPart(p), found, err
+}
+
+// Parts implements jsonql.PartSource.
+func (s source) Parts(predicates []string) iter.Seq2[jsonql.Part, error] {
+	return func(yield func(jsonql.Part, error) bool) {
+		for p, err := range s.reader.Parts(predicates) {
+			if !yield(asPart(p), err) {
+				return
+			}
+		}
+	}
+}
+
+func asPart(p store.Part) jsonql.Part {
+	return jsonql.Part{Object: jsonql.Object{ID: p.ID, Statements: p.Statements}, Embedded: p.Embedded}
 }
 
 // SubjectsWith implements jsonql.Source, without collecting.

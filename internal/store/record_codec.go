@@ -300,20 +300,24 @@ func (d *recordDecoder) group(g *group, values []changeset.Value) []changeset.Va
 	}
 	g.values = values[:n:n]
 	for i := range g.values {
-		v := &g.values[i]
-		v.Text = d.text()
-		v.Type = d.typ()
-		v.Scope = d.text()
-		if places := d.count(); places > 0 {
-			v.Positions = make([]int, places)
-			last := 0
-			for j := range v.Positions {
-				last += int(d.number())
-				v.Positions[j] = last
-			}
-		}
+		g.values[i] = d.value()
 	}
 	return values[n:]
+}
+
+func (d *recordDecoder) value() (v changeset.Value) {
+	v.Text = d.text()
+	v.Type = d.typ()
+	v.Scope = d.text()
+	if places := d.count(); places > 0 {
+		v.Positions = make([]int, places)
+		last := 0
+		for j := range v.Positions {
+			last += int(d.number())
+			v.Positions[j] = last
+		}
+	}
+	return v
 }
 
 func (d *recordDecoder) typ() string {

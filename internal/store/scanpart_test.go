@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/pjson"
+	"vesperdb.io/vesper/internal/statement"
+)
+
+// partOfWhole says what a part is by the whole object.
+func partOfWhole(o Object, predicates []string) Part {
+	p := Part{ID: o.ID}
+	for _, s := range o.Statements {
+		if s.Subject != o.ID && !slices.Contains(p.Embedded, s.Subject) {
+			p.Embedded = append(p.Embedded, s.Subject)
+		}
+		if slices.Contains(predicates, s.Predicate) {
+			p.Statements = append(p.Statements, s)
+		}
+	}
+	slices.Sort(p.Embedded)
+	statement.Sort(p.Statements)
+	return p
+}
+
+func sameParts(t *rapid.T, r *Reader) {
+	for _, predicates := range [][]string{nil, {"p"}, {"p", "q"}, {"q", "k", "r"}, {statement.ListItem}, {"nowhere"}} {
+		var want, got []Part
+		for o, err := range r.Objects("") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, partOfWhole(o, predicates))
+		}
+		for p, err := range r.Parts(predicates) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, p)
+			one, exists, err := r.Part(p.ID, predicates)
+			if err != nil || !exists || fmt.Sprintf("%+v", one) != fmt.Sprintf("%+v", p) {
+				t.Fatalf("%q of %s by itself is\n%+v, %v, %v\nwant\n%+v", predicates, p.ID, one, exists, err, p)
+			}
+		}
+		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+			t.Fatalf("%q of all objects is\n%+v\nwant\n%+v", predicates, got, want)
+		}
+	}
+	if _, exists, err := r.Part("never written", []string{"p"}); exists || err != nil {
+		t.Fatalf("a part of what does not exist: %v, %v", exists, err)
+	}
+}
+
+// writeForParts writes what randomWrite writes, and texts longer than an index
+// keeps, in scopes.
+func writeForParts(t *rapid.T, s *Store) {
+	randomWrite(t, s)
+	text := strings.Repeat("é", rapid.IntRange(0, 200).Draw(t, "length"))
+	objects := parsedFor(t, fmt.Sprintf(`{"id":%q,"r":[%q,1,%q]}`,
+		rapid.SampledFrom([]string{"a", "c"}).Draw(t, "object"), text, text))
+	scope := rapid.SampledFrom([]string{"", "de", "urn:scope"}).Draw(t, "scope")
+	for i := range objects[0].Statements {
+		objects[0].Statements[i].Scope = scope
+	}
+	_, err := s.Update(context.Background(), WriteOptions{}, func(tx *Tx) error { return tx.Add(objects) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPartsAreWhatWholeObjectsHave compares them on two stores that write side
+// by side, under each policy, and in a transaction that has written more.
+func TestPartsAreWhatWholeObjectsHave(t *testing.T) {
+	for _, policy := range ConflictPolicies() {
+		t.Run(string(policy), func(t *testing.T) {
+			checks := 0
+			rapid.Check(t, func(rt *rapid.T) {
+				if checks++; checks > 30 {
+					return
+				}
+				var stores []*Store
+				for _, id := range []branch.ID{"0A", "0B"} {
+					s, err := Open(t.Context(), Options{Dir: t.TempDir(), Branch: id, Logger: quiet(), NoSync: true, ConflictPolicy: policy})
+					if err != nil {
+						rt.Fatal(err)
+					}
+					defer s.Close()
+					stores = append(stores, s)
+					for range rapid.IntRange(1, 6).Draw(rt, "writes") {
+						writeForParts(rt, s)
+					}
+				}
+				apply(t, stores[0], feed(t, stores[1])...)
+				_, err := stores[0].Update(t.Context(), WriteOptions{}, func(tx *Tx) error {
+					sameParts(rt, tx.Reader)
+					err := tx.Replace(doc(t, `{"id":"b","p":{"k":[1,[2]]},"q":null}`).Objects)
+					sameParts(rt, tx.Reader)
+					return err
+				})
+				if err != nil {
+					rt.Fatal(err)
+				}
+				read(t, stores[0], func(r *Reader) error {
+					sameParts(rt, r)
+					return nil
+				})
+			})
+		})
+	}
+}
+
+func TestPartOfADamagedRecordIsRefusedAsTheWholeIs(t *testing.T) {
+	rec := &record{regs: []register{{predicate: "p", groups: nil}}}
+	whole := rec.encode()
+	for _, data := range [][]byte{{9}, whole[:len(whole)-1], append(slices.Clone(whole), 0), {recordVersion, 0, 0, 0, 0, 1, 1, 1, 0, 1, 'p', 1, 4, 1, 1, 'x', 2, 0, 0}} {
+		if list, known := plainPart("o", data, []string{"p"}); known {
+			t.Errorf("%x is read as %v", data, list)
+		}
+	}
+}
+
+func parsedFor(t *rapid.T, text string) []pjson.Object {
+	d, err := pjson.Parse([]byte(text), pjson.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Objects
+}
