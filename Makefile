@@ -112,7 +112,8 @@ simulate-mutants: ## Break the code on purpose in each known way; the simulator 
 	@$(GO) run ./hack/simulate -mutants -seeds $(or $(SEEDS),2000)
 
 .PHONY: soak
-soak: prerequisites ## Three nodes and a real ActiveMQ under kill -9, three minutes of writes
+soak: prerequisites ## 16 clients of a node for a minute; three nodes and a real ActiveMQ under kill -9, three minutes of writes
+	VESPER_CLIENT_SECONDS=60 $(GO) test -race -count=1 -v -run '^TestSixteenClientsAreLinearizable$$' ./internal/server
 	SOAK_SECONDS=180 SOAK_RACE=1 $(GO) test -count=1 -v -timeout 20m ./test/soak
 
 ##@ Tools
