@@ -284,8 +284,11 @@ func (w *world) quiet() bool { return !w.plan.Forever }
 // G7 finds nothing pending once the cluster is whole. Holes are noticed by the
 // witnesses.
 func (w *world) G7() error {
+	if !w.quiet() {
+		return nil
+	}
 	for _, n := range w.running() {
-		if count, missing := n.now.store.Pending(); count > 0 && w.quiet() && !w.ledger.hopeless(missing) {
+		if count, missing := n.now.store.Pending(); count > 0 && !w.ledger.hopeless(missing) {
 			return fmt.Errorf("%d changesets wait on %s for %v", count, n.id, missing)
 		}
 	}
@@ -294,14 +297,39 @@ func (w *world) G7() error {
 
 // G8 finds the cluster whole.
 func (w *world) G8() error {
-	if trouble := w.trouble(); trouble != "" && w.quiet() {
-		return fmt.Errorf("the cluster is not whole any more: %s", trouble)
+	if !w.quiet() {
+		return nil
+	}
+	if broken, what := w.trouble(); broken == "G8" {
+		return fmt.Errorf("the cluster is not whole any more: %s", what)
 	}
 	return nil
 }
 
-// trouble says what keeps the cluster from being whole; "" for nothing.
-func (w *world) trouble() string {
+// trouble says what keeps the cluster from being whole, and which guarantee that
+// breaks; "" for nothing. Something that waits while all have the same and have
+// sent it waits for nothing: that is no matter of time any more.
+func (w *world) trouble() (guarantee, what string) {
+	if what := w.underWayStill(); what != "" {
+		return "G8", what
+	}
+	if err := w.G7(); err != nil {
+		return "G7", err.Error()
+	}
+	for _, n := range w.nodes {
+		if s := n.now.repl.Status(); !n.settled(s) {
+			return "G8", fmt.Sprintf("%s is not ready: %s %s", n.id, s.Reason, s.Message)
+		}
+	}
+	if err := w.acknowledged(); err != nil {
+		return "G8", err.Error()
+	}
+	return "", ""
+}
+
+// underWayStill says which node lacks something, or has something to send; "" if
+// none does.
+func (w *world) underWayStill() string {
 	for _, n := range w.nodes {
 		if n.now == nil {
 			return fmt.Sprintf("%s is down", n.id)
@@ -315,15 +343,6 @@ func (w *world) trouble() string {
 				return fmt.Sprintf("%s has %d changesets to send over link %d", n.id, left, i)
 			}
 		}
-		if count, missing := st.Pending(); count > 0 && !w.ledger.hopeless(missing) {
-			return fmt.Sprintf("%d changesets wait on %s for %v", count, n.id, missing)
-		}
-		if s := n.now.repl.Status(); !n.settled(s) {
-			return fmt.Sprintf("%s is not ready: %s %s", n.id, s.Reason, s.Message)
-		}
-	}
-	if err := w.acknowledged(); err != nil {
-		return err.Error()
 	}
 	return ""
 }

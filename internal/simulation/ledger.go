@@ -134,11 +134,11 @@ func (l *ledger) sawGone(d branch.Dot) bool {
 }
 
 // hopeless reports whether all of the dots are gone: what waits for them waits
-// for ever.
+// for ever. What waits for nothing is no such case.
 func (l *ledger) hopeless(dots []branch.Dot) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !slices.ContainsFunc(dots, func(d branch.Dot) bool { return !l.gone[d] })
+	return len(dots) > 0 && !slices.ContainsFunc(dots, func(d branch.Dot) bool { return !l.gone[d] })
 }
 
 // base is all that the author of a changeset had seen before it; false while

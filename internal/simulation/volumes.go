@@ -75,11 +75,12 @@ func (w *world) allHeard(n *node) bool {
 }
 
 // inBrokersOnly reports whether changesets of a node that lost its volume are on
-// their way to somebody and nowhere else. Nobody can tell such a node that they
-// exist, and so it is not started until somebody has them: an operator gives it
-// another branch id, or waits.
+// their way to somebody and nowhere else. Nobody can tell a node with an empty
+// volume that they exist, and so it is not started until somebody has them: an
+// operator gives it another branch id, or waits. One with an old volume is
+// started: it notices that by itself, and takes no writes.
 func (w *world) inBrokersOnly(n *node) bool {
-	if len(n.lost) == 0 {
+	if len(n.lost) == 0 || n.copied {
 		return false
 	}
 	for d := range w.underWay() {

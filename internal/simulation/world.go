@@ -222,12 +222,13 @@ func (w *world) settle() {
 			return
 		}
 		w.accept()
-		if w.trouble() == "" {
+		if broken, _ := w.trouble(); broken == "" {
 			w.history.converged = time.Since(healed)
 			return
 		}
 	}
-	w.fail("G8", "%v after the last fault: %s", patience, w.trouble())
+	broken, what := w.trouble()
+	w.fail(broken, "%v after the last fault: %s", patience, what)
 }
 
 // accept does what an operator does for a volume of which nothing is lost that

@@ -9,6 +9,7 @@ import (
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/mutant"
 )
 
 // pendingItem is what must be known of a changeset that waits, besides its body.
@@ -87,7 +88,7 @@ func (p *pendingSet) remove(d branch.Dot) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	item, ok := p.items[d.Branch][d.Seq]
-	if !ok {
+	if !ok || mutant.On("pending-kept") {
 		return false
 	}
 	delete(p.items[d.Branch], d.Seq)
