@@ -95,6 +95,9 @@ type Status struct {
 	// Conflicts counts the properties that hold concurrent values now.
 	Conflicts int64   `json:"conflicts"`
 	Storage   Storage `json:"storage"`
+	// Access says of each token and TLS file that is not usable now what is wrong
+	// with it. What was in force before stays so, and the node stays ready.
+	Access []string `json:"access,omitempty"`
 }
 
 // Link is one connection to one channel of one broker.

@@ -28,7 +28,7 @@ var (
 		Retention: &Retention{Floor: branch.Revision{{Branch: "0A", Seq: 1}}, LowWater: branch.Revision{{Branch: "0A", Seq: 2}},
 			NeverHeard: []branch.ID{"0D"}, HeldBackBy: "0D", HeldBack: 3, HeldBackSince: &at, Error: "e"},
 		Forks: []Fork{{Branch: "0A", Dot: branch.Dot{Branch: "0A", Seq: 2}, Seen: at, Told: "0C"}}, Quarantine: 4,
-		Conflicts: 1, Storage: Storage{Bytes: 10, Free: 20},
+		Conflicts: 1, Storage: Storage{Bytes: 10, Free: 20}, Access: []string{"a"},
 	}
 )
 
@@ -127,7 +127,10 @@ func TestStatusJSON(t *testing.T) {
   "storage": {
     "bytes": 10,
     "free": 20
-  }
+  },
+  "access": [
+    "a"
+  ]
 }`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("unexpected JSON (-want +got):\n%s", diff)

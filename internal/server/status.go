@@ -95,6 +95,9 @@ func (s *Server) status() nodestatus.Status {
 	if kept, err := st.Evidence(context.Background()); err == nil {
 		status.Quarantine = len(kept)
 	}
+	if s.deps.Guard != nil {
+		status.Access = s.deps.Guard.Trouble()
+	}
 	s.overrule(&status)
 	return status
 }
