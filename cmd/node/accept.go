@@ -31,8 +31,8 @@ func acceptCommand(stdout io.Writer) *cobra.Command {
 		Long: "accept tells a running node that its store holds all there is of its branch.\n\n" +
 			"A node whose volume was copied, restored from a backup or lost refuses writes, since its branch may have\n" +
 			"written more than it holds: a write would take a number that another changeset has already. Give the node a\n" +
-			"new branch id instead if you can. Accept the branch only when you know that no copy of the node runs, and that\n" +
-			"nobody will bring back a volume that holds more of the branch.",
+			"new branch id instead if you can (vesper-node adopt). Accept the branch only when you know that no copy of the\n" +
+			"node runs, and that no other node, broker, bundle or volume that may come back holds more of the branch.",
 		Example: "  vesper-node accept --node http://localhost:8000",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return acceptBranch(cmd.Context(), node, stdout) },
