@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/url"
@@ -34,64 +35,44 @@ func (s *Server) getRevisions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := revisionPage{Revisions: []revisionView{}}
-	entries, first, err := s.revisionEntries(r, ask.after)
+	page, err := s.revisionsAfter(r.Context(), ask)
 	if err != nil {
 		return err
-	}
-	at := first
-	last := ask.after
-	for i, e := range entries {
-		if i == ask.limit {
-			page.Next = "/v1/revisions?limit=" + strconv.Itoa(ask.limit) + "&after=" + strconv.FormatUint(last, 10)
-			break
-		}
-		c, err := describe(e)
-		if err != nil {
-			return err
-		}
-		at, last = at.With(e.Dot), e.Pos
-		page.Revisions = append(page.Revisions, revisionView{c, at})
 	}
 	w.Header().Set(headerRevision, s.deps.Store.Revision().String())
 	answer(w, http.StatusOK, page)
 	return nil
 }
 
-// revisionEntries returns the entries after a position, and the revision at it:
-// the present one without all that came later.
-func (s *Server) revisionEntries(r *http.Request, after uint64) ([]store.FeedEntry, branch.Revision, error) {
-	now := s.deps.Store.Revision()
-	var page []store.FeedEntry
-	first := map[branch.ID]uint64{}
-	for pos, full := after, false; ; {
-		entries, err := s.deps.Store.Feed(r.Context(), pos, pageBytes)
+// revisionsAfter returns a page of at most pageBytes of the log.
+func (s *Server) revisionsAfter(ctx context.Context, ask feedRequest) (page revisionPage, err error) {
+	page.Revisions = []revisionView{}
+	entries, err := s.deps.Store.Feed(ctx, ask.after, pageBytes)
+	if err != nil {
+		return page, err
+	}
+	var at branch.Revision
+	err = s.deps.Store.View(ctx, func(rd *store.Reader) error {
+		at = rd.RevisionAt(ask.after)
+		return nil
+	})
+	if err != nil {
+		return page, err
+	}
+	last := ask.after
+	for _, e := range entries[:min(len(entries), ask.limit)] {
+		c, err := describe(e)
 		if err != nil {
-			return nil, nil, err
+			return page, err
 		}
-		if len(entries) == 0 {
-			break
-		}
-		for _, e := range entries {
-			if first[e.Dot.Branch] == 0 {
-				first[e.Dot.Branch] = e.Dot.Seq
-			}
-		}
-		if !full {
-			page, full = entries, true
-		}
-		pos = entries[len(entries)-1].Pos
+		at, last = at.With(e.Dot), e.Pos
+		page.Revisions = append(page.Revisions, revisionView{c, at})
 	}
-	at := branch.Revision{}
-	for _, d := range now {
-		if seq, later := first[d.Branch]; later {
-			d.Seq = min(d.Seq, seq-1)
-		}
-		if d.Seq > 0 {
-			at = at.With(d)
-		}
+	more, err := s.deps.Store.Feed(ctx, last, 1)
+	if len(more) > 0 {
+		page.Next = "/v1/revisions?limit=" + strconv.Itoa(ask.limit) + "&after=" + strconv.FormatUint(last, 10)
 	}
-	return page, at, nil
+	return page, err
 }
 
 // getDiff answers with what changed between two revisions, object by object in
@@ -113,12 +94,12 @@ func (s *Server) getDiff(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		ids, err := writtenBetween(rd, d)
-		if err != nil {
+		w.Header().Set(headerRevision, rd.Revision().String())
+		ids := idWindow{after: params.Get("after")}
+		if err := ids.collect(r.Context(), rd, d); err != nil {
 			return err
 		}
-		w.Header().Set(headerRevision, rd.Revision().String())
-		return s.sendDiff(w, rd, d, after(ids, params.Get("after")), limit)
+		return s.sendDiff(w, rd, d, ids, limit)
 	})
 }
 
@@ -162,29 +143,11 @@ func revisionParam(rd *store.Reader, params url.Values, name string) (branch.Rev
 }
 
 // writtenBetween returns the ids of the objects that the changesets between two
-// revisions wrote, in order. It reads them in the transaction of the reader: to
-// open another one inside it could wait for a writer that waits for this one.
+// revisions wrote, in order.
 func writtenBetween(rd *store.Reader, d diff) ([]string, error) {
 	seen := map[string]bool{}
-	for _, b := range d.from.Merge(d.to) {
-		low, high := d.from.At(b.Branch), d.to.At(b.Branch)
-		if low > high {
-			low, high = high, low
-		}
-		for seq := low + 1; seq <= high; seq++ {
-			c, found, err := rd.Changeset(branch.Dot{Branch: b.Branch, Seq: seq})
-			if err != nil {
-				return nil, err
-			}
-			if !found {
-				continue
-			}
-			for _, o := range c.Objects {
-				seen[o.Root] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(seen)), nil
+	err := d.eachWritten(rd, func(id string) error { seen[id] = true; return nil })
+	return slices.Sorted(maps.Keys(seen)), err
 }
 
 // after leaves out the ids up to one.
@@ -200,28 +163,31 @@ func after(ids []string, id string) []string {
 }
 
 // sendDiff writes {"from", "to", "objects": [...], "next"}.
-func (s *Server) sendDiff(w http.ResponseWriter, rd *store.Reader, d diff, ids []string, limit int) error {
+func (s *Server) sendDiff(w http.ResponseWriter, rd *store.Reader, d diff, ids idWindow, limit int) error {
 	page := struct {
 		From    branch.Revision `json:"from"`
 		To      branch.Revision `json:"to"`
 		Objects []objectDiff    `json:"objects"`
 		Next    string          `json:"next,omitempty"`
 	}{From: d.from, To: d.to, Objects: []objectDiff{}}
-	size := 0
-	for i, id := range ids {
+	size, last := 0, ""
+	for _, id := range ids.sorted() {
 		if len(page.Objects) == limit || size > pageBytes {
-			next := url.Values{"from": {d.from.String()}, "to": {d.to.String()}, "limit": {strconv.Itoa(limit)}, "after": {ids[i-1]}}
-			page.Next = "/v1/diff?" + next.Encode()
-			w.Header().Set("Link", "<"+page.Next+`>; rel="next"`)
+			ids.more = true
 			break
 		}
 		o, bytes, err := s.objectDiff(rd, d, id)
 		if err != nil {
 			return err
 		}
-		if size += bytes; o.Change != "" {
+		if size, last = size+bytes, id; o.Change != "" {
 			page.Objects = append(page.Objects, o)
 		}
+	}
+	if ids.more {
+		next := url.Values{"from": {d.from.String()}, "to": {d.to.String()}, "limit": {strconv.Itoa(limit)}, "after": {last}}
+		page.Next = "/v1/diff?" + next.Encode()
+		w.Header().Set("Link", "<"+page.Next+`>; rel="next"`)
 	}
 	answer(w, http.StatusOK, page)
 	return nil

@@ -3,10 +3,16 @@ package server
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"vesperdb.io/vesper/internal/branch"
 )
 
 // TestDiffTellsWhatChangedBetweenTwoRevisions, forwards and backwards.
@@ -85,4 +91,87 @@ func TestAnswersAreCompressedForThoseWhoAccept(t *testing.T) {
 	n.get("/v1/objects/small", "Accept-Encoding: gzip").want(200).wantHeader("Content-Encoding", "")
 	n.do("PUT", "/v1/objects/o", `{"x":1}`, `If-Match: `+r.header.Get("ETag")).want(200)
 	n.client.Transport.(*http.Transport).DisableCompression = false
+}
+
+// TestEveryPageOfRevisionsBeginsAtTheRevisionBeforeIt, wherever it begins, and
+// the last one has no next.
+func TestEveryPageOfRevisionsBeginsAtTheRevisionBeforeIt(t *testing.T) {
+	a, b := newNode(t), newNode(t, branchB(t))
+	for i := range 6 {
+		a.put("o", fmt.Sprintf(`{"x":%d}`, i))
+		b.put("p", fmt.Sprintf(`{"x":%d}`, i))
+		if i%2 == 1 {
+			exchange2(t, a, b)
+		}
+	}
+	var whole revisionPage
+	a.get("/v1/revisions").want(200).into(&whole)
+	if len(whole.Revisions) != 12 || whole.Next != "" {
+		t.Fatalf("%d revisions, next %q", len(whole.Revisions), whole.Next)
+	}
+	var got []revisionView
+	for next := "/v1/revisions?limit=1"; next != ""; {
+		var page revisionPage
+		a.get(next).want(200).into(&page)
+		if len(page.Revisions) != 1 {
+			t.Fatalf("%s has %d revisions", next, len(page.Revisions))
+		}
+		got, next = append(got, page.Revisions...), page.Next
+	}
+	if diff := cmp.Diff(whole.Revisions, got, cmp.AllowUnexported(revisionView{})); diff != "" {
+		t.Errorf("one by one they are others:\n%s", diff)
+	}
+}
+
+// TestAPageOfRevisionsThatEndsByItsBytesHasANextOne: what fits in no answer is
+// not the end.
+func TestAPageOfRevisionsThatEndsByItsBytesHasANextOne(t *testing.T) {
+	n := newNode(t)
+	for i := range 3 {
+		n.put("o", fmt.Sprintf(`{"x":%d,"t":%q}`, i, strings.Repeat(fmt.Sprint(i), pageBytes*2/3)))
+	}
+	seen := 0
+	for next := "/v1/revisions"; next != ""; {
+		var page revisionPage
+		n.get(next).want(200).into(&page)
+		if seen += len(page.Revisions); len(page.Revisions) != 1 {
+			t.Fatalf("%s has %d revisions", next, len(page.Revisions))
+		}
+		next = page.Next
+	}
+	if seen != 3 {
+		t.Errorf("%d revisions of 3", seen)
+	}
+}
+
+// TestADiffHoldsAWindowOfIDs: pages over more ids than are held at once have
+// each once, in order.
+func TestADiffHoldsAWindowOfIDs(t *testing.T) {
+	var all []string
+	for i := range 3*idsHeld + 7 {
+		all = append(all, fmt.Sprintf("%07d", i))
+	}
+	order := rand.Perm(len(all))
+	var got []string
+	for w := (idWindow{more: true}); w.more; {
+		w = idWindow{after: w.after}
+		for _, i := range append(order, order[:idsHeld]...) {
+			if w.add(all[i]); len(w.ids) > 2*idsHeld {
+				t.Fatalf("%d ids are held", len(w.ids))
+			}
+		}
+		got = append(got, w.sorted()...)
+		w.after = got[len(got)-1]
+	}
+	if !slices.Equal(got, all) {
+		t.Errorf("%d ids of %d, in order: %v", len(got), len(all), slices.IsSorted(got))
+	}
+}
+
+func TestADiffOverTooManyChangesetsIsRefused(t *testing.T) {
+	w := idWindow{}
+	err := w.collect(t.Context(), nil, diff{to: branch.Revision{{Branch: "0A", Seq: maxBetween}, {Branch: "0B", Seq: 1}}})
+	if err == nil || problemOf(err).Status != 400 || !strings.Contains(problemOf(err).Detail, "100001 changesets") {
+		t.Errorf("got %v", err)
+	}
 }
