@@ -1,6 +1,9 @@
 package jsonql
 
-import "vesperdb.io/vesper/internal/statement"
+import (
+	"vesperdb.io/vesper/internal/jsonql/resolve"
+	"vesperdb.io/vesper/internal/statement"
+)
 
 // Query is a parsed query. It may be run any number of times, by several
 // goroutines at once.
@@ -13,6 +16,7 @@ type Query struct {
 	root    *construct
 	plan    *plan
 	skipped []string
+	full    *resolve.Query // set when package reference answers the query
 }
 
 type shape uint8

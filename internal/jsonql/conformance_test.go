@@ -122,9 +122,7 @@ func sortDeep(v any) {
 
 // unsupported are the recordings of the first tier that do not hold, and why.
 var unsupported = map[string]string{
-	"jqlTest/namemap-00": "namemap in a query",
 	"jqlTest/groupby-14": "aggregates beside single objects: the original gives every row twice",
-	"jqlTest/in-02":      "labels",
 	"jqlTest/lists-03":   "the original multiplies a list that holds an empty list as if it were no list",
 }
 
@@ -134,6 +132,13 @@ var faults = map[string]string{
 	"jqlTest/filter-15": "= 0 finds false, in lists only",
 	"jqlTest/outer-04":  "lists inside lists are rows",
 	"jqlTest/outer-05":  "lists inside lists are rows",
+
+	"jqlTest/groupby-08":   "aggregates beside single objects give every row twice",
+	"jqlTest/groupby-11":   "aggregates beside single objects give every row twice",
+	"jqlTest/groupby-13":   "aggregates beside single objects give every row twice",
+	"jqlTest/follow-01":    "what rfollow finds comes in the order of a hash",
+	"jqlTest/revisions-01": "the history is not among the statements of a source",
+	"jqlTest/revisions-02": "times of commits are equal, and short names are taken for names that only look so",
 }
 
 func TestRecordedQueriesOfTheFirstTierHold(t *testing.T) {

@@ -12,10 +12,13 @@ const (
 	maxQueryDepth = 100
 )
 
-// Parse reads a query. It returns a *SyntaxError for text that is not jsonQL
-// and, with a message that begins "not supported yet", for what this version
-// cannot answer.
-func Parse(query string) (*Query, error) {
+// unsupportedYet begins the message about what this engine cannot answer.
+const unsupportedYet = "not supported yet"
+
+// parseOne reads a query about one row set. It returns a *SyntaxError for text
+// that is not jsonQL and, with a message that begins with unsupportedYet, for
+// what this engine cannot answer.
+func parseOne(query string) (*Query, error) {
 	if len(query) > maxQueryBytes {
 		return nil, &SyntaxError{Line: 1, Col: 1,
 			Message: fmt.Sprintf("the query has %d bytes, and the limit is %d", len(query), maxQueryBytes),
@@ -95,7 +98,7 @@ func (p *parser) expect(symbol string) error {
 }
 
 func (p *parser) unsupported(at int, what string) error {
-	return p.fail(at, "", "not supported yet: %s", what)
+	return p.fail(at, "", unsupportedYet+": %s", what)
 }
 
 func (p *parser) query() (*construct, error) {

@@ -100,6 +100,8 @@ func TestWhatHasNoMeaningIsRefusedWithItsPlace(t *testing.T) {
 		`(id where name = :none)`:                "bind variable",
 		`(price / 0)`:                            "line 1, column 8: division by zero",
 		`{id : 1, tags : 2}`:                     "and a property has one name",
+		`{* where count(a) = 1}`:                 "line 1, column 10: count has no meaning here",
+		`(sum(count(price)))`:                    "count has no meaning here",
 		`{* group by a}`:                         "has no meaning for several",
 		`{a group by a, b}`:                      "more than one key",
 		`(id where id in follow(@ann, ?x.boss))`: "follow follows a property",

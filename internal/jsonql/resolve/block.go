@@ -71,6 +71,7 @@ func (b *builder) block(c *syntax.Construct) (*Block, error) {
 	if err := b.condition(c.Where, out.Main); err != nil {
 		return nil, err
 	}
+	b.aggregates = true
 	if err := b.items(c, out); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,9 @@ import "vesperdb.io/vesper/internal/jsonql/syntax"
 // condition sorts the conjuncts of a where clause: what is about one set in a
 // simple form goes to the set, everything else to the environment.
 func (b *builder) condition(e syntax.Expr, main SetID) error {
+	rows := b.aggregates
+	b.aggregates = false
+	defer func() { b.aggregates = rows }()
 	switch e := e.(type) {
 	case nil:
 		return nil

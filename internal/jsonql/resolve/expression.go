@@ -18,6 +18,8 @@ type builder struct {
 	ids   map[SetID]SetID // from a set of the scope to its place in the environment
 	outer *builder        // of the environment around, for a sub-query
 	names names
+	// aggregates says that aggregates have a meaning where the builder is.
+	aggregates bool
 }
 
 func (b *builder) fail(at int, hint, format string, args ...any) error {
@@ -80,6 +82,11 @@ func (b *builder) expr(e syntax.Expr, main SetID) (Expr, error) {
 		return b.filterSet(e)
 	case *syntax.Nested:
 		return b.nested(e)
+	case *syntax.Call:
+		if e.Name == "follow" || e.Name == "rfollow" {
+			return b.follow(e, main)
+		}
+		return b.operation(e, main)
 	case *syntax.Maybe:
 		return b.maybe(e, main)
 	default:
@@ -104,8 +111,13 @@ func (b *builder) maybe(e *syntax.Maybe, main SetID) (Expr, error) {
 }
 
 func (b *builder) operation(e syntax.Expr, main SetID) (Expr, error) {
-	if c, ok := e.(*syntax.Call); ok && (c.Name == "follow" || c.Name == "rfollow") {
-		return b.follow(c, main)
+	c, isCall := e.(*syntax.Call)
+	if isCall && syntax.IsAggregate(c.Name) {
+		if !b.aggregates {
+			return nil, b.fail(c.At, "it is computed over rows, when they are found", "%s has no meaning here", c.Name)
+		}
+		b.aggregates = false
+		defer func() { b.aggregates = true }()
 	}
 	children, err := b.all(syntax.Children(e), main)
 	if err != nil {
