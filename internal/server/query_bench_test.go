@@ -3,7 +3,9 @@ package server
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"vesperdb.io/vesper/internal/jsonql"
 	"vesperdb.io/vesper/internal/pjson"
@@ -35,6 +37,7 @@ func BenchmarkQuery(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			before := processorTime(b)
 			for b.Loop() {
 				err := s.View(b.Context(), func(rd *store.Reader) error {
 					got, err := q.Run(b.Context(), source{rd}, nil, jsonql.Limits{})
@@ -47,8 +50,21 @@ func BenchmarkQuery(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			// Other work on the machine does not count in this.
+			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
 		})
 	}
+}
+
+// processorTime returns what the process has used, the collection of garbage
+// included.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func fillForBench(b *testing.B, s *store.Store) {
