@@ -160,7 +160,7 @@ func mergeKeys(stored iter.Seq[[]byte], runs []run, yield func([]byte) bool) {
 	}
 	for k := range stored {
 		known, gone, goOn := upTo(k)
-		if !goOn || !(known && gone) && !yield(k) {
+		if !goOn || (!known || !gone) && !yield(k) {
 			return
 		}
 	}
