@@ -99,7 +99,7 @@ func (r *run) ways() ([]access, error) {
 		if err != nil {
 			return nil, fmt.Errorf("estimate the query: %w", err)
 		}
-		estimate = estimates{from: e, total: n, beyond: countAtMost}
+		estimate = estimates{from: e, total: n, beyond: countAtMost * (costEntry + costObject)}
 	}
 	out := r.byValue(estimate)
 	for _, a := range out {
@@ -107,7 +107,7 @@ func (r *run) ways() ([]access, error) {
 	}
 	out = append(out, r.byCondition(estimate)...)
 	for _, name := range r.query.plan.required {
-		rows := estimate.having(name)
+		rows := estimate.having(name, costEntry+costObject)
 		out = append(out, access{kind: accessProperty, detail: name, rows: rows, cost: rows * (costEntry + costObject),
 			find: func(visit func(string) (bool, error)) error { return each(r.src.SubjectsHaving(name), visit) }})
 	}
@@ -140,7 +140,7 @@ func (r *run) byCondition(estimate estimates) (out []access) {
 		if !single || r.query.plan.nullable[name] {
 			continue
 		}
-		rows := estimate.having(name)
+		rows := estimate.having(name, costEntry)
 		out = append(out, access{
 			kind: accessFiltered, detail: r.describe(e), rows: max(rows, keptOf) / keptOf, cost: rows*costEntry + rows/keptOf*costObject,
 			find: func(visit func(string) (bool, error)) error {
@@ -229,8 +229,8 @@ const (
 type estimates struct {
 	from  Estimator
 	total int
-	// beyond is where counting ends: at what is too much to be of use beside a
-	// way that is known already, since an entry costs one at least.
+	// beyond is the cost of a way that is known already: what is sure to cost
+	// more need not be counted to its end.
 	beyond int
 }
 
@@ -238,14 +238,14 @@ func (e estimates) with(predicate string, term statement.Term) int {
 	if e.from == nil {
 		return -1
 	}
-	return e.bounded(e.from.CountWith(predicate, term, e.beyond))
+	return e.bounded(e.from.CountWith(predicate, term, countAtMost))
 }
 
-func (e estimates) having(predicate string) int {
+func (e estimates) having(predicate string, costEach int) int {
 	if e.from == nil {
 		return -1
 	}
-	return e.bounded(e.from.CountHaving(predicate, e.beyond))
+	return e.bounded(e.from.CountHaving(predicate, min(countAtMost, e.beyond/costEach+1)))
 }
 
 // bounded takes what is beyond counting for as much as there are objects.
