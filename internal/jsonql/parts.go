@@ -42,6 +42,9 @@ func (r *run) readFor(c *construct, rows bool) {
 		}
 		return true
 	}
+	for _, name := range r.query.plan.required { // what rows show without maybe decides, too
+		names[name] = true
+	}
 	walk(c.where, note)
 	walk(c.groupBy, note)
 	for _, k := range c.orderBy {
