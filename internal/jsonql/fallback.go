@@ -26,8 +26,7 @@ func Parse(query string) (*Query, error) {
 	if other == nil {
 		return full, nil
 	}
-	var refused *SyntaxError
-	if errors.As(err, &refused) && strings.HasPrefix(refused.Message, unsupportedYet) {
+	if refused, ok := errors.AsType[*SyntaxError](err); ok && strings.HasPrefix(refused.Message, unsupportedYet) {
 		return nil, other
 	}
 	return nil, err
@@ -41,8 +40,7 @@ func parseFull(query string) (*Query, error) {
 			return &Query{text: query, full: full, skipped: parsed.Skipped}, nil
 		}
 	}
-	var fault *syntax.Error
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*syntax.Error](err); ok {
 		return nil, (*SyntaxError)(fault)
 	}
 	return nil, err
@@ -58,8 +56,7 @@ func (q *Query) startFull(ctx context.Context, src Source, b Bindings, l Limits)
 		Plan: &Plan{Op: "join", Detail: "nested loops"}, Errors: slices.Clone(q.skipped),
 		full: func() ([]any, error) {
 			rows, err := reference.Run(ctx, q.full, fullSource{src}, b, limits)
-			var fault *reference.Error
-			if errors.As(err, &fault) {
+			if fault, ok := errors.AsType[*reference.Error](err); ok {
 				return nil, (*EvaluationError)(fault)
 			}
 			return rows, err
