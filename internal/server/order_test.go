@@ -15,7 +15,7 @@ func TestRowsInAnOrderShowWhatTheOrderDoesNotName(t *testing.T) {
 	if len(rows) != 2 || rows[0].(map[string]any)["title"] != "T" || rows[1].(map[string]any)["title"] != "E" {
 		t.Errorf("got %v", rows)
 	}
-	if rows := n.query("{title, \"n\": year where year order by title"+"}"); len(rows) != 3 {
+	if rows := n.query("{title, \"n\": year where year order by title}"); len(rows) != 3 {
 		t.Errorf("got %v, and d has no title", rows)
 	}
 }
