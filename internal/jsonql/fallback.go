@@ -50,7 +50,7 @@ func parseFull(query string) (*Query, error) {
 func (q *Query) startFull(ctx context.Context, src Source, b Bindings, l Limits) *Answer {
 	l = l.withDefaults()
 	limits := reference.Limits{
-		MaxRows: l.MaxRows, MaxValues: l.MaxValues, MaxObjects: l.MaxObjects, MaxSteps: l.MaxSteps, ForUpdate: q.ForUpdate,
+		MaxRows: l.MaxRows, MaxValues: l.MaxValues, MaxObjects: l.MaxObjects, MaxSteps: l.MaxSteps, MaxBytes: l.MaxBytes, ForUpdate: q.ForUpdate,
 	}
 	return &Answer{
 		Plan: &Plan{Op: "join", Detail: "nested loops"}, Errors: slices.Clone(q.skipped),

@@ -72,7 +72,7 @@ func models(t *testing.T) map[string]source {
 	return out
 }
 
-var roomy = reference.Limits{MaxRows: 1e5, MaxValues: 1e6, MaxObjects: 1e5, MaxSteps: 1e6}
+var roomy = reference.Limits{MaxRows: 1e5, MaxValues: 1e6, MaxObjects: 1e5, MaxSteps: 1e6, MaxBytes: 1e8}
 
 func answer(t *testing.T, query string, src reference.Source, bindings map[string]any, l reference.Limits) ([]any, error) {
 	t.Helper()

@@ -100,6 +100,21 @@ func hasProperties(set *resolve.Set, own map[string][]statement.Statement) bool 
 		!slices.ContainsFunc(set.Absent, func(name string) bool { return !lacks(name) })
 }
 
+// size is about how many bytes an object holds.
+func (o *object) size() int {
+	n := 2 * valueBytes
+	for _, list := range o.own {
+		n += valueBytes
+		for _, s := range list {
+			n += valueBytes + len(s.Text)
+		}
+	}
+	return n
+}
+
+// valueBytes is about what a value takes besides its text.
+const valueBytes = 64
+
 func (o *object) id() value.Value { return value.Of(statement.Reference(o.subject)) }
 
 // reference makes strings that are compared with ids references.

@@ -49,6 +49,9 @@ type Limits struct {
 	// MaxSteps bounds the objects, entries of indexes and combinations of
 	// objects that are looked at.
 	MaxSteps int
+	// MaxBytes bounds, in about so many bytes, what is held of objects and
+	// solutions until the rows are made.
+	MaxBytes int
 	// ForUpdate shows the ids of anonymous objects too.
 	ForUpdate bool
 }
@@ -122,6 +125,7 @@ type run struct {
 	subs          map[*resolve.Sub]value.Value
 	apart         map[*resolve.Block][]any
 	steps, values int
+	held          int // bytes
 }
 
 // independent answers a construct that has an environment for itself.
@@ -156,6 +160,14 @@ func (r *run) looked() error {
 		return r.ctx.Err()
 	}
 	return nil
+}
+
+// hold accounts for bytes that are kept until the rows are made.
+func (r *run) hold(bytes int) error {
+	if r.held += bytes; r.held <= r.limits.MaxBytes {
+		return nil
+	}
+	return &Error{Message: fmt.Sprintf("the query has to hold more than %d bytes: add a condition", r.limits.MaxBytes)}
 }
 
 // count accounts for JSON values of the result.

@@ -122,8 +122,12 @@ func TestLimitsStopAQueryThatWouldCostTooMuch(t *testing.T) {
 		{"values", `{*}`, "too large", reference.Limits{MaxRows: 99, MaxValues: 3, MaxObjects: 99, MaxSteps: 999}},
 		{"solutions", `['n', ?a.id, ?b.id, ?c.id]`, "solutions", reference.Limits{MaxRows: 99, MaxValues: 99, MaxObjects: 99, MaxSteps: 9999}},
 		{"objects", `{id}`, "objects at once", reference.Limits{MaxRows: 99, MaxValues: 99, MaxObjects: 3, MaxSteps: 999}},
+		{"bytes", `{id}`, "hold more than 500 bytes", reference.Limits{MaxRows: 99, MaxValues: 99, MaxObjects: 99, MaxSteps: 999, MaxBytes: 500}},
 		{"steps", `['n', ?a.id, ?b.id, ?c.id, ?d.id]`, "look at more than 500", reference.Limits{MaxRows: 99, MaxValues: 99, MaxObjects: 9999, MaxSteps: 500}},
 	} {
+		if tt.limits.MaxBytes == 0 {
+			tt.limits.MaxBytes = 1e8
+		}
 		_, err := answer(t, tt.query, src, nil, tt.limits)
 		var refused *reference.Error
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), tt.message) {

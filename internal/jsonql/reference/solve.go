@@ -69,7 +69,7 @@ func (v *solver) bind(i int, s solution) (found bool, err error) {
 			return false, &Error{Message: fmt.Sprintf("the query has more than %d solutions: add a condition", v.run.limits.MaxObjects)}
 		}
 		v.found = append(v.found, slices.Clone(s))
-		return true, nil
+		return true, v.run.hold(v.size(s))
 	}
 	st := v.steps[i]
 	matched := false
@@ -95,6 +95,18 @@ func (v *solver) bind(i int, s solution) (found bool, err error) {
 		return v.bind(i+1, s)
 	}
 	return found, err
+}
+
+// size is about how many bytes a solution holds, with the objects in it that no
+// step has anyway.
+func (v *solver) size(s solution) int {
+	n := valueBytes + 8*len(s)
+	for _, st := range v.steps {
+		if o := s[st.set]; o != nil && st.from != nil {
+			n += o.size()
+		}
+	}
+	return n
 }
 
 // candidates calls visit with the objects that a set may have, until it returns
@@ -200,6 +212,9 @@ func (v *solver) loadAll(st *step) error {
 		}
 		if ok {
 			st.all = append(st.all, o)
+			if err := v.run.hold(o.size()); err != nil {
+				return err
+			}
 		}
 	}
 	st.loaded = true
