@@ -47,6 +47,7 @@ func TestTheStoreAnswersAsTheSameStatementsInMemory(t *testing.T) {
 	queries := []string{
 		"{*}", "{id, p}", "{id where p = 1}", "{id where p = 'x' and q}", "{id where p > 1}", "{id where q <= 'x' and p}",
 		"{id, p order by p desc limit 2}", "{p, 'n': count(*) group by p}", "{'n': count(p)}", "{id where p = @o1}", "{id where not q}",
+		"{id, q order by p desc}", "{q where p order by id limit 2}", "{q, p where any order by p, id desc}",
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		n := newNode(t)
