@@ -97,7 +97,8 @@ func (l *ledger) last(id branch.ID) (seq uint64) {
 }
 
 // forget strikes out the changesets of which there is no trace any more, and
-// counts them.
+// counts them. One that was struck out and seen again since, as on a disk that had
+// not said that it has it, is judged anew.
 func (l *ledger) forget(gone func(branch.Dot) bool) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,7 +109,7 @@ func (l *ledger) forget(gone func(branch.Dot) bool) (n int) {
 		}
 	}
 	for d := range l.entries {
-		if l.gone[d] || gone(d) {
+		if gone(d) {
 			delete(l.entries, d)
 			l.gone[d] = true
 			n++

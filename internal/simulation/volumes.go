@@ -126,20 +126,60 @@ func (w *world) bury(n *node) {
 	}
 	under := w.underWay()
 	closed := slices.ContainsFunc(w.nodes, func(o *node) bool { return o != n && len(o.lost) > 0 && o.copied })
-	gone := w.ledger.forget(func(d branch.Dot) bool {
+	gone := w.strikeOut(func(d branch.Dot) bool {
 		if closed || under[d] || w.onVolume(d) { // nobody has looked yet at what is on a restored volume
 			return false
 		}
 		return w.lost(d.Branch) || slices.ContainsFunc(n.lost, func(v *volume) bool { return v.witness.vector.Covers(d) })
 	})
-	// What is only under way and has seen any of that can never be applied.
-	gone += w.ledger.forget(func(d branch.Dot) bool { return !w.onVolume(d) && w.ledger.sawGone(d) })
 	if gone > 0 {
 		n.bereft = len(n.former) == 0
-		w.history.records, w.states = nil, states{} // their revisions may come to mean something else
 		w.tell("%d changesets were on a lost volume of %s alone, and are gone", gone, n.id)
 	}
 	n.lost = nil
+}
+
+// buryLate strikes out what was spared since it was in a broker, and is not there
+// any more either. A broker that forgets its messages takes it with it; and a node
+// that has no room for more that waits acknowledges it nevertheless, since whoever
+// wrote it can send it again: only that here the volume of who did is lost, and
+// what the node keeps of what comes after it waits for ever. Nothing is struck out
+// before all nodes have the same, and while a broker holds anything that could
+// make ready what waits; and nothing of a branch that has lost no volume.
+func (w *world) buryLate() {
+	if w.underWayStill() != "" {
+		return
+	}
+	for d := range w.underWay() {
+		if w.lost(d.Branch) && !w.onVolume(d) {
+			return
+		}
+	}
+	of := map[branch.ID]bool{}
+	gone := w.strikeOut(func(d branch.Dot) bool {
+		nowhere := w.lost(d.Branch) && !w.onVolume(d)
+		of[d.Branch] = of[d.Branch] || nowhere
+		return nowhere
+	})
+	if gone == 0 {
+		return
+	}
+	for _, n := range w.nodes {
+		n.bereft = n.bereft || of[n.id]
+	}
+	w.tell("%d changesets of lost volumes were in a broker alone, and are gone from there too", gone)
+}
+
+// strikeOut strikes changesets out of the books, and counts them. With them go
+// those that are only under way and have seen any of them: they can never be
+// applied.
+func (w *world) strikeOut(gone func(branch.Dot) bool) int {
+	n := w.ledger.forget(gone)
+	n += w.ledger.forget(func(d branch.Dot) bool { return !w.onVolume(d) && w.ledger.sawGone(d) })
+	if n > 0 {
+		w.history.records, w.states = nil, states{} // their revisions may come to mean something else
+	}
+	return n
 }
 
 // underWay are the changesets in the brokers.

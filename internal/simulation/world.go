@@ -221,6 +221,7 @@ func (w *world) settle() {
 		if w.failed() {
 			return
 		}
+		w.buryLate()
 		w.accept()
 		if broken, _ := w.trouble(); broken == "" {
 			w.history.converged = time.Since(healed)
