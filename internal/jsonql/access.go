@@ -198,7 +198,7 @@ func (r *run) filtered(list iter.Seq2[Posting, error], name string, e expr, visi
 		v, fault := r.eval(e, oneValue{r, p.Term})
 		key := maphash.String(seed, p.Subject)
 		_, several := once[key]
-		if p.Cut || fault != nil || several || v.truth() {
+		if p.Cut || fault != nil || several || v.Truth() {
 			found = append(found, p.Subject)
 			if err := r.hold(len(p.Subject) + stringBytes); err != nil {
 				return err

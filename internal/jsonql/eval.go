@@ -3,8 +3,6 @@ package jsonql
 import (
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/statement"
@@ -80,9 +78,9 @@ func (ev *evaluator) eval(e expr, s scope) (value, error) {
 		return ev.eval(e.inner, s)
 	case *not:
 		v, err := ev.eval(e.inner, s)
-		return boolValue(!v.truth()), err
+		return boolValue(!v.Truth()), err
 	case *negative:
-		return ev.arithmetic(&binary{e.node, "-", &literal{e.node, zero}, e.inner}, s)
+		return ev.arithmetic(&binary{e.node, "-", &literal{e.node, statement.Term{Text: "0", Type: statement.XSDInteger}}, e.inner}, s)
 	case *binary:
 		return ev.binary(e, s)
 	case *membership:
@@ -98,7 +96,7 @@ func (ev *evaluator) binary(e *binary, s scope) (value, error) {
 	switch e.op {
 	case "and", "or":
 		left, err := ev.eval(e.left, s)
-		if err != nil || left.truth() == (e.op == "or") {
+		if err != nil || left.Truth() == (e.op == "or") {
 			return left, err
 		}
 		return ev.eval(e.right, s)
@@ -139,15 +137,15 @@ func asID(other expr, v value) value {
 	if !isID(other) {
 		return v
 	}
-	if v.isList {
-		list := make([]value, 0, len(v.list))
-		for _, m := range v.list {
+	if v.IsList {
+		list := make([]value, 0, len(v.List))
+		for _, m := range v.List {
 			list = append(list, asID(other, m))
 		}
 		return listValue(list)
 	}
-	if v.term.Type == statement.TypeLiteral {
-		return termValue(statement.Reference(v.term.Text))
+	if v.Term.Type == statement.TypeLiteral {
+		return termValue(statement.Reference(v.Term.Text))
 	}
 	return v
 }
@@ -171,8 +169,8 @@ func (ev *evaluator) membership(e *membership, s scope) (value, error) {
 }
 
 func intersect(a, b value) bool {
-	for _, x := range a.members() {
-		for _, y := range b.members() {
+	for _, x := range a.Members() {
+		for _, y := range b.Members() {
 			if equal(x, y) {
 				return true
 			}
@@ -190,8 +188,8 @@ func (ev *evaluator) each(e expr, args []value, f func([]value) (value, error)) 
 	total := 1
 	anyList := false
 	for _, a := range args {
-		anyList = anyList || a.isList
-		if total *= len(a.members()); total > maxCombinations {
+		anyList = anyList || a.IsList
+		if total *= len(a.Members()); total > maxCombinations {
 			return null, ev.fail(e, "more than %d combinations of list values", maxCombinations)
 		}
 	}
@@ -202,7 +200,7 @@ func (ev *evaluator) each(e expr, args []value, f func([]value) (value, error)) 
 	for n := range total {
 		one := make([]value, len(args))
 		for i := len(args) - 1; i >= 0; i-- {
-			members := args[i].members()
+			members := args[i].Members()
 			one[i] = members[n%len(members)]
 			n /= len(members)
 		}
@@ -221,7 +219,7 @@ func (ev *evaluator) arithmetic(e *binary, s scope) (value, error) {
 		return null, err
 	}
 	return ev.each(e, []value{left, right}, func(args []value) (value, error) {
-		if args[0].isNull() || args[1].isNull() {
+		if args[0].IsNull() || args[1].IsNull() {
 			return null, nil
 		}
 		return ev.calculate(e, toFloat(args[0]), toFloat(args[1]))
@@ -255,22 +253,4 @@ func (ev *evaluator) float(e expr, f float64) (value, error) {
 		return null, ev.fail(e, "the result is beyond the range of a number")
 	}
 	return termValue(t), nil
-}
-
-// toFloat reads any value as a number: 0 if it is none.
-func toFloat(v value) float64 {
-	if v.isList || v.term.IsRef() {
-		return 0
-	}
-	t := v.term
-	t.Text = strings.TrimSpace(t.Text)
-	text, ok := numberText(t)
-	if !ok {
-		return 0
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return 0
-	}
-	return f
 }

@@ -17,7 +17,7 @@ type function struct {
 var functions = map[string]function{
 	"if":     {min: 3, max: 3},
 	"number": {1, 1, func(ev *evaluator, e expr, a []value) (value, error) { return ev.float(e, toFloat(a[0])) }},
-	"bool":   {1, 1, func(_ *evaluator, _ expr, a []value) (value, error) { return boolValue(a[0].truth()), nil }},
+	"bool":   {1, 1, func(_ *evaluator, _ expr, a []value) (value, error) { return boolValue(a[0].Truth()), nil }},
 	"string": {1, 1, text(func(s, _ string) string { return s })},
 	"upper":  {1, 1, text(func(s, _ string) string { return strings.ToUpper(s) })},
 	"lower":  {1, 1, text(func(s, _ string) string { return strings.ToLower(s) })},
@@ -25,13 +25,13 @@ var functions = map[string]function{
 	"ltrim":  {1, 2, text(strings.TrimLeft)},
 	"rtrim":  {1, 2, text(strings.TrimRight)},
 	"ref": {1, 1, func(_ *evaluator, _ expr, a []value) (value, error) {
-		return termValue(statement.Reference(a[0].term.Text)), nil
+		return termValue(statement.Reference(a[0].Term.Text)), nil
 	}},
 	"isref": {1, 1, func(_ *evaluator, _ expr, a []value) (value, error) {
-		return boolValue(a[0].term.IsRef()), nil
+		return boolValue(a[0].Term.IsRef()), nil
 	}},
 	"isbnode": {1, 1, func(_ *evaluator, _ expr, a []value) (value, error) {
-		return boolValue(a[0].term.IsRef() && statement.IsAnonymous(a[0].term.Text)), nil
+		return boolValue(a[0].Term.IsRef() && statement.IsAnonymous(a[0].Term.Text)), nil
 	}},
 }
 
@@ -55,9 +55,9 @@ func text(f func(s, chars string) string) func(*evaluator, expr, []value) (value
 	return func(_ *evaluator, _ expr, args []value) (value, error) {
 		chars := blanks
 		if len(args) > 1 {
-			chars = args[1].term.Text
+			chars = args[1].Term.Text
 		}
-		return termValue(statement.Literal(f(args[0].term.Text, chars))), nil
+		return termValue(statement.Literal(f(args[0].Term.Text, chars))), nil
 	}
 }
 
@@ -77,7 +77,7 @@ func (ev *evaluator) call(c *call, s scope) (value, error) {
 	}
 	return ev.each(c, args, func(args []value) (value, error) {
 		for _, a := range args {
-			if a.isNull() {
+			if a.IsNull() {
 				return null, nil
 			}
 		}
@@ -90,7 +90,7 @@ func (ev *evaluator) choose(c *call, s scope) (value, error) {
 	if err != nil {
 		return null, err
 	}
-	if condition.truth() {
+	if condition.Truth() {
 		return ev.eval(c.args[1], s)
 	}
 	return ev.eval(c.args[2], s)
@@ -100,7 +100,7 @@ func (ev *evaluator) choose(c *call, s scope) (value, error) {
 func (ev *evaluator) total(c *call, values []value) (value, error) {
 	var present []value
 	for _, v := range values {
-		if !v.isNull() {
+		if !v.IsNull() {
 			present = append(present, v)
 		}
 	}

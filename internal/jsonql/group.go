@@ -25,8 +25,8 @@ func (g *group) property(name string) value {
 	}
 	var all []value
 	for _, m := range g.members {
-		if v := m.property(name); !v.isNull() || len(m.own.of(name)) > 0 {
-			all = append(all, v.members()...)
+		if v := m.property(name); !v.IsNull() || len(m.own.of(name)) > 0 {
+			all = append(all, v.Members()...)
 		}
 	}
 	switch len(all) {
@@ -60,7 +60,7 @@ func (g *group) aggregate(c *call) (value, error) {
 		if perMember {
 			values = append(values, v)
 		} else {
-			values = append(values, v.members()...)
+			values = append(values, v.Members()...)
 		}
 	}
 	return g.run.total(c, values)
@@ -84,7 +84,7 @@ func distinct(objects []*object, name string) []*group {
 		}
 	}
 	slices.SortFunc(out, func(a, b *group) int {
-		return cmp.Or(compare(a.keyValue, b.keyValue), a.keyValue.term.Compare(b.keyValue.term))
+		return cmp.Or(compare(a.keyValue, b.keyValue), a.keyValue.Term.Compare(b.keyValue.Term))
 	})
 	return out
 }

@@ -56,7 +56,7 @@ func (t *topRows) add(one row) (dropped int) {
 func sizeOf(list []value) int {
 	n := 0
 	for _, v := range list {
-		n += valueBytes + len(v.term.Text) + sizeOf(v.list)
+		n += valueBytes + len(v.Term.Text) + sizeOf(v.List)
 	}
 	return n
 }

@@ -110,15 +110,15 @@ func (r *run) key(it item, s scope) (string, error) {
 	}
 	v, err := r.eval(it.key, s)
 	switch {
-	case err != nil || v.isNull():
+	case err != nil || v.IsNull():
 		return "", err
-	case v.isList:
-		return "", r.fail(it.key, "the key has %d values, and a property has one name", len(v.list))
+	case v.IsList:
+		return "", r.fail(it.key, "the key has %d values, and a property has one name", len(v.List))
 	}
-	if text, ok := r.writer.Term(v.term).(string); ok {
+	if text, ok := r.writer.Term(v.Term).(string); ok {
 		return text, nil
 	}
-	return v.term.Text, nil
+	return v.Term.Text, nil
 }
 
 func (r *run) itemValue(c *construct, it item, s scope, o *object) (any, error) {
@@ -167,11 +167,11 @@ func (r *run) write(v value, o *object, depth int) (any, error) {
 	if o != nil {
 		t = o.tree
 	}
-	if !v.isList {
-		return r.expand(v.term, t, depth, path{})
+	if !v.IsList {
+		return r.expand(v.Term, t, depth, path{})
 	}
 	out := []any{}
-	for _, m := range v.list {
+	for _, m := range v.List {
 		one, err := r.write(m, o, depth)
 		if err != nil {
 			return nil, err

@@ -134,7 +134,7 @@ func (r *run) bindFilters() error {
 		if err != nil {
 			return err
 		}
-		if v.isList {
+		if v.IsList {
 			op := "="
 			if f.negated {
 				op = "!="
@@ -143,7 +143,7 @@ func (r *run) bindFilters() error {
 			r.rest = append(slices.Clone(r.rest), &binary{n, op, &propRef{n, f.prop}, f.value})
 			continue
 		}
-		r.filters = append(r.filters, boundFilter{f.prop, v.term, f.negated})
+		r.filters = append(r.filters, boundFilter{f.prop, v.Term, f.negated})
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func (r *run) bindFilters() error {
 func (r *run) constantRows(c *construct) ([]row, error) {
 	if c.where != nil {
 		v, err := r.eval(c.where, nil)
-		if err != nil || !v.truth() {
+		if err != nil || !v.Truth() {
 			return nil, err
 		}
 	}
@@ -372,12 +372,12 @@ func (r *run) accepts(o *object) (bool, error) {
 		delete(o.selected, name)
 	}
 	for _, e := range pl.ids {
-		if v, err := r.eval(e, o.whole()); err != nil || !v.truth() {
+		if v, err := r.eval(e, o.whole()); err != nil || !v.Truth() {
 			return false, err
 		}
 	}
 	for _, e := range r.rest {
-		if v, err := r.eval(e, o.whole()); err != nil || !v.truth() {
+		if v, err := r.eval(e, o.whole()); err != nil || !v.Truth() {
 			return false, err
 		}
 	}
@@ -394,9 +394,9 @@ func (r *run) byID(e *binary, visit func(string) (bool, error)) error {
 		return err
 	}
 	var ids []string
-	for _, m := range asID(&idRef{}, v).members() {
-		if m.term.IsRef() {
-			ids = append(ids, m.term.Text)
+	for _, m := range asID(&idRef{}, v).Members() {
+		if m.Term.IsRef() {
+			ids = append(ids, m.Term.Text)
 		}
 	}
 	slices.SortFunc(ids, compareSubjects)

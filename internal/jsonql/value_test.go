@@ -88,12 +88,12 @@ func TestTruth(t *testing.T) {
 	yes := []value{boolValue(true), number("-1"), number("0.1"), literalValue("0"), literalValue("false"),
 		listValue([]value{null}), termValue(statement.Reference("a")), termValue(statement.Term{Text: "x", Type: statement.XSDInteger})}
 	for _, v := range no {
-		if v.truth() {
+		if v.Truth() {
 			t.Errorf("%v is true", v)
 		}
 	}
 	for _, v := range yes {
-		if !v.truth() {
+		if !v.Truth() {
 			t.Errorf("%v is false", v)
 		}
 	}

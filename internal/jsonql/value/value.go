@@ -110,6 +110,8 @@ func kindOf(t statement.Term) rank {
 		return rankRef
 	case t == statement.Null():
 		return rankNull
+	case isSmall(t):
+		return rankNumber
 	case slices.Contains(numberTypes, t.Type):
 		if _, ok := numberText(t); ok {
 			return rankNumber
@@ -138,6 +140,40 @@ func numberText(t statement.Term) (string, bool) {
 	}
 	n, err := statement.FromNumber(t.Text)
 	return n.Text, err == nil
+}
+
+// maxSmall is how many digits an integer has at most that fits into 64 bits for
+// sure.
+const maxSmall = 18
+
+// isSmall tells, without a parser of JSON, of most integers that they are some.
+func isSmall(t statement.Term) bool {
+	n := len(t.Text)
+	if t.Type != statement.XSDInteger || n == 0 || n > maxSmall {
+		return false
+	}
+	digits := strings.TrimPrefix(t.Text, "-")
+	if digits == "" || digits[0] == '0' && t.Text != "0" {
+		return false
+	}
+	for _, c := range []byte(digits) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// smallInteger is the number of what isSmall has said yes to.
+func smallInteger(text string) (n int64) {
+	digits := strings.TrimPrefix(text, "-")
+	for _, c := range []byte(digits) {
+		n = 10*n + int64(c-'0')
+	}
+	if len(digits) < len(text) {
+		return -n
+	}
+	return n
 }
 
 // Compare orders all values: null, then numbers, lists, strings by code point,
@@ -171,6 +207,9 @@ func (v Value) sorted() []Value {
 const exactFloat = 1 << 53
 
 func compareNumbers(a, b statement.Term) int {
+	if isSmall(a) && isSmall(b) {
+		return cmp.Compare(smallInteger(a.Text), smallInteger(b.Text))
+	}
 	x, _ := numberText(a)
 	y, _ := numberText(b)
 	i, errI := strconv.ParseInt(x, 10, 64)

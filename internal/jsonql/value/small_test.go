@@ -1,4 +1,4 @@
-package jsonql
+package value
 
 import (
 	"cmp"
