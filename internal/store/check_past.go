@@ -53,6 +53,7 @@ func (c *checker) past() {
 // errStop ends a walk through a bucket.
 type errStop struct{}
 
+// Error is never shown: who ends a walk asks the checker why.
 func (errStop) Error() string { return "enough was found" }
 
 // clocks checks that every changeset below the floor has one.
