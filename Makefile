@@ -13,6 +13,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 TOOLS := $(CURDIR)/bin
 CONTROLLER_GEN := $(TOOLS)/$(CONTROLLER_GEN_VERSION)/controller-gen
 GOLANGCI_LINT := $(TOOLS)/$(GOLANGCI_LINT_VERSION)/golangci-lint
+APILINT := $(TOOLS)/apilint
 
 ##@ First
 
@@ -65,9 +66,10 @@ generate: $(CONTROLLER_GEN) ## Deep copies, CRDs, RBAC, and the chart's copies o
 	CONTROLLER_GEN=$(CONTROLLER_GEN) hack/generate
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## gofmt, go vet, golangci-lint
+lint: $(GOLANGCI_LINT) $(APILINT) ## gofmt, go vet, golangci-lint, and kube-api-linter on api/
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted" >&2; exit 1; }
 	$(GO) vet ./...
+	$(APILINT) -test=false ./api/v1alpha1
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 
 .PHONY: conformance
@@ -127,3 +129,6 @@ $(CONTROLLER_GEN):
 
 $(GOLANGCI_LINT):
 	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(APILINT): $(wildcard hack/apilint/*)
+	cd hack/apilint && $(GO) build -o $@ .

@@ -34,6 +34,7 @@ const DefaultStompPort = 61613
 // VesperBrokerSpec describes exactly one of a managed or an external broker.
 // +kubebuilder:validation:XValidation:rule="has(self.activemq) != has(self.external)",message="give exactly one of activemq (a broker that the operator runs) and external (one that exists)"
 // +kubebuilder:validation:XValidation:rule="has(self.activemq) == has(oldSelf.activemq)",message="a broker cannot change between activemq and external: make a new VesperBroker and name it in the cluster's brokerRef"
+// +kubebuilder:validation:MinProperties=1
 type VesperBrokerSpec struct {
 	// activemq makes the operator run an ActiveMQ Classic.
 	// +optional
@@ -104,7 +105,7 @@ type ExternalBrokerSpec struct {
 	// +kubebuilder:validation:items:MinLength=3
 	// +kubebuilder:validation:items:MaxLength=261
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]]):[1-9][0-9]{0,4}$') && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535",message="each host must be host:port with a port from 1 to 65535, such as mq.example.org:61613"
-	Hosts []string `json:"hosts"`
+	Hosts []string `json:"hosts,omitempty"`
 
 	// flavor is the make of the broker. Default: auto, told from its first answer.
 	// +optional
@@ -133,11 +134,12 @@ type VesperBrokerStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready always; Reconciling and Stalled while they hold; and
+	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// CredentialsReady, PodRunning, Reachable.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// type is Managed or External.
@@ -155,6 +157,7 @@ type VesperBrokerStatus struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=261
 	Hosts []string `json:"hosts,omitempty"`
 
 	// flavor is the make of the broker that nodes are told.
@@ -200,12 +203,15 @@ const (
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 40",message="the name of a VesperBroker becomes the name of a Service: at most 40 characters of a-z, 0-9 and -, beginning with a letter"
 type VesperBroker struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is that of every object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec says which broker.
 	// +required
-	Spec VesperBrokerSpec `json:"spec"`
+	Spec VesperBrokerSpec `json:"spec,omitzero"`
 
 	// status is what the operator saw.
 	// +optional

@@ -23,7 +23,7 @@ type VesperClusterSpec struct {
 	// nodes one after another; what the old broker held for them is repaired
 	// among themselves.
 	// +required
-	BrokerRef LocalReference `json:"brokerRef"`
+	BrokerRef LocalReference `json:"brokerRef,omitzero"`
 
 	// channel is the topic that changesets are broadcast on. Nodes on one
 	// channel of one broker are one system. Default: VESPER_DATA. Cannot change.
@@ -91,7 +91,7 @@ type VesperClusterSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	Groups []NodeGroup `json:"groups"`
+	Groups []NodeGroup `json:"groups,omitempty"`
 
 	// image of the nodes. Default: the operator's own (its flag
 	// --default-node-image) at the time the first node was made; a newer
@@ -170,7 +170,7 @@ type NodeGroup struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// replicas is the number of nodes. Default: 1. Raising it makes nodes with
 	// fresh branch ids, which learn all data from the others; lowering it
@@ -189,12 +189,13 @@ type VesperClusterStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready always; Reconciling and Stalled while they hold; and
+	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
 	// it, Diverged, Forked and RetentionHeldBack.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// ledger of branch ids. It is written before any node that could use an id
@@ -245,13 +246,15 @@ type BranchLedger struct {
 type BranchAssignment struct {
 	// id is the branch id.
 	// +required
+	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=6
-	ID string `json:"id"`
+	ID string `json:"id,omitempty"`
 
 	// group that the node belongs to.
 	// +required
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16
-	Group string `json:"group"`
+	Group string `json:"group,omitempty"`
 
 	// started is true once the VesperNode was seen. Only then does it get a
 	// volume and a pod; from then on the id stands and falls with the volume.
@@ -280,12 +283,15 @@ type BranchAssignment struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 28",message="the name of a VesperCluster becomes part of its nodes' names: at most 28 characters of a-z, 0-9 and -, beginning with a letter"
 type VesperCluster struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is that of every object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec says what the cluster should be.
 	// +required
-	Spec VesperClusterSpec `json:"spec"`
+	Spec VesperClusterSpec `json:"spec,omitzero"`
 
 	// status is what the operator saw.
 	// +optional

@@ -23,7 +23,7 @@ type VesperNodeSpec struct {
 	// +kubebuilder:validation:MaxLength=6
 	// +kubebuilder:validation:Pattern=`^[0-9A-Z]{1,5}[A-Z]$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="branchID cannot change: make a new VesperNode with a fresh id, which learns all data from its peers"
-	BranchID string `json:"branchID"`
+	BranchID string `json:"branchID,omitempty"`
 
 	// trunkID is the lowest branch id of the whole system. Default: the lowest
 	// id of branchID's width (0A). Cannot change.
@@ -37,7 +37,7 @@ type VesperNodeSpec struct {
 	// brokerRef names the VesperBroker, in this namespace, over which the node
 	// replicates. A change restarts the node.
 	// +required
-	BrokerRef LocalReference `json:"brokerRef"`
+	BrokerRef LocalReference `json:"brokerRef,omitzero"`
 
 	// brokerHash is the hash of the hosts, make and credentials of the broker
 	// that the node may be configured with. Its cluster sets it, so that a change
@@ -145,13 +145,14 @@ type VesperNodeStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready always; Reconciling and Stalled while they hold; and
+	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// BranchIDsAssigned, BrokerReady, StorageReady, ConfigApplied, PodRunning,
 	// Replicating; and, only while something is wrong, Diverged, Forked and
 	// RetentionHeldBack.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// volumeUID is the UID of the volume claim that holds this branch's data.
@@ -227,12 +228,15 @@ type VesperNodeStatus struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 52",message="the name of a VesperNode becomes the name of a StatefulSet and a Service: at most 52 characters of a-z, 0-9 and -, beginning with a letter"
 type VesperNode struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is that of every object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec says what the node should be.
 	// +required
-	Spec VesperNodeSpec `json:"spec"`
+	Spec VesperNodeSpec `json:"spec,omitzero"`
 
 	// status is what the operator saw.
 	// +optional

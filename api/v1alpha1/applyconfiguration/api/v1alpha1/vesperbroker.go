@@ -17,7 +17,8 @@ import (
 // VesperBroker is a STOMP message broker over which nodes replicate: one that
 // the operator runs, or one that exists.
 type VesperBrokerApplyConfiguration struct {
-	v1.TypeMetaApplyConfiguration    `json:""`
+	v1.TypeMetaApplyConfiguration `json:""`
+	// metadata is that of every object.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec says which broker.
 	Spec *VesperBrokerSpecApplyConfiguration `json:"spec,omitempty"`

@@ -15,7 +15,7 @@ type VesperBrokerStatusApplyConfiguration struct {
 	// observedGeneration is the metadata.generation that this status is of; -1
 	// until the operator has seen the object.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready always; Reconciling and Stalled while they hold; and
+	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// CredentialsReady, PodRunning, Reachable.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// type is Managed or External.

@@ -16,7 +16,8 @@ import (
 //
 // VesperCluster is a set of Vesper nodes that replicate with each other.
 type VesperClusterApplyConfiguration struct {
-	v1.TypeMetaApplyConfiguration    `json:""`
+	v1.TypeMetaApplyConfiguration `json:""`
+	// metadata is that of every object.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec says what the cluster should be.
 	Spec *VesperClusterSpecApplyConfiguration `json:"spec,omitempty"`

@@ -14,7 +14,7 @@ type VesperClusterStatusApplyConfiguration struct {
 	// observedGeneration is the metadata.generation that this status is of; -1
 	// until the operator has seen the object.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready always; Reconciling and Stalled while they hold; and
+	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
 	// it, Diverged, Forked and RetentionHeldBack.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`

@@ -16,7 +16,8 @@ import (
 //
 // VesperNode is one member of a system of nodes: one writer, one branch id, one volume.
 type VesperNodeApplyConfiguration struct {
-	v1.TypeMetaApplyConfiguration    `json:""`
+	v1.TypeMetaApplyConfiguration `json:""`
+	// metadata is that of every object.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec says what the node should be.
 	Spec *VesperNodeSpecApplyConfiguration `json:"spec,omitempty"`

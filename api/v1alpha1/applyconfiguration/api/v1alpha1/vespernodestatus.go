@@ -16,7 +16,7 @@ type VesperNodeStatusApplyConfiguration struct {
 	// observedGeneration is the metadata.generation that this status is of; -1
 	// until the operator has seen the object.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready always; Reconciling and Stalled while they hold; and
+	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// BranchIDsAssigned, BrokerReady, StorageReady, ConfigApplied, PodRunning,
 	// Replicating; and, only while something is wrong, Diverged, Forked and
 	// RetentionHeldBack.
