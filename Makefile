@@ -10,9 +10,11 @@ LDFLAGS := -s -w -X vesperdb.io/vesper/internal/version.Version=$(VERSION)
 # Tools, each a Go module at one version, built once into bin/.
 CONTROLLER_GEN_VERSION := v0.23.0
 GOLANGCI_LINT_VERSION := v2.15.0
+KUSTOMIZE_VERSION := v5.7.1
 TOOLS := $(CURDIR)/bin
 CONTROLLER_GEN := $(TOOLS)/$(CONTROLLER_GEN_VERSION)/controller-gen
 GOLANGCI_LINT := $(TOOLS)/$(GOLANGCI_LINT_VERSION)/golangci-lint
+KUSTOMIZE := $(TOOLS)/$(KUSTOMIZE_VERSION)/kustomize
 APILINT := $(TOOLS)/apilint
 
 ##@ First
@@ -62,8 +64,8 @@ dev: ## Three nodes and a broker in one process, no Kubernetes
 ##@ Check
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## Deep copies, CRDs, RBAC, and the chart's copies of them
-	CONTROLLER_GEN=$(CONTROLLER_GEN) hack/generate
+generate: $(CONTROLLER_GEN) $(KUSTOMIZE) ## Deep copies, CRDs, RBAC, the chart's copies of them, install.yaml
+	CONTROLLER_GEN=$(CONTROLLER_GEN) KUSTOMIZE=$(KUSTOMIZE) hack/generate
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(APILINT) ## gofmt, go vet, golangci-lint, and kube-api-linter on api/
@@ -129,6 +131,9 @@ $(CONTROLLER_GEN):
 
 $(GOLANGCI_LINT):
 	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(KUSTOMIZE):
+	GOBIN=$(@D) $(GO) install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION)
 
 $(APILINT): $(wildcard hack/apilint/*)
 	cd hack/apilint && $(GO) build -o $@ .

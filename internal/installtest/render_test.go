@@ -16,6 +16,7 @@ import (
 var (
 	chart     = filepath.Join("..", "..", "charts", "vesper-operator")
 	kustomize = filepath.Join("..", "..", "config", "default")
+	plain     = filepath.Join("..", "..", "config", "install.yaml")
 )
 
 // tool finds a program by its variable, or in PATH, or skips the test.
@@ -64,6 +65,16 @@ func renderKustomize(t *testing.T) []*unstructured.Unstructured {
 		t.Fatalf("rendering config/default: %v", err)
 	}
 	return decode(t, text)
+}
+
+// readPlain reads config/install.yaml.
+func readPlain(t *testing.T) []*unstructured.Unstructured {
+	t.Helper()
+	text, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decode(t, string(text))
 }
 
 func decode(t *testing.T, text string) []*unstructured.Unstructured {
