@@ -83,7 +83,7 @@ conformance-write: ## The same, with its figures put into docs/conformance.md
 	@$(GO) run ./hack/conformance --write
 
 .PHONY: bench
-bench: prerequisites ## M1 to M11 and the same work on PostgreSQL and PouchDB (12 minutes, on a machine that does nothing else); BENCH_SCALE=0.1 and BENCH_ONLY=M1,M4 shorten it
+bench: prerequisites ## M1 to M11, the same work on PostgreSQL and PouchDB, and queries on 100 000 and 1 000 000 objects beside SQLite and PostgreSQL (25 minutes, on a machine that does nothing else); BENCH_SCALE=0.1 and BENCH_ONLY=M1,Q shorten it
 	@$(GO) test -count=1 -timeout 60m -run '^$$' -bench '^BenchmarkMeasures$$' -benchtime 1x ./test/bench
 
 .PHONY: microbench

@@ -19,6 +19,10 @@ var (
 	_ jsonql.Source        = pastSource{}
 )
 
+// QuerySource returns a snapshot as queries read it, for those who ask a store
+// without a server. It is of no use when the reader is not any more.
+func QuerySource(rd *store.Reader) jsonql.Source { return source{rd} }
+
 // Object implements jsonql.Source.
 func (s source) Object(id string) (jsonql.Object, bool, error) {
 	if statement.IsEmbedded(id) {

@@ -192,6 +192,9 @@ func (w *world) publish(chosen []group) error {
 			return err
 		}
 	}
+	if err := publishQueries(&page, w.figures); err != nil {
+		return err
+	}
 	_, _ = os.Stdout.Write(page.Bytes())
 	return w.save(measured, page.Bytes())
 }

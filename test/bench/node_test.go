@@ -66,8 +66,8 @@ func freeAddress(ctx context.Context) (string, error) {
 }
 
 // startNode runs a node in a directory and waits until it takes writes. Without
-// hosts it stands alone.
-func (w *world) startNode(dir, branch, channel, hosts string) (*node, error) {
+// hosts it stands alone. Lines are added to its configuration.
+func (w *world) startNode(dir, branch, channel, hosts string, lines ...string) (*node, error) {
 	address, err := freeAddress(w.ctx)
 	if err != nil {
 		return nil, err
@@ -77,6 +77,7 @@ func (w *world) startNode(dir, branch, channel, hosts string) (*node, error) {
 	if hosts != "" {
 		text += fmt.Sprintf("replication_hosts: %s\nreplication_channel: %s\n", hosts, channel)
 	}
+	text += strings.Join(lines, "\n")
 	file := filepath.Join(dir, "node.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err

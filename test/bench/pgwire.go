@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -18,6 +19,10 @@ type pgConn struct {
 	conn net.Conn
 	in   *bufio.Reader
 	out  []byte
+	// each is called with the columns of each row, if it is set; wait bounds one
+	// answer, patience if it is 0.
+	each func(columns []string)
+	wait time.Duration
 }
 
 func dialPG(ctx context.Context, network, address, user, database string) (*pgConn, error) {
@@ -82,7 +87,7 @@ func (p *pgConn) execute(name string, params ...string) (string, error) {
 
 // flush sends what was appended and reads up to ReadyForQuery.
 func (p *pgConn) flush() (value string, err error) {
-	_ = p.conn.SetDeadline(time.Now().Add(patience))
+	_ = p.conn.SetDeadline(time.Now().Add(cmp.Or(p.wait, patience)))
 	_, err = p.conn.Write(p.out)
 	p.out = p.out[:0]
 	if err != nil {
@@ -111,6 +116,23 @@ func (p *pgConn) flush() (value string, err error) {
 			if n := int32(binary.BigEndian.Uint32(body[2:])); n >= 0 {
 				value = string(body[6 : 6+n])
 			}
+			if p.each != nil {
+				p.each(columnsOf(body))
+			}
 		}
 	}
+}
+
+// columnsOf returns the columns of a row, those that are null as "null".
+func columnsOf(row []byte) (columns []string) {
+	n, rest := binary.BigEndian.Uint16(row), row[2:]
+	for range n {
+		size := int32(binary.BigEndian.Uint32(rest))
+		if rest = rest[4:]; size < 0 {
+			columns = append(columns, "null")
+			continue
+		}
+		columns, rest = append(columns, string(rest[:size])), rest[size:]
+	}
+	return columns
 }

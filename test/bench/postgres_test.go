@@ -34,12 +34,10 @@ func (p *postgres) data() string  { return filepath.Join(p.sides[0].dir, "data")
 
 func (p *postgres) start(w *world) error {
 	p.ctx, p.bodies = w.ctx, documents(256, objectBytes)
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(found) == 0 {
-		return errors.New("apt-get install --no-install-recommends postgresql-15")
+	bin, err := postgresPrograms()
+	if err != nil {
+		return err
 	}
-	slices.Sort(found)
-	bin := filepath.Dir(found[len(found)-1])
 	for i := range p.sides {
 		if err := p.sides[i].start(w, bin); err != nil {
 			return err
@@ -48,8 +46,18 @@ func (p *postgres) start(w *world) error {
 	return p.replicate()
 }
 
-// start makes a cluster and runs it.
-func (s *pgSide) start(w *world, bin string) (err error) {
+// postgresPrograms returns the directory of the newest PostgreSQL.
+func postgresPrograms() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(found) == 0 {
+		return "", errors.New("apt-get install --no-install-recommends postgresql-15")
+	}
+	slices.Sort(found)
+	return filepath.Dir(found[len(found)-1]), nil
+}
+
+// start makes a cluster and runs it, with options of the server besides.
+func (s *pgSide) start(w *world, bin string, options ...string) (err error) {
 	if s.dir, _, err = w.fresh("postgres"); err != nil {
 		return err
 	}
@@ -67,8 +75,9 @@ func (s *pgSide) start(w *world, bin string) (err error) {
 		return err
 	}
 	_, s.port, _ = strings.Cut(address, ":")
-	server := exec.CommandContext(w.ctx, filepath.Join(bin, "postgres"), "-D", data, "-p", s.port, "-k", s.dir,
-		"-c", "listen_addresses=127.0.0.1", "-c", "wal_level=logical", "-c", "max_connections=200")
+	options = append([]string{"-D", data, "-p", s.port, "-k", s.dir,
+		"-c", "listen_addresses=127.0.0.1", "-c", "wal_level=logical", "-c", "max_connections=200"}, options...)
+	server := exec.CommandContext(w.ctx, filepath.Join(bin, "postgres"), options...)
 	server.Dir, server.SysProcAttr = s.dir, unprivileged()
 	s.process, err = launch(server, filepath.Join(w.dir, "postgres-"+s.port+".log"))
 	return err
@@ -116,10 +125,14 @@ const putSQL = "INSERT INTO objects VALUES ($1, $2) ON CONFLICT (id) DO UPDATE S
 
 func (p *postgres) stop() {
 	for _, s := range p.sides {
-		// Immediately: a clean end would wait for the subscription.
-		_ = s.cmd.Process.Signal(syscall.SIGQUIT)
-		_ = s.cmd.Wait()
+		s.stop()
 	}
+}
+
+// stop ends the cluster immediately: a clean end would wait for the subscription.
+func (s *pgSide) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+	_ = s.cmd.Wait()
 }
 
 // pgWriter is one client.
