@@ -163,12 +163,13 @@ func (s *Server) formUpdate(tx *store.Tx, form url.Values) (formAnswer, error) {
 	return formAnswer{"count": 2}, tx.Update(doc.Objects)
 }
 
+// rowID returns the id of the object that a row with its id is about.
 func rowID(row any) (string, bool) {
-	var object struct{ ID string }
-	if json.Unmarshal(pjson.AppendJSON(nil, row), &object) != nil {
+	doc, err := pjson.Parse(pjson.AppendJSON(nil, row), pjson.Options{})
+	if err != nil || len(doc.Objects) != 1 || doc.Objects[0].Generated {
 		return "", false
 	}
-	return pjson.ParseReference(pjson.DefaultRefPattern, object.ID)
+	return doc.Objects[0].ID, true
 }
 
 // formDelete refuses: the original says that it succeeded and removes nothing.
