@@ -7,7 +7,6 @@ import (
 	"vesperdb.io/vesper/internal/pjson"
 )
 
-
 func TestAQueryRangesOverTheObjectsThatItNames(t *testing.T) {
 	const all = `[{"colour":"red","k":5},` +
 		`{"id":"@h","door":{"k":2,"lock":{"k":3}},"grid":[[1,2],[3]],"none":[]},{"id":"@i","k":[4,"4",4.5],"next":"@h"}]`
@@ -81,8 +80,8 @@ func TestMergeallMakesOneRow(t *testing.T) {
 func TestForUpdateShowsAllIDs(t *testing.T) {
 	src := specSource(t, `[{"id":"a","box":{"k":1}},{"k":2}]`)
 	for query, want := range map[string]string{
-		`{*}`:  `[{"id":"@_:j:t:object:2","k":2},{"id":"@a","box":{"id":"@_:j:e:object:a:1","k":1}}]`,
-		`{k}`:  `[{"id":"@_:j:t:object:2","k":2},{"id":"@_:j:e:object:a:1","k":1}]`,
+		`{*}`:   `[{"id":"@_:j:t:object:2","k":2},{"id":"@a","box":{"id":"@_:j:e:object:a:1","k":1}}]`,
+		`{k}`:   `[{"id":"@_:j:t:object:2","k":2},{"id":"@_:j:e:object:a:1","k":1}]`,
 		`{box}`: `[{"id":"@a","box":{"id":"@_:j:e:object:a:1","k":1}}]`,
 	} {
 		q, err := jsonql.Parse(query)

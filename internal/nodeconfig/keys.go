@@ -114,28 +114,57 @@ func (b *Broker) enterTLS() {
 	}
 }
 
+// What to do about keys of the original that have no place here.
+const (
+	noTemplate   = "load the objects through the HTTP API once the node runs"
+	oneStorage   = "remove it: there is one kind of storage, and how JSON is read is not configured"
+	oneStore     = "run one node for each store"
+	alwaysLocked = "remove it: the store is always locked"
+	noPages      = "remove it: a node serves data, and no files or pages"
+	noCode       = "remove it: a node runs no code of others"
+)
+
 // remedies say what to do about keys that the original or a hurried hand would
 // write and that are spelled or done otherwise here.
 var remedies = map[string]string{
-	"port":                  `write listen: ":8000"`,
-	"storage_url":           "write storage_path: and the directory of the store",
-	"storage_template":      "load the objects through the HTTP API once the node runs",
-	"version_storage_path":  "remove it: history is kept in the same store",
-	"stores":                "run one node for each store",
-	"transaction_log":       "remove it: the history holds every transaction",
-	"use_file_lock":         "remove it: the store is always locked",
-	"logconfig":             "write log: {level: info, format: json}",
-	"broker.host":           "write replication_hosts: [host:port] at the top",
-	"broker.hosts":          "write replication_hosts: [host:port] at the top",
-	"broker.password":       "put the password into a file and name it in broker.passwordFile",
-	"broker.passcode":       "put the password into a file and name it in broker.passwordFile",
-	"broker.username":       "put the user name into a file and name it in broker.usernameFile",
-	"broker.login":          "put the user name into a file and name it in broker.usernameFile",
-	"access.token":          "put the token into a file and name it in access.tokens: [{name: app, role: write, file: FILE}]",
-	"password":              "put the password into a file and name it in broker.passwordFile",
-	"username":              "put the user name into a file and name it in broker.usernameFile",
-	"broker.tls.enabled":    "remove it: a tls section turns TLS on",
-	"broker.tls.caCert":     "put the certificates into a file and name it in broker.tls.caFile",
-	"broker.tls.insecure":   "name the certificates to trust in broker.tls.caFile",
-	"broker.tls.skipVerify": "name the certificates to trust in broker.tls.caFile",
+	"port":                     `write listen: ":8000"`,
+	"storage_url":              "write storage_path: and the directory of the store",
+	"storage_template":         noTemplate,
+	"storage_template_path":    noTemplate,
+	"storage_template_options": noTemplate,
+	"model_options":            oneStorage,
+	"version_model_factory":    oneStorage,
+	"version_storage_path":     "remove it: history is kept in the same store",
+	"stores":                   oneStore,
+	"storeDefaults":            oneStore,
+	"default_store":            oneStore,
+	"transaction_log":          "remove it: the history holds every transaction",
+	"use_file_lock":            alwaysLocked,
+	"file_lock_path":           alwaysLocked,
+	"exec_cmd_and_exit":        "remove it, and run a command of vesper-node",
+	"logconfig":                "write log: {level: info, format: json}",
+	"static_path":              noPages,
+	"template_path":            noPages,
+	"default_page_name":        noPages,
+	"secure_file_access":       noPages,
+	"mako_module_dir":          noPages,
+	"work_dir":                 noPages,
+	"actions":                  noCode,
+	"wsgi_middleware":          noCode,
+	"httpserver":               noCode,
+	"use_etags":                "remove it: objects always have ETags",
+	"default_expires_in":       "remove it: what a node answers may be out of date at once",
+	"broker.host":              "write replication_hosts: [host:port] at the top",
+	"broker.hosts":             "write replication_hosts: [host:port] at the top",
+	"broker.password":          "put the password into a file and name it in broker.passwordFile",
+	"broker.passcode":          "put the password into a file and name it in broker.passwordFile",
+	"broker.username":          "put the user name into a file and name it in broker.usernameFile",
+	"broker.login":             "put the user name into a file and name it in broker.usernameFile",
+	"access.token":             "put the token into a file and name it in access.tokens: [{name: app, role: write, file: FILE}]",
+	"password":                 "put the password into a file and name it in broker.passwordFile",
+	"username":                 "put the user name into a file and name it in broker.usernameFile",
+	"broker.tls.enabled":       "remove it: a tls section turns TLS on",
+	"broker.tls.caCert":        "put the certificates into a file and name it in broker.tls.caFile",
+	"broker.tls.insecure":      "name the certificates to trust in broker.tls.caFile",
+	"broker.tls.skipVerify":    "name the certificates to trust in broker.tls.caFile",
 }

@@ -45,7 +45,7 @@ func TestAQueryTakesTheOptionsOfTheOriginal(t *testing.T) {
 	for params, rows := range map[string]string{
 		`"{v where v = 1}"`: `[{"v":1}]`,
 		`{"query":"{v where to = :to}","bindvars":{"to":"@b"},"captureErrors":true,"useSerializer":true,"explain":false,"debug":false,"printast":false}`: `[{"v":1}]`,
-		`{"query":"(v where v in :list)","bindvars":{"list":[2,3]}}`: `[2]`,
+		`{"query":"(v where v in :list)","bindvars":{"list":[2,3]}}`:                                                                                     `[2]`,
 	} {
 		if r := n.rpc(request("1", "query", params)); !strings.Contains(strings.Join(strings.Fields(r.body), ""), `"results":`+rows+`,"errors":[]`) {
 			t.Errorf("%s: %s", params, r.body)
