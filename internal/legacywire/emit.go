@@ -33,7 +33,7 @@ func (k Codec) Emit(c changeset.Changeset, seen branch.Revision, base string, pa
 		seq: c.Seq, seen: without(revision, c.Branch),
 	}
 	w := writer{
-		t:      transaction + k.ModelURI + ";" + m.Revision,
+		t:      TransactionID(k.ModelURI, m.Revision),
 		prefix: k.Prefix, scopes: map[kind]map[string]bool{kindAdded: {}, kindRemoved: {}},
 	}
 	if w.prefix == "" {

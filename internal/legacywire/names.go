@@ -36,6 +36,11 @@ const (
 	orderCut  = ";"
 )
 
+// TransactionID is the id that the original gives to a changeset.
+func TransactionID(modelURI, revision string) string {
+	return transaction + modelURI + ";" + revision
+}
+
 // property is a property of a subject.
 type property struct{ subject, predicate string }
 

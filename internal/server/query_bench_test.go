@@ -40,7 +40,7 @@ func BenchmarkQuery(b *testing.B) {
 			before := processorTime(b)
 			for b.Loop() {
 				err := s.View(b.Context(), func(rd *store.Reader) error {
-					got, err := q.Run(b.Context(), source{rd}, nil, jsonql.Limits{})
+					got, err := q.Run(b.Context(), newSource(rd, "test:"), nil, jsonql.Limits{})
 					if len(got.Rows) == 0 && err == nil {
 						b.Fatal("no rows")
 					}

@@ -4,12 +4,20 @@ import (
 	"iter"
 
 	"vesperdb.io/vesper/internal/jsonql"
+	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/statement"
 	"vesperdb.io/vesper/internal/store"
 )
 
 // source is a snapshot as a query sees it, with all its indexes.
-type source struct{ reader *store.Reader }
+type source struct {
+	reader *store.Reader
+	*writers
+}
+
+func newSource(rd *store.Reader, modelURI string) source {
+	return source{rd, &writers{reader: rd, modelURI: modelURI}}
+}
 
 var (
 	_ jsonql.Source        = source{}
@@ -21,7 +29,9 @@ var (
 
 // QuerySource returns a snapshot as queries read it, for those who ask a store
 // without a server. It is of no use when the reader is not any more.
-func QuerySource(rd *store.Reader) jsonql.Source { return source{rd} }
+func QuerySource(rd *store.Reader) jsonql.Source {
+	return newSource(rd, nodeconfig.DefaultModelURI)
+}
 
 // Object implements jsonql.Source.
 func (s source) Object(id string) (jsonql.Object, bool, error) {
@@ -114,7 +124,14 @@ func (s source) CountHaving(predicate string, atMost int) (int, bool) {
 
 // pastSource is the state at a past revision. It has no indexes, so it does not
 // say how many there are of anything.
-type pastSource struct{ *store.PastReader }
+type pastSource struct {
+	*store.PastReader
+	*writers
+}
+
+func newPastSource(rd *store.PastReader, modelURI string) pastSource {
+	return pastSource{rd, &writers{reader: rd, modelURI: modelURI}}
+}
 
 // Object implements jsonql.Source.
 func (s pastSource) Object(id string) (jsonql.Object, bool, error) {

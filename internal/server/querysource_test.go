@@ -33,7 +33,7 @@ func sameAnswers(t *rapid.T, rd *store.Reader, queries []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := q.Run(t.Context(), source{rd}, nil, jsonql.Limits{})
+		got, err := q.Run(t.Context(), newSource(rd, "test:"), nil, jsonql.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -147,8 +147,8 @@ func (s *Server) prepareQuery(rd *store.Reader, p queryParams) (*jsonql.Query, j
 	}
 	q.ForUpdate = p.ForUpdate
 	if len(p.At) == 0 {
-		return q, source{rd}, nil
+		return q, newSource(rd, s.deps.Config.ModelURI), nil
 	}
 	past, err := rd.At(p.At)
-	return q, pastSource{past}, err
+	return q, newPastSource(past, s.deps.Config.ModelURI), err
 }

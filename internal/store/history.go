@@ -126,31 +126,40 @@ func difference(before, after []statement.Statement) (added, removed []statement
 // The revision must be covered by that of the snapshot; one that does not cover
 // the floor of the log gives a *CompactedError.
 func (r *Reader) ObjectAt(id string, at branch.Revision) (Object, bool, error) {
-	if now := r.Revision(); !now.CoversAll(at) {
-		return Object{}, false, &InvalidError{Err: fmt.Errorf("revision %s has not been reached here, the store is at %s", at, now)}
-	}
-	if len(at) == 0 {
-		return Object{}, false, nil
-	}
 	root := statement.Root(id)
-	floor, err := r.floor()
+	rec, err := r.recordAt(root, at)
 	if err != nil {
 		return Object{}, false, err
 	}
+	o, ok := rec.object(root, id, r.policy)
+	return o, ok, nil
+}
+
+// recordAt returns the record of an object as it was at a revision.
+func (r *Reader) recordAt(root string, at branch.Revision) (*record, error) {
+	if now := r.Revision(); !now.CoversAll(at) {
+		return nil, &InvalidError{Err: fmt.Errorf("revision %s has not been reached here, the store is at %s", at, now)}
+	}
+	if len(at) == 0 {
+		return &record{}, nil
+	}
+	floor, err := r.floor()
+	if err != nil {
+		return nil, err
+	}
 	if !at.CoversAll(floor) {
-		return Object{}, false, &CompactedError{At: at, Floor: floor}
+		return nil, &CompactedError{At: at, Floor: floor}
 	}
 	events, err := r.events(root, at)
 	if err != nil {
-		return Object{}, false, err
+		return nil, err
 	}
 	rec, err := pastOf(r.image, root)
 	if err != nil {
-		return Object{}, false, err
+		return nil, err
 	}
 	for _, ev := range events {
 		rec.apply(ev.change, ev.write)
 	}
-	o, ok := rec.object(root, id, r.policy)
-	return o, ok, nil
+	return rec, nil
 }

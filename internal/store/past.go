@@ -79,16 +79,25 @@ func (r *Reader) AppliedBefore(d branch.Dot) (branch.Dot, bool, error) {
 // not in effect leaves no trace.
 func (r *Reader) ObjectIn(id string, past branch.Revision) (Object, bool, error) {
 	root := statement.Root(id)
-	rec, err := r.load(root)
+	rec, err := r.recordIn(root, past)
 	if err != nil {
 		return Object{}, false, err
 	}
-	changed := func(s changeset.Stamp) bool { return !past.Covers(s.Dot) }
-	if slices.ContainsFunc(rec.touches, changed) || slices.ContainsFunc(rec.markers, changed) || len(past) == 0 {
-		return r.ObjectAt(id, past)
-	}
 	o, ok := rec.object(root, id, r.policy)
 	return o, ok, nil
+}
+
+// recordIn is recordAt for the causal past of a changeset.
+func (r *Reader) recordIn(root string, past branch.Revision) (*record, error) {
+	rec, err := r.load(root)
+	if err != nil {
+		return nil, err
+	}
+	changed := func(s changeset.Stamp) bool { return !past.Covers(s.Dot) }
+	if slices.ContainsFunc(rec.touches, changed) || slices.ContainsFunc(rec.markers, changed) || len(past) == 0 {
+		return r.recordAt(root, past)
+	}
+	return rec, nil
 }
 
 // shaped gives the changeset of a local transaction its final form.

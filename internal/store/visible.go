@@ -35,12 +35,7 @@ func (reg *register) read(l lens) []changeset.Value {
 		return winner.values
 	}
 	var out []changeset.Value
-	l.shown(reg.rivals(l), func(_ int, values []changeset.Value) { out = append(out, values...) })
-	for i := range reg.groups {
-		if g := &reg.groups[i]; !g.assign && l.sees(g) {
-			out = append(out, g.values...)
-		}
-	}
+	reg.readOf(l, func(_ *group, values []changeset.Value) { out = append(out, values...) })
 	return mergeValues(out)
 }
 
