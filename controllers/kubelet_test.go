@@ -19,6 +19,7 @@ import (
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/nodeclient"
 	"vesperdb.io/vesper/internal/nodestatus"
 )
 
@@ -75,7 +76,8 @@ func healthy(id string) nodestatus.Status {
 }
 
 // Status implements nodeclient.Reader.
-func (k *kubelet) Status(ctx context.Context, address string) (nodestatus.Status, error) {
+func (k *kubelet) Status(ctx context.Context, target nodeclient.Target) (nodestatus.Status, error) {
+	address := target.Address
 	k.mu.Lock()
 	pod, known := k.ips[address]
 	node := strings.TrimSuffix(pod, "-0")

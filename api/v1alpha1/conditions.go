@@ -43,6 +43,9 @@ const (
 	// leaves the log although the retention is over, since a member has not been
 	// heard or is far behind; the message names it.
 	ConditionRetentionHeldBack = "RetentionHeldBack"
+	// ConditionAccessReady (node) is there while spec.access or spec.tls is: the
+	// Secrets that they name exist and hold what is needed.
+	ConditionAccessReady = "AccessReady"
 	// ConditionCredentialsReady (broker): the Secret with the credentials exists
 	// and has the keys that are needed.
 	ConditionCredentialsReady = "CredentialsReady"
@@ -165,6 +168,20 @@ const (
 	ReasonMemberBehind = "MemberBehind"
 	// ReasonTrimFailed: the node says why it cannot trim its log.
 	ReasonTrimFailed = "TrimFailed"
+)
+
+// Reasons of AccessReady.
+const (
+	// ReasonAccessReady: tokens and certificates are usable.
+	ReasonAccessReady = "AccessReady"
+	// ReasonSecretMissing: a Secret or one of its keys does not exist. What runs
+	// goes on as it is.
+	ReasonSecretMissing = "SecretMissing"
+	// ReasonTokenUnusable: a key holds no token that a node takes.
+	ReasonTokenUnusable = "TokenUnusable"
+	// ReasonCertificateUnusable: certificate and key do not belong together, or are
+	// for other names.
+	ReasonCertificateUnusable = "CertificateUnusable"
 )
 
 // Reasons of NodesReady and Ready of a cluster.

@@ -124,6 +124,17 @@ type VesperClusterSpec struct {
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
+	// access says who may do what at the nodes' HTTP interface. Default: whoever
+	// reaches it may do everything. Setting or removing it restarts the nodes one
+	// after another.
+	// +optional
+	Access *Access `json:"access,omitempty"`
+
+	// tls turns on TLS at the nodes' HTTP interface. Default: plain HTTP. Setting
+	// or removing it restarts the nodes one after another.
+	// +optional
+	TLS *NodeTLS `json:"tls,omitempty"`
+
 	// deletionPolicy of the nodes' volumes when a node is scaled away or the
 	// cluster is deleted. Default: Retain. A change applies to volumes that exist.
 	// +optional

@@ -130,6 +130,16 @@ type VesperNodeSpec struct {
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
+	// access says who may do what at the node's HTTP interface. Default: whoever
+	// reaches it may do everything. Setting or removing it restarts the node.
+	// +optional
+	Access *Access `json:"access,omitempty"`
+
+	// tls turns on TLS at the node's HTTP interface. Default: plain HTTP. Setting
+	// or removing it restarts the node.
+	// +optional
+	TLS *NodeTLS `json:"tls,omitempty"`
+
 	// deletionPolicy of the node's volume when this object is deleted. Default:
 	// Retain. A change applies at once.
 	// +optional
@@ -147,8 +157,8 @@ type VesperNodeStatus struct {
 
 	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// BranchIDsAssigned, BrokerReady, StorageReady, ConfigApplied, PodRunning,
-	// Replicating; and, only while something is wrong, Diverged, Forked and
-	// RetentionHeldBack.
+	// Replicating; AccessReady where access or tls is set; and, only while
+	// something is wrong, Diverged, Forked and RetentionHeldBack.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

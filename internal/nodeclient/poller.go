@@ -24,6 +24,8 @@ type Target struct {
 	PodUID types.UID
 	// Address is its host:port.
 	Address string
+	// Access is what it takes to be heard there.
+	Access Access
 }
 
 // Answer is what a target said last.
@@ -106,11 +108,11 @@ func (p *Poller) Forget(node types.NamespacedName) {
 // ask asks, and asks a node that answered before once more before it says that
 // it does not: one lost packet is no news.
 func (p *Poller) ask(ctx context.Context, node types.NamespacedName, entry *polled) {
-	answer := p.question(ctx, entry.target.Address)
+	answer := p.question(ctx, entry.target)
 	if answer.Err != nil && p.answered(entry) {
 		select {
 		case <-time.After(secondTry):
-			answer = p.question(ctx, entry.target.Address)
+			answer = p.question(ctx, entry.target)
 		case <-ctx.Done():
 		}
 	}
@@ -120,7 +122,7 @@ func (p *Poller) ask(ctx context.Context, node types.NamespacedName, entry *poll
 }
 
 // question asks once, when there is a slot.
-func (p *Poller) question(ctx context.Context, address string) Answer {
+func (p *Poller) question(ctx context.Context, target Target) Answer {
 	select {
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -128,7 +130,7 @@ func (p *Poller) question(ctx context.Context, address string) Answer {
 	}
 	defer func() { <-p.slots }()
 	asked := time.Now()
-	status, err := p.reader.Status(ctx, address)
+	status, err := p.reader.Status(ctx, target)
 	return Answer{Status: status, Err: err, Asked: asked}
 }
 

@@ -215,6 +215,37 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: untyped
 - name: io.k8s.apimachinery.pkg.types.UID
   scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.Access
+  map:
+    fields:
+    - name: anonymous
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.AccessRole
+    - name: metrics
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.MetricsAccess
+    - name: tokens
+      type:
+        list:
+          elementType:
+            namedType: io.vesperdb.vesper.api.v1alpha1.AccessToken
+          elementRelationship: associative
+          keys:
+          - name
+- name: io.vesperdb.vesper.api.v1alpha1.AccessRole
+  scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.AccessToken
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: role
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.AccessRole
+    - name: secretKeyRef
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.SecretKeyReference
 - name: io.vesperdb.vesper.api.v1alpha1.ActiveMQSpec
   map:
     fields:
@@ -326,6 +357,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.MetricsAccess
+  scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.NodeGroup
   map:
     fields:
@@ -336,8 +369,30 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 1
+- name: io.vesperdb.vesper.api.v1alpha1.NodeTLS
+  map:
+    fields:
+    - name: clientSecretRef
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference
+    - name: secretRef
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference
+    - name: serverName
+      type:
+        scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Retention
   scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.SecretKeyReference
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: token
+    - name: name
+      type:
+        scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Storage
   map:
     fields:
@@ -438,6 +493,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.vesperdb.vesper.api.v1alpha1.VesperClusterSpec
   map:
     fields:
+    - name: access
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Access
     - name: branchIDs
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.BranchIDRange
@@ -494,6 +552,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Storage
       default: {}
+    - name: tls
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.NodeTLS
     - name: trunkID
       type:
         scalar: string
@@ -550,6 +611,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.vesperdb.vesper.api.v1alpha1.VesperNodeSpec
   map:
     fields:
+    - name: access
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Access
     - name: branchID
       type:
         scalar: string
@@ -603,6 +667,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Storage
       default: {}
+    - name: tls
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.NodeTLS
     - name: trunkID
       type:
         scalar: string

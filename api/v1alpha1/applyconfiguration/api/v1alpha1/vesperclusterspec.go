@@ -61,6 +61,13 @@ type VesperClusterSpecApplyConfiguration struct {
 	// resources of each node's container. Default: requests of 50m and 64Mi, a
 	// memory limit of 512Mi. A change restarts the nodes.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
+	// access says who may do what at the nodes' HTTP interface. Default: whoever
+	// reaches it may do everything. Setting or removing it restarts the nodes one
+	// after another.
+	Access *AccessApplyConfiguration `json:"access,omitempty"`
+	// tls turns on TLS at the nodes' HTTP interface. Default: plain HTTP. Setting
+	// or removing it restarts the nodes one after another.
+	TLS *NodeTLSApplyConfiguration `json:"tls,omitempty"`
 	// deletionPolicy of the nodes' volumes when a node is scaled away or the
 	// cluster is deleted. Default: Retain. A change applies to volumes that exist.
 	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -191,6 +198,22 @@ func (b *VesperClusterSpecApplyConfiguration) WithStorage(value *StorageApplyCon
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *VesperClusterSpecApplyConfiguration) WithResources(value v1.ResourceRequirements) *VesperClusterSpecApplyConfiguration {
 	b.Resources = &value
+	return b
+}
+
+// WithAccess sets the Access field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Access field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithAccess(value *AccessApplyConfiguration) *VesperClusterSpecApplyConfiguration {
+	b.Access = value
+	return b
+}
+
+// WithTLS sets the TLS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TLS field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithTLS(value *NodeTLSApplyConfiguration) *VesperClusterSpecApplyConfiguration {
+	b.TLS = value
 	return b
 }
 

@@ -66,6 +66,12 @@ type VesperNodeSpecApplyConfiguration struct {
 	// resources of the node's container. Default: requests of 50m and 64Mi, a
 	// memory limit of 512Mi. A change restarts the node.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
+	// access says who may do what at the node's HTTP interface. Default: whoever
+	// reaches it may do everything. Setting or removing it restarts the node.
+	Access *AccessApplyConfiguration `json:"access,omitempty"`
+	// tls turns on TLS at the node's HTTP interface. Default: plain HTTP. Setting
+	// or removing it restarts the node.
+	TLS *NodeTLSApplyConfiguration `json:"tls,omitempty"`
 	// deletionPolicy of the node's volume when this object is deleted. Default:
 	// Retain. A change applies at once.
 	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -207,6 +213,22 @@ func (b *VesperNodeSpecApplyConfiguration) WithStorage(value *StorageApplyConfig
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *VesperNodeSpecApplyConfiguration) WithResources(value v1.ResourceRequirements) *VesperNodeSpecApplyConfiguration {
 	b.Resources = &value
+	return b
+}
+
+// WithAccess sets the Access field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Access field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithAccess(value *AccessApplyConfiguration) *VesperNodeSpecApplyConfiguration {
+	b.Access = value
+	return b
+}
+
+// WithTLS sets the TLS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TLS field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithTLS(value *NodeTLSApplyConfiguration) *VesperNodeSpecApplyConfiguration {
+	b.TLS = value
 	return b
 }
 
