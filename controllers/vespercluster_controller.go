@@ -44,6 +44,7 @@ type VesperClusterReconciler struct {
 	live     client.Reader
 	recorder events.EventRecorder
 	pace     pacer
+	access   *accessReader
 	poller   *nodeclient.Poller // of nodes that are to be removed
 }
 
@@ -65,6 +66,7 @@ func (r *VesperClusterReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	r.client, r.live = mgr.GetClient(), mgr.GetAPIReader()
 	r.recorder = mgr.GetEventRecorder("vespercluster")
+	r.access = &accessReader{client: r.client, live: r.live, now: time.Now}
 	if r.Status == nil {
 		r.Status = nodeclient.New()
 	}

@@ -60,7 +60,11 @@ func (s *clusterScope) leaver(ctx context.Context, node *v1alpha1.VesperNode) (t
 		l.Silent = "its pod does not run"
 		return l, nil
 	}
-	target := nodeclient.Target{PodUID: children.pod.UID, Address: net.JoinHostPort(children.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort)))}
+	access, err := s.reconciler.access.read(ctx, node, accessLookAgain)
+	if err != nil {
+		return l, err
+	}
+	target := nodeclient.Target{PodUID: children.pod.UID, Address: net.JoinHostPort(children.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort))), Access: access.as(children.pod)}
 	answer, known := s.reconciler.poller.Ask(client.ObjectKeyFromObject(node), target, clusterAskLeaver)
 	switch {
 	case !known || time.Since(answer.Asked) > clusterAnswerStands:

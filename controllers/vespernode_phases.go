@@ -38,6 +38,7 @@ type nodeScope struct {
 	statefulSet *appsv1.StatefulSet
 	pod         *corev1.Pod
 
+	access   nodeAccess
 	assigned *topology.Assignment // what the cluster recorded of the id
 	verdict  topology.Verdict
 	answer   *nodeclient.Answer
@@ -162,8 +163,11 @@ func (s *nodeScope) makeChildren(ctx context.Context) error {
 	switch {
 	case s.verdict.Decision == topology.Stop && s.statefulSet != nil:
 		return s.makeStatefulSet(ctx, true)
-	case s.verdict.Decision != topology.Run || !s.broker.Usable() || s.waitsForTurn():
+	case s.verdict.Decision != topology.Run || !s.broker.Usable() || s.waitsForTurn() || s.access.problem != nil:
 		return nil
+	}
+	if err := s.makeOperatorSecret(ctx); err != nil {
+		return err
 	}
 	config, err := resources.NodeConfigMap(s.desired(false))
 	if err != nil {
@@ -226,9 +230,12 @@ func (s *nodeScope) makeStatefulSet(ctx context.Context, stopped bool) error {
 }
 
 func (s *nodeScope) apply(ctx context.Context, desired runtime.ApplyConfiguration, live client.Object) error {
-	applier := apply.Applier{Client: s.reconciler.client, Live: s.reconciler.live, For: s.node.UID}
-	_, err := applier.Apply(ctx, desired, live)
+	_, err := s.applier().Apply(ctx, desired, live)
 	return err
+}
+
+func (s *nodeScope) applier() apply.Applier {
+	return apply.Applier{Client: s.reconciler.client, Live: s.reconciler.live, For: s.node.UID}
 }
 
 // desired is what the children are built from.
@@ -263,7 +270,7 @@ func (s *nodeScope) ask(_ context.Context) error {
 		s.reconciler.poller.Forget(s.key())
 		return nil
 	}
-	target := nodeclient.Target{PodUID: s.pod.UID, Address: net.JoinHostPort(s.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort)))}
+	target := nodeclient.Target{PodUID: s.pod.UID, Address: net.JoinHostPort(s.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort))), Access: s.access.as(s.pod)}
 	if answer, known := s.reconciler.poller.Ask(s.key(), target, s.askAfter()); known {
 		s.answer = &answer
 	}

@@ -105,6 +105,7 @@ func (s *nodeScope) seen() conditions.Node {
 	return conditions.Node{
 		Branch: s.id(), Verdict: s.verdict, Broker: s.broker, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
 		Size: s.node.Spec.Storage.Size, Retention: s.node.Spec.Retention.Duration(), Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
+		Guarded: s.access.guarded, AccessProblem: s.access.problem,
 	}
 }
 
@@ -136,6 +137,8 @@ func (s *nodeScope) askAfter() time.Duration {
 // askAgain says when to look again without being told of a change; zero is not at all.
 func (s *nodeScope) askAgain() time.Duration {
 	switch {
+	case s.access.problem != nil:
+		return accessLookAgain
 	case s.later > 0:
 		return min(s.later, s.askAfter())
 	case conditions.NodeStarted(s.pod):

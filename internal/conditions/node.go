@@ -10,6 +10,7 @@ import (
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/nodeaccess"
 	"vesperdb.io/vesper/internal/nodeclient"
 	"vesperdb.io/vesper/internal/nodestatus"
 	"vesperdb.io/vesper/internal/topology"
@@ -36,6 +37,10 @@ type Node struct {
 	Pod   *corev1.Pod
 	// Current is true when the pod is made from the current StatefulSet.
 	Current bool
+	// Guarded is true when the spec has access or tls, and AccessProblem is why the
+	// node cannot be given them, nil when it can.
+	Guarded       bool
+	AccessProblem *nodeaccess.Problem
 	// Answer is what the node last said of itself, nil when nothing is known.
 	Answer *nodeclient.Answer
 }
@@ -59,6 +64,9 @@ func ForNode(n Node) []metav1.Condition {
 		nodeConfig(n).named(v1alpha1.ConditionConfigApplied),
 		nodePod(n).named(v1alpha1.ConditionPodRunning),
 		nodeReplicating(n).named(v1alpha1.ConditionReplicating))
+	if n.Guarded {
+		all = append(all, nodeAccess(n).named(v1alpha1.ConditionAccessReady))
+	}
 	return append(all, nodeAlarms(n)...)
 }
 
@@ -72,6 +80,8 @@ func nodeReady(n Node) judgement {
 	switch {
 	case n.ApplyError != nil:
 		return brokerApply(n.ApplyError)
+	case n.AccessProblem != nil:
+		return nodeAccess(n)
 	case storage.reason == v1alpha1.ReasonVolumeTerminating:
 		return storage
 	case n.Pod == nil && !n.Broker.Usable():
@@ -89,7 +99,7 @@ func nodeStalled(n Node, ready judgement) bool {
 	case v1alpha1.ReasonVolumeLost, v1alpha1.ReasonBranchMismatch, v1alpha1.ReasonVolumeRetired,
 		v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonNameTaken, v1alpha1.ReasonWrongBranch,
 		string(nodestatus.ReasonBranchAhead), string(nodestatus.ReasonBranchForked), string(nodestatus.ReasonStorageFailed),
-		string(nodestatus.ReasonPolicyMismatch):
+		string(nodestatus.ReasonPolicyMismatch), v1alpha1.ReasonTokenUnusable, v1alpha1.ReasonCertificateUnusable:
 		return true
 	case v1alpha1.ReasonVolumeTerminating:
 		return n.Verdict.Decision == topology.Run // it runs on a volume that is marked for deletion
@@ -116,6 +126,8 @@ func nodeConfig(n Node) judgement {
 		return no(v1alpha1.ReasonPending, "held back: %s", n.Verdict.Message)
 	case n.ApplyError != nil:
 		return brokerApply(n.ApplyError)
+	case n.AccessProblem != nil:
+		return nodeAccess(n)
 	case !n.Broker.Usable():
 		return n.Broker.ready()
 	case n.WaitsForTurn:

@@ -15,6 +15,7 @@ import (
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/apply"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/nodeaccess"
 	"vesperdb.io/vesper/internal/nodeclient"
 	"vesperdb.io/vesper/internal/nodestatus"
 	"vesperdb.io/vesper/internal/topology"
@@ -133,6 +134,18 @@ func TestReadyOfANode(t *testing.T) {
 		{"not started", pod(func(p *corev1.Pod) { p.Status.ContainerStatuses[0].Started = nil }), v1alpha1.ReasonPodStarting, false, v1alpha1.ConditionPodRunning, "is starting"},
 		{"no address", pod(func(p *corev1.Pod) { p.Status.PodIP = "" }), v1alpha1.ReasonPodStarting, false, v1alpha1.ConditionPodRunning, "is starting"},
 		{"not asked yet", func(n *Node) { n.Answer = nil }, v1alpha1.ReasonPending, false, v1alpha1.ConditionReplicating, "not been asked"},
+		{"Secret missing", func(n *Node) {
+			n.Guarded, n.AccessProblem = true, &nodeaccess.Problem{Reason: v1alpha1.ReasonSecretMissing, Message: "Secret x does not exist"}
+		},
+			v1alpha1.ReasonSecretMissing, false, v1alpha1.ConditionAccessReady, "Secret x does not exist"},
+		{"token unusable", func(n *Node) {
+			n.Guarded, n.AccessProblem = true, &nodeaccess.Problem{Reason: v1alpha1.ReasonTokenUnusable, Message: "the token of shop"}
+		},
+			v1alpha1.ReasonTokenUnusable, true, v1alpha1.ConditionConfigApplied, "the token of shop"},
+		{"certificate unusable", func(n *Node) {
+			n.Guarded, n.AccessProblem = true, &nodeaccess.Problem{Reason: v1alpha1.ReasonCertificateUnusable, Message: "for other names"}
+		},
+			v1alpha1.ReasonCertificateUnusable, true, v1alpha1.ConditionAccessReady, "stays as it is"},
 		{"no answer", func(n *Node) { n.Answer = &nodeclient.Answer{Err: errors.New("no answer within 2s")} }, v1alpha1.ReasonStatusUnknown, false, v1alpha1.ConditionReplicating, "no answer within 2s"},
 		{"another branch", answers(func(s *nodestatus.Status) { s.Branch, s.Ready = "7Y", true }), v1alpha1.ReasonWrongBranch, true, v1alpha1.ConditionReplicating, "branch 7Y"},
 		{"catching up", answers(func(s *nodestatus.Status) { s.Reason, s.Message = nodestatus.ReasonCatchingUp, "3 to go" }), "CatchingUp", false, v1alpha1.ConditionReplicating, "3 to go"},
