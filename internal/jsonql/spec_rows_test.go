@@ -40,7 +40,9 @@ func TestAConditionChoosesTheValuesThatAreShown(t *testing.T) {
 
 func TestAConstructShowsValuesAsTheyWereWritten(t *testing.T) {
 	data := `[{"id":"a","one":1,"list":[1],"two":[2,1,2],"deep":[[1,[]],[]],"none":[],"z":null,"text":"@b","box":{"x":{"y":1}},"to":"@b","any":"@_:c","many":["@b","@gone"]},
-		{"id":"b","one":2,"to":"@d"},{"id":"_:c","one":3},{"id":"d","one":4,"to":"@a"}]`
+		{"id":"b","one":2,"to":"@d"},{"id":"_:c","one":3},{"id":"d","one":4,"to":"@a"},
+		{"id":"t","date":{"datatype":"day","value":"2010"},"lang":{"datatype":"lang:en","value":"x"},"uri":{"datatype":"a:b","value":""},
+		 "dec":{"datatype":"http://www.w3.org/2001/XMLSchema#decimal","value":"1.50"}}]`
 	tells(t, data, []told{
 		{name: "a scalar and a list of one", query: `{one, list}`, want: `[{"one":1,"list":[1]}]`},
 		{name: "order and duplicates of a list", query: `(two)`, want: `[[2,1,2]]`},
@@ -60,6 +62,8 @@ func TestAConstructShowsValuesAsTheyWereWritten(t *testing.T) {
 		{name: "a constant that does", query: `{'s' : '@b', 'r' : @b}`, want: `[{"s":{"datatype":"json","value":"@b"},"r":"@b"}]`},
 		{name: "a star does not repeat what is named", query: `{'one' : 'mine', * where id = @d}`, want: `[{"id":"@d","one":"mine","to":"@a"}]`},
 		{name: "the whole object below a name", query: `{id : * where one = 4}`, want: `[{"@d":{"id":"@d","one":4,"to":"@a"}}]`},
+		{name: "values of types", query: `{date, lang, dec, uri}`,
+			want: `[{"date":{"datatype":"day","value":"2010"},"lang":{"datatype":"lang:en","value":"x"},"dec":1.5,"uri":{"datatype":"a:b","value":""}}]`},
 		{name: "bare values", query: `(one order by one desc)`, want: `[4,3,2,1]`},
 		{name: "nothing", query: `{}`, want: `[{}]`},
 		{name: "constants, once", query: `{'a' : 1, 'b' : 1 + 1}`, want: `[{"a":1,"b":2.0}]`},

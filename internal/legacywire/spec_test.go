@@ -1,6 +1,7 @@
 package legacywire
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,6 +100,8 @@ _:j:proplist:x;p ps:propseqsubject x R %[1]s
 			removed + added + last + "x p b L context:add:T;;\nx p a L context:del:T;;"},
 		{"a value more and a value less", `{"id":"x","p":"a"}`, changeset.ObjectChange{Root: "x", Props: []changeset.PropChange{{Predicate: "p", Mode: changeset.Patch, Added: valuesIn(t, `"b"`), Removed: valuesIn(t, `"a"`)}}},
 			removed + added + last + "x p b L context:add:T;;\nx p a L context:del:T;;"},
+		{"a value beside others", `{"id":"x","p":"a","q":"q"}`, changeset.ObjectChange{Root: "x", Props: []changeset.PropChange{{Predicate: "p", Mode: changeset.Patch, Added: valuesIn(t, `"b"`)}}},
+			added + last + "x p b L context:add:T;;"},
 		{"an object that goes", `{"id":"x","p":"a","o":{"k":"@y"}}`, changeset.ObjectChange{Root: "x", Delete: true},
 			removed + last + "_:j:e:object:x:1 k y R context:del:T;;\nx o _:j:e:object:x:1 R context:del:T;;\nx p a L context:del:T;;"},
 		{"values in two scopes", `[]`, changeset.ObjectChange{Root: "x", Props: []changeset.PropChange{assign("p",
@@ -113,6 +116,15 @@ _:j:proplist:x;p rdf:_1 b L context:del:T;;
 _:j:proplist:x;p rdf:_2 a L context:del:T;;`},
 		{"a scalar for a list", `{"id":"x","p":["b","a"]}`, changeset.ObjectChange{Root: "x", Props: []changeset.PropChange{assign("p", valuesIn(t, `"a"`)...)}},
 			removed + last + fmt.Sprintf(order, "context:del:T;;", "b", "a") + "x p b L context:del:T;;\nx ps:propseq _:j:proplist:x;p R context:del:T;;"},
+		{"a list in a list", `[]`, changeset.ObjectChange{Root: "x", Props: []changeset.PropChange{
+			assign("p", valuesIn(t, `"@_:j:e:list:x:1"`)...),
+			{Subject: "_:j:e:list:x:1", Predicate: statement.ListItem, Mode: changeset.Assign, Added: valuesIn(t, `["a","a"]`)},
+		}},
+			added + last + `_:j:e:list:x:1 rdf:_1 a L context:add:T;;
+_:j:e:list:x:1 rdf:_2 a L context:add:T;;
+_:j:e:list:x:1 rdf:type rdf:Seq R context:add:T;;
+_:j:e:list:x:1 rdf:type ps:standalongseqtype R context:add:T;;
+x p _:j:e:list:x:1 R context:add:T;;`},
 		{"the empty list", `[]`, changeset.ObjectChange{Root: "x", Props: []changeset.PropChange{assign("p", valuesIn(t, `[]`)...)}},
 			added + last + "x p rdf:nil R context:add:T;;"},
 	} {
@@ -126,6 +138,27 @@ _:j:proplist:x;p rdf:_2 a L context:del:T;;`},
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A message that decides a conflict says all that is there afterwards, so that
+// it tells of the property even where nothing changed that its author could see.
+func TestAMessageThatDecidesAConflictSaysAllThatIsThere(t *testing.T) {
+	c := changeset.Changeset{Branch: "AA", Seq: 1, Clock: 1, Objects: []changeset.ObjectChange{
+		{Root: "x", Props: []changeset.PropChange{assign("p", valuesIn(t, `"a"`)...), assign("q", valuesIn(t, `"b"`)...)}},
+	}}
+	past := pastOf(t, `{"id":"x","p":"a","q":"b"}`)
+	m, err := Codec{ModelURI: "u:"}.Emit(c, nil, "0", func(root string) (Before, error) {
+		b, err := past(root)
+		b.Conflicts = [][2]string{{"x", "p"}}
+		return b, err
+	})
+	if text := written(m); err != nil || !strings.Contains(text, "x p a L context:add:T;;") || strings.Contains(text, "x q") {
+		t.Errorf("written as %s, %v", text, err)
+	}
+	broken := errors.New("no past")
+	if _, err := (Codec{}).Emit(c, nil, "0", func(string) (Before, error) { return Before{}, broken }); !errors.Is(err, broken) {
+		t.Errorf("without a past: %v", err)
 	}
 }
 
@@ -229,5 +262,34 @@ func TestTheStatementsOfAMessageAreReadAsWhatTheyDo(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestTheMetadataOfAMessageAreAuthorCommentTimeAndBase(t *testing.T) {
+	const tx, data = transaction + "v;AA00002,BB00003", addedIn + transaction + "v;AA00002,BB00003" + scopeMark
+	m := Message{Origin: "AA", Timestamp: "1700000000.000001", Base: "AA00001", Revision: "AA00002,BB00003", seq: 2, seen: branch.Revision{{Branch: "BB", Seq: 3}}}
+	m.Rows = []Row{
+		{tx, createdBy, "bob", "L", tx}, {tx, createdBy, "ann", "L", tx}, {tx, comment, "why", "L", tx},
+		{"x", comment, "a", "L", data}, {"x", createdBy, "a", "L", data},
+	}
+	was := Predecessor{Seen: branch.Revision{{Branch: "BB", Seq: 2}}, Hash: [32]byte{1}}
+	gone := changeset.Stamp{Clock: 5 << 16, Dot: branch.Dot{Branch: "BB", Seq: 1}}
+	got, err := Convert(m, was, func(string) (Before, error) { return Before{Deleted: gone}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := got.Changeset
+	if c.Author != "ann" || c.Comment != "why" || c.Clock != 1700000000000<<16|1 || c.Prev != was.Hash || c.Dot().String() != "AA00002" {
+		t.Errorf("it is %+v", c)
+	}
+	if c.Base.String() != "BB00003" || CausalPast(m, was).String() != "AA00001,BB00003" {
+		t.Errorf("it builds on %s, and all that its author had seen is %s", c.Base, CausalPast(m, was))
+	}
+	if len(c.Objects) != 1 || c.Objects[0].Floor != gone || len(c.Objects[0].Props) != 2 {
+		t.Errorf("it changes %+v, and the object was deleted before at %v", c.Objects, gone)
+	}
+	broken := errors.New("no past")
+	if _, err := Convert(m, was, func(string) (Before, error) { return Before{}, broken }); !errors.Is(err, broken) {
+		t.Errorf("without a past: %v", err)
 	}
 }
