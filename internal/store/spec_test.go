@@ -160,3 +160,16 @@ func TestCreateRefusesAnyIDThatExists(t *testing.T) {
 		t.Errorf("reads %s, want %s", got, want)
 	}
 }
+
+func TestMergingIsNoWrite(t *testing.T) {
+	x, y := concurrently(t, `[{"id":"x","v":"a"},{"id":"y","v":"a"}]`,
+		step{op: (*Tx).Update, text: `[{"id":"x","v":"b"},{"id":"y","v":"b"}]`}, step{op: (*Tx).Update, text: `{"id":"x","v":"c"}`})
+	for _, s := range []*Store{x, y} {
+		if n := len(feed(t, s)); n != 3 || s.Revision().String() != "0A00002,0B00001" {
+			t.Errorf("after 3 writes there are %d changesets, and the store is at %s", n, s.Revision())
+		}
+		if got, want := whole(t, s), `{"id":"x","v":"c"},{"id":"y","v":"b"}`; got != want {
+			t.Errorf("reads %s, want %s", got, want)
+		}
+	}
+}
