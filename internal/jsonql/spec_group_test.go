@@ -18,6 +18,7 @@ func TestAggregatesAreOneRowOverAllObjects(t *testing.T) {
 		{name: "of nothing", query: `[count(*), sum(sum), avg(sum), min(sum), max(sum), total(sum) where shop = 'none']`, want: `[[0,null,null,null,null,0.0]]`},
 		{name: "a sum that reaches 0 goes on", query: `(sum(sum) where shop)`, want: `[2.5]`},
 		{name: "in an expression", query: `(sum(sum) * 2 where shop = 'N')`, want: `[13.0]`},
+		{name: "of an expression", query: `[sum(sum * 2), max(sum - 1) where shop = 'N']`, want: `[[13.0,3.0]]`},
 		{name: "below a condition", query: `(if(count(*) > 3, 'many', 'few') where shop)`, want: `["many"]`},
 		{name: "beside rows, in each of them once", query: `{id, 'n' : count(shop) where tag}`, want: `[{"id":"@s1","n":2},{"id":"@s3","n":2}]`},
 	})
@@ -36,6 +37,10 @@ func TestGroupsHaveARowForEachValueOfTheKey(t *testing.T) {
 			want: `[{"item":"Rye","n":1,"s":2.5},{"item":"Tea","n":2,"s":0.0}]`},
 		{name: "values that are equal numbers are not one", query: `(count(*) where sum group by sum)`, want: `[1,1,1,1]`},
 		{name: "below a condition", query: `{shop, 'size' : if(count(*) > 1, 'many', 'one') group by shop}`, want: `[{"shop":"N","size":"many"},{"shop":"S","size":"one"}]`},
+		{name: "expressions of the key", query: `[lower(shop), count(*) group by shop]`, want: `[["n",3],["s",1]]`},
+		{name: "ids and forced lists", query: `{[item], 'ids' : [id] where shop = 'S' group by shop}`, want: `[{"item":["@tea"],"ids":["@s2"]}]`},
+		{name: "in order of an aggregate", query: `(shop group by shop order by count(*))`, want: `["S","N"]`},
+		{name: "a part of them", query: `[shop, count(*) group by shop limit 1 offset 1]`, want: `[["S",1]]`},
 		{name: "a condition before", query: `{shop, 'n' : count(*) where sum > 0 group by shop}`, want: `[{"shop":"N","n":2}]`},
 		{name: "in order", query: `{shop, 'n' : count(*) group by shop order by shop desc}`, want: `[{"shop":"S","n":1},{"shop":"N","n":3}]`},
 		{name: "by an absent key", query: `(count(*) group by none)`, want: `[]`},

@@ -51,6 +51,8 @@ func TestMaybeKeepsRowsWithoutAPartner(t *testing.T) {
 	refuses(t, guild, []fault{
 		{`(pupil where maybe since = 3)`, "1:14", "maybe can not be used"},
 		{`{?m id where maybe ?m = ?n}`, "1:14", "maybe can not be used"},
+		{`(place where maybe code = number(?m.since))`, "1:14", "maybe can not be used"},
+		{`(place where maybe (code = ?m.since and code = 3))`, "1:14", "maybe can not be used"},
 		{`(pupil where maybe upper(pupil) = 'ABE')`, "1:14", "maybe"},
 	})
 }
