@@ -47,3 +47,19 @@ func TestADocumentIsSingleOnlyIfItIsOneObject(t *testing.T) {
 		}
 	}
 }
+
+func TestAnObjectIsInTheContextOfMostOfItsStatements(t *testing.T) {
+	in := func(value, scope string) string {
+		return `{"datatype":"json","value":` + value + `,"context":"` + scope + `"}`
+	}
+	for text, want := range map[string]string{
+		`{"id":"a","p":1,"q":` + in("2", "c") + `}`:                                  `{"id":"@a","p":1,"q":` + in("2", "c") + `}`,
+		`{"id":"a","p":1,"q":` + in("2", "c") + `,"r":` + in("3", "c") + `}`:         `{"id":"@a","context":"c","p":` + in("1", "") + `,"q":2,"r":3}`,
+		`{"id":"a","p":` + in("1", "d") + `,"q":` + in("2", "c") + `}`:               `{"id":"@a","context":"c","p":` + in("1", "d") + `,"q":2}`,
+		`{"id":"a","context":"c","p":[1,` + in("1", "d") + `],"o":{"id":"b","q":1}}`: `{"id":"@a","context":"c","o":"@b","p":[1,` + in("1", "d") + `]},{"id":"@b","context":"c","q":1}`,
+	} {
+		if got := string(AppendJSON(nil, writer(t, Format{}).Objects(statementsOf(t, text)))); got != "["+want+"]" {
+			t.Errorf("%s is written as\n     %s\nwant [%s]", text, got, want)
+		}
+	}
+}
