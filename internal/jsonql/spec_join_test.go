@@ -34,8 +34,18 @@ func TestAnEquationOfTwoSetsJoinsThem(t *testing.T) {
 		{name: "two equations between two sets", query: `{pupil, 'm' : ?m.master where of = ?m and since = ?m.since}`, want: `[{"pupil":"Abe","m":"Max"}]`},
 		{name: "an id without an object, of which nothing is asked", query: `{pupil, 'm' : ?m where of = ?m and since = 9}`, want: `[{"pupil":"Dot","m":"@m9"}]`},
 		{name: "by what is not less", query: `{pupil, 'm' : ?m.master where of = ?m and since < ?m.since}`, want: `[{"pupil":"Bea","m":"Max"}]`},
+		{name: "a condition in a set on another set", query: `(pupil where of = {?m, town = ?t and ?t.code = since})`, want: `["Abe","Bea"]`},
+		{name: "in a list", query: `[pupil, ?m.master where of = ?m and ?m = @m2]`, want: `[["Bea","Mia"]]`},
 		{name: "through a function", query: `{code, 'm' : ?m.master where code = number(?m.since)}`, want: `[{"code":3,"m":"Max"}]`},
 		{name: "through a reference that is made", query: `{place, 'm' : ?m.master where ?m.town = ref(lower(place))}`, want: `[{"place":"Ulm","m":["Max","Mia"]}]`},
+	})
+}
+
+func TestAJoinOfListsLooksForAValueInBoth(t *testing.T) {
+	tells(t, `[{"id":"a","has":["x","y"]},{"id":"b","has":["z"]},{"id":"c","has":"y"},{"id":"1","wants":["y","w"]},{"id":"2","wants":["w"]},{"id":"3","wants":1,"v":1.0}]`, []told{
+		{name: "of different ones", query: `{id, 'at' : ?s.id where wants = ?s.has}`, want: `[{"id":"@1","at":["@a","@c"]}]`},
+		{name: "with those that find none", query: `{id, 'at' : [?s.id] where wants and maybe wants = ?s.has}`, want: `[{"id":"@1","at":["@a","@c"]},{"id":"@2","at":[]},{"id":"@3","at":[]}]`},
+		{name: "of numbers as numbers", query: `{id, 'at' : ?s.id where wants = ?s.v}`, want: `[{"id":"@3","at":"@3"}]`},
 	})
 }
 

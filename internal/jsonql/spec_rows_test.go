@@ -70,6 +70,15 @@ func TestAConstructShowsValuesAsTheyWereWritten(t *testing.T) {
 	})
 }
 
+func TestSeveralValuesThatWereNoListAreShownInOrderOfTheirTexts(t *testing.T) {
+	tells(t, `[{"id":"a","v":9},{"id":"a","v":10},{"id":"a","v":"10"},{"id":"b","v":9},{"id":"c","v":[2,1]},{"id":"c","v":0}]`, []told{
+		{name: "a list", query: `(v where id = @a)`, want: `[["10",10,9]]`},
+		{name: "one of them", query: `{id, v where v = 9}`, want: `[{"id":"@a","v":9},{"id":"@b","v":9}]`},
+		{name: "forced", query: `{id, [v] where v = 9}`, want: `[{"id":"@a","v":[9]},{"id":"@b","v":[9]}]`},
+		{name: "behind those of a list", query: `(v where id = @c)`, want: `[[2,1,0]]`},
+	})
+}
+
 func TestMergeallMakesOneRow(t *testing.T) {
 	tells(t, `[{"id":"a","k":1,"l":[1,2]},{"id":"b","k":2,"l":[2],"m":5}]`, []told{
 		{name: "of objects, later keys win", query: `{k, maybe m mergeall}`, want: `[{"k":2,"m":5}]`},

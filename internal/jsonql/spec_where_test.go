@@ -31,6 +31,8 @@ func TestAPropertyEqualsAConstantOfItsKindOnly(t *testing.T) {
 		{name: "an id as a text", query: `(v where id = 'i')`, want: `[1]`},
 		{name: "an id as a reference", query: `(v where id = @i)`, want: `[1]`},
 		{name: "an id that is bound", query: `(v where id = :b)`, want: `[1]`, bind: jsonql.Bindings{"b": "@i"}},
+		{name: "an id below or", query: `(id where id = 'i' or id = @d or 'x' = id)`, want: `["@d","@i","@x"]`},
+		{name: "an id in a construct", query: `[id = 'i', 'i' = id, id = @x, id != 'i' where id = @i]`, want: `[[true,true,false,false]]`},
 		{name: "an id of nothing", query: `(id where id = @none)`, want: `[]`},
 	})
 }
