@@ -36,7 +36,7 @@ func TestNamesOfPropertiesLabelsAndFunctionsKeepTheirCase(t *testing.T) {
 		{name: "no other", query: `{NAME}`, want: `[]`},
 		{name: "two labels", query: `{?l v, 'other' : ?L.v where ?l.v = 1 and ?L.v = 3}`, want: `[{"v":1,"other":3}]`},
 	})
-	refuses(t, words, []fault{{`(Upper(v))`, "1:2", "names of functions are lower case"}})
+	refuses(t, words, []fault{{`(Upper(v))`, "1:2", `unknown function "Upper"`}})
 }
 
 func TestWordsOfTheLanguage(t *testing.T) {
