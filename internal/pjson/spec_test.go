@@ -63,3 +63,22 @@ func TestAnObjectIsInTheContextOfMostOfItsStatements(t *testing.T) {
 		}
 	}
 }
+
+func TestAValueIsWrittenByThePatternOfItsTypeWhereItReadsBackSo(t *testing.T) {
+	namemap := Map{{"datatypepatterns", Map{{"year", `(\d{4})`}, {"size", []any{`(\d+)`, Map{{"size:", "0@@"}}}}}}}
+	for value, want := range map[string]string{
+		`{"datatype":"year","value":"2010"}`: `"2010"`,
+		`{"datatype":"size","value":"12"}`:   `"12"`,
+		`{"datatype":"size","value":"2010"}`: `{"datatype":"size","value":"2010"}`,
+		`{"datatype":"size","value":"0x"}`:   `"size:x"`,
+		`{"datatype":"year","value":"12"}`:   `{"datatype":"year","value":"12"}`,
+		`{"datatype":"other","value":"12"}`:  `{"datatype":"other","value":"12"}`,
+		`"12"`:                               `{"datatype":"json","value":"12"}`,
+		`"x"`:                                `"x"`,
+	} {
+		got := string(AppendJSON(nil, writer(t, Format{Namemap: namemap}).Objects(statementsOf(t, `{"id":"a","p":`+value+`}`))))
+		if got != `[{"id":"@a","p":`+want+`}]` {
+			t.Errorf("%s is written as %s, want %s", value, got, want)
+		}
+	}
+}
