@@ -219,4 +219,5 @@ func (b *batch) finish() {
 	}
 	b.put(bucketMeta, metaDigest, b.st.encodeDigest())
 	b.put(bucketMeta, metaCounts, b.st.encodeCounts())
+	b.writeDeclaration()
 }

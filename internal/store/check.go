@@ -220,7 +220,7 @@ func (c *checker) objects() {
 		c.faults = append(c.faults, err)
 		return
 	}
-	entries := 0
+	entries, ordered := 0, c.beginOrdered()
 	err := c.tx.Bucket(bucketObjects).ForEach(func(k, v []byte) error {
 		rec, err := decodeRecord(v)
 		if err != nil {
@@ -233,6 +233,7 @@ func (c *checker) objects() {
 		have.objects += exists(seen)
 		have.conflicts += int64(len(seen.conflicts))
 		entries += c.indexed(seen)
+		ordered.object(c, seen)
 		return c.ctx.Err()
 	})
 	if err != nil || c.stop() {
@@ -248,6 +249,7 @@ func (c *checker) objects() {
 	if n := c.image.count(bucketValues); n != entries {
 		c.fault("the index of values", "it has %d entries, the objects have %d values", n, entries)
 	}
+	ordered.end(c)
 }
 
 // indexed checks that all that is seen of an object can be found, and counts it.

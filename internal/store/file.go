@@ -125,6 +125,7 @@ func (s *Store) end(clean bool) error {
 		s.die()
 		<-s.stopped
 		s.rebuilding <- struct{}{} // whoever makes a new file gives up
+		s.building.Wait()
 		var err error
 		if clean {
 			err = s.file.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Delete(metaOpen) })

@@ -58,6 +58,8 @@ func full(t *testing.T) string {
 		t.Fatal(err)
 	}
 	trimAll(t, s, branch.Revision{{Branch: "0A", Seq: 2}})
+	s = again(t, s, "v")
+	waitBuilt(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +84,9 @@ func answers(ctx context.Context, s *Store) (out string, err error) {
 			}
 			out += fmt.Sprintf("%+v\n%s", h, lines(then))
 		}
-		return nil
+		inOrder, err := orderedOrNot(r)
+		out += fmt.Sprintf("%q\n", inOrder)
+		return err
 	})
 	if err != nil {
 		return out, err
@@ -98,6 +102,21 @@ func answers(ctx context.Context, s *Store) (out string, err error) {
 	cursor, _ := s.Cursor("main") // what waits may be forgotten: it comes again
 	out += fmt.Sprintln(s.Revision(), s.Digest(), s.Floor(), cursor, s.Stats().Conflicts)
 	return out, err
+}
+
+// orderedOrNot returns the subjects in order of v: by the index, if there is one.
+func orderedOrNot(r *Reader) (subjects []string, err error) {
+	seq, ok := r.Ordered("v", ValueRange{})
+	if !ok {
+		return inOrderOf(r, "v", ValueRange{})
+	}
+	for subject, err := range seq {
+		if err != nil {
+			return subjects, err
+		}
+		subjects = append(subjects, subject)
+	}
+	return subjects, nil
 }
 
 // flip is one damage: the byte at a place of the file gets another value.

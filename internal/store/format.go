@@ -67,10 +67,14 @@ var (
 	// bucketTail: number → sealed record of changes of index entries; see tail.go.
 	bucketTail = []byte("tail")
 
+	// bucketOrdered: predicate NUL key of the value NUL root NUL subject (empty
+	// for the root) → nothing; of declared properties, see declared.go.
+	bucketOrdered = []byte("ordered")
+
 	allBuckets = [][]byte{
 		bucketMeta, bucketHeads, bucketBases, bucketLog, bucketDots, bucketPending, bucketObjects,
 		bucketHistory, bucketValues, bucketRefs, bucketConflicts, bucketCursors,
-		bucketConflictLog, bucketFloor, bucketPast, bucketClocks, bucketForks, bucketEvidence, bucketTail,
+		bucketConflictLog, bucketFloor, bucketPast, bucketClocks, bucketForks, bucketEvidence, bucketTail, bucketOrdered,
 	}
 )
 
@@ -89,6 +93,7 @@ var (
 	metaVolume       = []byte("volume")       // text: the identity of the file on its volume
 	metaCopied       = []byte("copied")       // there while the file is a copy that nobody accepted
 	metaEvidence     = []byte("evidence")     // number of the last evidence
+	metaOrdered      = []byte("ordered")      // sealed declaration, as JSON; none: no property is declared
 	metaPolicyChange = []byte("policychange") // there while the indexes change: policy NUL last root done
 )
 

@@ -9,6 +9,9 @@ type Hooks struct {
 	// buckets; 0: as many as usual. With a small one even a small store does so all
 	// the time.
 	TailLimit int
+	// BuildObjects is how many objects go into a declared index in one transaction,
+	// or entries out of it; 0: as many as usual.
+	BuildObjects int
 	// BeforeCommit is called before each commit of the file. Its error fails the
 	// commit as a disk would that takes nothing: nothing of it is written.
 	BeforeCommit func() error
@@ -27,6 +30,13 @@ func (h *Hooks) tailLimit() int {
 		return tailLimit
 	}
 	return h.TailLimit
+}
+
+func (h *Hooks) buildPiece() buildPiece {
+	if h == nil || h.BuildObjects == 0 {
+		return buildPiece{objects: buildObjects, entries: leaveEntries}
+	}
+	return buildPiece{objects: h.BuildObjects, entries: h.BuildObjects}
 }
 
 func (h *Hooks) beforeCommit() error {

@@ -21,6 +21,9 @@ func (b *batch) reindex(before, after view) {
 	if refs {
 		b.reindexRefs(before, after)
 	}
+	if len(b.st.declared) > 0 {
+		b.reorder(before, after)
+	}
 	b.st.objects += exists(after) - exists(before)
 	was, is := len(before.conflicts), len(after.conflicts)
 	b.st.conflicts += int64(is - was)

@@ -93,6 +93,7 @@ func (s *Store) install(ctx context.Context, path string) (SnapshotInfo, error) 
 	if err != nil {
 		return in.info, s.rebuildError("taking the new file", err)
 	}
+	s.buildIndexes()
 	return in.info, nil
 }
 
@@ -166,9 +167,13 @@ func (in *installation) open(ctx context.Context) error {
 	*in.next = *opened
 	opts := in.s.opts
 	opts.Hooks, opts.NoSync = nil, true
+	opts.Indexes = in.s.declared() // to be built when the file has its place
 	in.made = &Store{
 		opts: opts, path: in.next.path, file: newFile(in.next.db, nil), changed: make(chan struct{}), stopping: make(chan struct{}),
 		tailLimit: in.s.tailLimit,
+	}
+	if err := in.made.declare(); err != nil {
+		return err
 	}
 	if _, err := in.made.reload(); err != nil {
 		return err
@@ -332,7 +337,7 @@ func (in *installation) rest(tx *bolt.Tx) error {
 // contentMeta are the meta data that describe the content, of which the new file
 // has its own.
 var contentMeta = [][]byte{
-	metaFormat, metaIncarnation, metaDigest, metaCounts, metaPolicy, metaPolicyChange, metaTrimmed, metaLinkStart,
+	metaFormat, metaIncarnation, metaDigest, metaCounts, metaPolicy, metaPolicyChange, metaTrimmed, metaLinkStart, metaOrdered,
 }
 
 // keep brings over what is the store's own and says nothing of its content.

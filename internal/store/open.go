@@ -54,6 +54,7 @@ type Store struct {
 	stopping, stopped chan struct{}
 	life              context.Context // ends when the store is closed
 	die               context.CancelFunc
+	building          sync.WaitGroup // who builds declared indexes
 	closing           sync.Once
 	closeErr          error
 
@@ -91,6 +92,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s.life, s.die = context.WithCancel(context.Background())
 	go s.run()
+	s.buildIndexes()
 	return s, nil
 }
 
@@ -103,6 +105,9 @@ func (o *Options) complete() error {
 		return errors.New("no directory is given")
 	}
 	if err := o.ConflictPolicy.check(); err != nil {
+		return err
+	}
+	if err := checkIndexes(o.Indexes); err != nil {
 		return err
 	}
 	if o.ConflictPolicy == "" {
@@ -159,6 +164,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 		if err := s.checkAfterUncleanStop(ctx); err != nil {
 			return err
 		}
+	}
+	if err := s.declare(); err != nil {
+		return err
 	}
 	if _, err = s.reload(); err != nil {
 		return err
@@ -293,6 +301,9 @@ func (s *Store) upgrade(tx *bolt.Tx) error {
 				return fmt.Errorf("upgrading %s: %w", s.path, err)
 			}
 		}
+	}
+	if err := createOrdered(tx); err != nil {
+		return err
 	}
 	for _, name := range allBuckets {
 		if tx.Bucket(name) == nil {

@@ -92,6 +92,7 @@ func (s *Store) followSome(tx *bolt.Tx) (more bool, err error) {
 	} else {
 		b.put(bucketMeta, metaPolicyChange, append(append([]byte(change.to), 0), change.done...))
 	}
+	b.writeDeclaration()
 	return true, b.err
 }
 

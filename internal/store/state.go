@@ -39,6 +39,7 @@ type state struct {
 	policy             ConflictPolicy     // as in the file: what the indexes are made by
 	tail               *tail
 	merge              merge
+	declared           []declaredIndex // not changed in place
 }
 
 // published is what others may know of the state: that of the last commit.
@@ -55,6 +56,7 @@ type published struct {
 	bootstrapped       bool
 	pending            *pendingSet
 	forks              map[branch.ID]Fork
+	declared           []declaredIndex
 }
 
 // share returns the revision for others to keep.
@@ -82,7 +84,7 @@ func (st *state) publish(db *bolt.DB, txid int) published {
 		db: db, txid: txid, revision: st.share(), digest: st.digest, pos: st.pos, objects: st.objects,
 		conflicts: st.conflicts, bootstrapped: st.bootstrapped, pending: st.pending,
 		cursors: maps.Clone(st.cursors), forks: st.forks,
-		trimmed: st.trimmed, linkStart: max(st.linkStart, st.trimmed), floor: st.floor,
+		trimmed: st.trimmed, linkStart: max(st.linkStart, st.trimmed), floor: st.floor, declared: st.declared,
 	}
 	return p
 }
@@ -122,6 +124,11 @@ func loadState(tx *bolt.Tx) (*state, error) {
 	if st.pending, err = loadPending(tx); err != nil {
 		return nil, err
 	}
+	d, err := declarationIn(tx)
+	if err != nil {
+		return nil, err
+	}
+	st.declared = d.Indexes
 	return st, st.loadForks(tx)
 }
 

@@ -44,6 +44,11 @@ type Options struct {
 	// time means that the file is a copy; see Copied. "" does not tell. Nil
 	// means Inode.
 	VolumeIdentity func(path string) string
+	// Indexes are the properties (their full names) whose values are to be kept in
+	// order; see Reader.Ordered. One that is new is built while everything goes on,
+	// one that is not named any more is removed likewise. Nil leaves those that the
+	// store has.
+	Indexes []string
 	// Shape, if set, gives every local transaction its final form.
 	Shape ShapeFunc
 
