@@ -103,6 +103,7 @@ func everyKey() nodeconfig.Config {
 	c.TLS, c.Audit = &nodeconfig.ServerTLS{CertFile: "c", KeyFile: "k", ClientCAFile: "a"}, nodeconfig.Audit{To: "/a", MaxBytes: 1 << 20, Keep: 1}
 	c.ConflictPolicy, c.VolumeIdentity = nodeconfig.ConflictEarliest, nodeconfig.VolumeNone
 	c.Retention, c.MembersFile = nodeconfig.Retention(time.Hour), "m"
+	c.Indexes = []nodeconfig.Index{{Property: "p"}}
 	c.Compaction = nodeconfig.Compaction{Threshold: 0.1, MinFree: 1, Rate: 1 << 20}
 	return c
 }

@@ -106,7 +106,7 @@ func (n *node) open(ctx context.Context) error {
 func storeOptions(c nodeconfig.Config, form *vesperwire.Form, log *slog.Logger) store.Options {
 	o := store.Options{
 		Dir: c.StoragePath, Branch: c.BranchID, Trunk: c.TrunkID, Logger: log,
-		ConflictPolicy: store.ConflictPolicy(c.ConflictPolicy),
+		ConflictPolicy: store.ConflictPolicy(c.ConflictPolicy), Indexes: c.IndexedProperties(),
 	}
 	if form != nil {
 		o.Shape = form.Shape

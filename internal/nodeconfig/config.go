@@ -116,6 +116,9 @@ type Config struct {
 	VolumeIdentity VolumeIdentity
 	// Compaction (compaction) says when the store's file is rewritten.
 	Compaction Compaction
+	// Indexes (indexes) are the properties whose values are kept in order. They
+	// are the node's own affair: nodes of one system may have different ones.
+	Indexes []Index
 	// Beacon (beacon) paces what a node says of itself to its peers.
 	Beacon Beacon
 	// Limits (limits) bound what one request may ask for.

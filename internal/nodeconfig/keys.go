@@ -54,6 +54,7 @@ var fileKeys = []key[Config]{
 		{name: "minFree", value: func(c *Config) any { return &c.Compaction.MinFree }},
 		{name: "rate", value: func(c *Config) any { return &c.Compaction.Rate }},
 	}},
+	{name: "indexes", value: func(c *Config) any { return &c.Indexes }},
 	{name: "beacon", section: []key[Config]{
 		{name: "interval", value: func(c *Config) any { return &c.Beacon.Interval }},
 		{name: "window", value: func(c *Config) any { return &c.Beacon.Window }},

@@ -118,6 +118,9 @@ func readEntry[T any](r *reader, target *T, value *yaml.Node, path string, line 
 	case *[]Link:
 		readList(r, value, path, line, into, DefaultLink, linkKeys)
 		return
+	case *[]Index:
+		readList(r, value, path, line, into, func() Index { return Index{} }, indexKeys)
+		return
 	case *[]Token:
 		readList(r, value, path, line, into, func() Token { return Token{} }, tokenKeys)
 		return

@@ -2,6 +2,7 @@ package nodeconfig
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,9 @@ compaction:
   threshold: 0.25
   minFree: 1Gi
   rate: 32Mi
+indexes:
+- property: year
+- {property: "http://example.com/a b"}
 broker:
   maxMessage: 4Mi
   virtualHost: shop
@@ -97,6 +101,7 @@ log:
 		ReplicationHosts: []string{"mq-0.example.com:61613", "[::1]:61613"}, ReplicationChannel: "SHOP", Wire: WirePacked, ModelURI: "http://example.com/",
 		ConflictPolicy: ConflictEarliest, Retention: Retention(48 * time.Hour), MembersFile: "/etc/vesper/members", VolumeIdentity: VolumeNone,
 		Compaction: Compaction{Threshold: 0.25, MinFree: 1 << 30, Rate: 32 << 20},
+		Indexes:    []Index{{Property: "year"}, {Property: "http://example.com/a b"}},
 		Broker: Broker{
 			MaxMessage: 4 << 20, VirtualHost: "shop", Flavor: FlavorActiveMQ, UsernameFile: "/etc/vesper/auth/username", PasswordFile: "/etc/vesper/auth/password", HeartBeat: 5 * time.Second,
 			TLS: &TLS{CAFile: "/etc/vesper/ca.pem", CertFile: "/etc/vesper/tls.crt", KeyFile: "/etc/vesper/tls.key", ServerName: "mq.example.com"},
@@ -286,6 +291,16 @@ func TestParseNamesTheKeyTheLineAndTheRemedy(t *testing.T) {
 		"a password in a link":        {minimal + "links:\n- {name: a, hosts: [b:1], channel: C, password: hunter2}\n", `f: line 4: unknown key "links[1].password": put the password into a file and name it in links[1].passwordFile`},
 		"a link's lonely user":        {minimal + "links:\n- {name: a, hosts: [b:1], channel: C, usernameFile: u}\n", `f: line 4: links[1].usernameFile: given without links[1].passwordFile: give both or none`},
 
+		"indexes that are no list":      {minimal + "indexes: {property: a}\n", `f: line 3: indexes: want a list of indexes, got keys and values`},
+		"an index that is a text":       {minimal + "indexes: [year]\n", `f: line 3: indexes[1]: want keys and values, got text`},
+		"an index of nothing":           {minimal + "indexes:\n- {}\n", `f: line 4: indexes[1].property: missing: name the property, such as year`},
+		"an index of a number":          {minimal + "indexes:\n- property: 1984\n", `f: line 4: indexes[1].property: want text, got a number`},
+		"an index's unknown key":        {minimal + "indexes:\n- {proprety: year}\n", `f: line 4: unknown key "indexes[1].proprety": did you mean "indexes[1].property"?`},
+		"two indexes of one property":   {minimal + "indexes:\n- property: a\n- property: b\n- property: a\n", `f: line 6: indexes[3].property: index 1 is of "a" too: remove one`},
+		"an index of far too long name": {minimal + "indexes:\n- property: " + strings.Repeat("a", MaxPropertyBytes+1) + "\n", `f: line 4: indexes[1].property: has 2049 bytes: names of properties have at most 2048`},
+		"an index of a broken name":     {minimal + "indexes:\n- property: \"a\\u0000\"\n", `f: line 4: indexes[1].property: holds a control character or broken UTF-8`},
+		"far too many indexes":          {minimal + "indexes:\n" + manyIndexes(MaxIndexes+1), `f: line 3: indexes: 33 indexes: a node has at most 32`},
+
 		"not YAML":      {"branchId: [\n", `f: not YAML: line `},
 		"two documents": {minimal + "---\n" + minimal, `f: the file holds more than one YAML document: a node has one configuration`},
 		"far too long":  {strings.Repeat("#", maxFileBytes+1), `f: the file is longer than 1048576 bytes`},
@@ -308,6 +323,14 @@ func TestParseNamesTheKeyTheLineAndTheRemedy(t *testing.T) {
 			}
 		})
 	}
+}
+
+func manyIndexes(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, "- property: p%d\n", i)
+	}
+	return out.String()
 }
 
 // flat writes each problem as if it were the only one, so that the table need

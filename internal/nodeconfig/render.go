@@ -57,6 +57,8 @@ func renderKey[T any](c, plain *T, k key[T]) (*yaml.Node, error) {
 		switch list := k.value(c).(type) {
 		case *[]Link:
 			return renderList(*list, plainLink(), linkKeys)
+		case *[]Index:
+			return renderList(*list, Index{}, indexKeys)
 		case *[]Token:
 			return renderList(*list, Token{}, tokenKeys)
 		}

@@ -38,6 +38,9 @@ func configs() *rapid.Generator[Config] {
 		c.Limits.QueryRows = rapid.Int64Range(1, 1<<40).Draw(t, "rows")
 		c.Limits.QueryTime = time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Hour)).Draw(t, "time"))
 		c.ShutdownGrace = time.Duration(rapid.Int64Range(0, int64(MaxShutdownGrace)).Draw(t, "grace"))
+		for i := range rapid.IntRange(0, 3).Draw(t, "indexes") {
+			c.Indexes = append(c.Indexes, Index{Property: fmt.Sprint(texts.Draw(t, "property"), i)})
+		}
 		c.Log = Log{Level: pick(t, "level", levels...), Format: pick(t, "format", formats...)}
 		if rapid.Bool().Draw(t, "list of links") {
 			c.Links = links(t)

@@ -63,11 +63,15 @@ func (c Config) Validate() error {
 	c.checkLegacy(&p)
 	c.checkLog(&p)
 	c.checkBounds(&p)
+	c.checkIndexes(&p)
 	c.checkAccess(&p)
 	c.Log.check(&p)
 	checkTexts(&p, &c, "", fileKeys)
 	for i := range c.Links {
 		checkTexts(&p, &c.Links[i], linkPath(i), linkKeys)
+	}
+	for i := range c.Indexes {
+		checkTexts(&p, &c.Indexes[i], indexPath(i), indexKeys)
 	}
 	for i := range c.Access.Tokens {
 		checkTexts(&p, &c.Access.Tokens[i], tokenPath(i), tokenKeys)

@@ -95,6 +95,8 @@ type Status struct {
 	// Conflicts counts the properties that hold concurrent values now.
 	Conflicts int64   `json:"conflicts"`
 	Storage   Storage `json:"storage"`
+	// Indexes are the declared ones, in the order of their declaration.
+	Indexes []Index `json:"indexes,omitempty"`
 	// Access says of each token and TLS file that is not usable now what is wrong
 	// with it. What was in force before stays so, and the node stays ready.
 	Access []string `json:"access,omitempty"`
@@ -118,6 +120,14 @@ type Link struct {
 	// Early counts the messages of the original's form that came before what they
 	// build on and are kept until it comes; Pending has what they wait for.
 	Early int `json:"early,omitempty"`
+}
+
+// Index is an index that the node's configuration declares.
+type Index struct {
+	// Property is the full name of the property whose values are kept in order.
+	Property string `json:"property"`
+	// Built is true once queries use it. Until then they read all values.
+	Built bool `json:"built"`
 }
 
 // Outbox is what this node wrote and the broker has not confirmed.

@@ -110,8 +110,12 @@ var storeFigures = []figure{
 	counter("writes_total", "Acknowledged local transactions that changed something.", func(s store.Stats) float64 { return float64(s.Writes) }),
 }
 
+var indexBuilt = prometheus.NewDesc("vesper_store_index_built", "1 when the declared index of a property is built and queries use it.",
+	[]string{"property"}, nil)
+
 // Describe implements prometheus.Collector.
 func (c storeCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- indexBuilt
 	for _, f := range storeFigures {
 		ch <- f.desc
 	}
@@ -122,5 +126,8 @@ func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
 	stats := c.store.Stats()
 	for _, f := range storeFigures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.of(stats))
+	}
+	for _, i := range c.store.Indexes() {
+		ch <- prometheus.MustNewConstMetric(indexBuilt, prometheus.GaugeValue, boolGauge(i.Built), i.Property)
 	}
 }

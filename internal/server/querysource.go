@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"vesperdb.io/vesper/internal/jsonql"
+	sources "vesperdb.io/vesper/internal/jsonql/source"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/statement"
 	"vesperdb.io/vesper/internal/store"
@@ -20,11 +21,12 @@ func newSource(rd *store.Reader, modelURI string) source {
 }
 
 var (
-	_ jsonql.Source        = source{}
-	_ jsonql.Estimator     = source{}
-	_ jsonql.PostingSource = source{}
-	_ jsonql.PartSource    = source{}
-	_ jsonql.Source        = pastSource{}
+	_ jsonql.Source         = source{}
+	_ jsonql.Estimator      = source{}
+	_ jsonql.PostingSource  = source{}
+	_ jsonql.PartSource     = source{}
+	_ sources.OrderedSource = source{}
+	_ jsonql.Source         = pastSource{}
 )
 
 // QuerySource returns a snapshot as queries read it, for those who ask a store
@@ -120,6 +122,17 @@ func (s source) CountWith(predicate string, term statement.Term, atMost int) (in
 func (s source) CountHaving(predicate string, atMost int) (int, bool) {
 	c := s.reader.CountPredicate(predicate, atMost)
 	return c.N, c.More
+}
+
+// Ordered implements source.OrderedSource.
+func (s source) Ordered(predicate string, r sources.Range) (iter.Seq2[string, error], bool) {
+	return s.reader.Ordered(predicate, store.ValueRange(r))
+}
+
+// CountRange implements source.OrderedSource.
+func (s source) CountRange(predicate string, r sources.Range, atMost int) (n int, more, ok bool) {
+	c, ok := s.reader.CountOrdered(predicate, store.ValueRange(r), atMost)
+	return c.N, c.More, ok
 }
 
 // pastSource is the state at a past revision. It has no indexes, so it does not

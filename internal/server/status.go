@@ -92,6 +92,9 @@ func (s *Server) status() nodestatus.Status {
 	status.Objects, status.Conflicts = stats.Objects, stats.Conflicts
 	status.Started = s.started
 	status.Storage = nodestatus.Storage{Bytes: stats.FileBytes, Free: stats.FreeBytes}
+	for _, i := range st.Indexes() {
+		status.Indexes = append(status.Indexes, nodestatus.Index{Property: i.Property, Built: i.Built})
+	}
 	if kept, err := st.Evidence(context.Background()); err == nil {
 		status.Quarantine = len(kept)
 	}

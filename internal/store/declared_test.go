@@ -348,3 +348,8 @@ func TestDeclarationsThatMakeNoSenseAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// numberOf is a value of a query.
+func numberOf(n int) value.Value {
+	return value.Of(statement.Term{Text: fmt.Sprint(n), Type: statement.XSDInteger})
+}

@@ -18,9 +18,9 @@ type Range struct {
 	Desc bool
 }
 
-// Ordered is what a source may offer beside its other methods: indexes of
+// OrderedSource is what a Source may offer beside its methods: indexes of
 // declared properties in the order of their values (value.Compare).
-type Ordered interface {
+type OrderedSource interface {
 	// Ordered yields the subjects, embedded ones too, that have a value under the
 	// predicate within the range, each once, in the order of their values, and
 	// those of equal values in order of root and subject. ok is false when there
