@@ -3,6 +3,7 @@ package pjson
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -49,9 +50,9 @@ func AppendJSON(dst []byte, value any) []byte {
 	case nil:
 		return append(dst, "null"...)
 	case bool:
-		return fmt.Append(dst, v)
+		return strconv.AppendBool(dst, v)
 	case int:
-		return fmt.Append(dst, v)
+		return strconv.AppendInt(dst, int64(v), 10)
 	case json.Number:
 		return append(dst, v...)
 	case string:
@@ -96,10 +97,14 @@ var shortEscapes = map[byte]string{
 }
 
 func appendString(dst []byte, text string) []byte {
+	return append(appendText(append(dst, '"'), text), '"')
+}
+
+// appendText appends what stands between the quotes of a string.
+func appendText(dst []byte, text string) []byte {
 	if !utf8.ValidString(text) {
 		text = string([]rune(text)) // never stored, but never broken JSON either
 	}
-	dst = append(dst, '"')
 	from := 0
 	for i := range len(text) {
 		c := text[i]
@@ -114,6 +119,5 @@ func appendString(dst []byte, text string) []byte {
 		}
 		from = i + 1
 	}
-	dst = append(dst, text[from:]...)
-	return append(dst, '"')
+	return append(dst, text[from:]...)
 }

@@ -3,6 +3,7 @@ package pjson
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"vesperdb.io/vesper/internal/statement"
@@ -138,8 +139,31 @@ func (n *names) spellings(id string) []string {
 	return out
 }
 
+// usual reports whether references are those of DefaultRefPattern, and ids and
+// typed strings have no patterns: what a text stands for can then be told
+// without trying any.
+func (n *names) usual() bool {
+	return len(n.refs) == 1 && n.refs[0].isDefault() && len(n.ids) == 0 && len(n.datatypes) == 0
+}
+
+// isPlainReference reports whether "@" and the id is what writeReference gives.
+func (n *names) isPlainReference(id string) bool {
+	return n.usual() && len(id) < maxMatchBytes && isURIRef(id)
+}
+
+// isPlainText reports whether a string stands for itself.
+func (n *names) isPlainText(text string) bool { return n.usual() && !strings.HasPrefix(text, refMark) }
+
+// isPlainID reports whether an id stands for itself in the place of an id.
+func (n *names) isPlainID(id string) bool {
+	return n.isPlainText(id) && !strings.HasPrefix(id, escapeMark)
+}
+
 // writeReference returns the string that parses as a reference to id, if any.
 func (n *names) writeReference(id string) (string, bool) {
+	if n.isPlainReference(id) {
+		return refMark + id, true
+	}
 	for _, spelling := range n.spellings(id) {
 		text, ok := n.refs.write(spelling)
 		if !ok {
@@ -155,6 +179,9 @@ func (n *names) writeReference(id string) (string, bool) {
 // writeID returns a string that stands for id in the place of an id, bare or
 // with the escape mark.
 func (n *names) writeID(id string) string {
+	if n.isPlainID(id) {
+		return id
+	}
 	for _, spelling := range n.spellings(id) {
 		if n.parseID(spelling) == id {
 			return spelling

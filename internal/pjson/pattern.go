@@ -13,6 +13,9 @@ const (
 	// namemap says otherwise: "@" and an id.
 	DefaultRefPattern = "@((::)?URIREF)"
 
+	// refMark is what DefaultRefPattern begins with.
+	refMark = "@"
+
 	// escapeMark before a name, id or reference says: no pattern applies.
 	escapeMark = "::"
 
@@ -38,7 +41,9 @@ type pattern struct {
 	prefix, suffix string
 	head, tail     string
 	inner          *regexp.Regexp
-	weight         int
+	// uriref says that inner is "(::)?URIREF", which needs no regular expression.
+	uriref bool
+	weight int
 	// steps is the size of the compiled expression.
 	steps int
 }
@@ -89,7 +94,43 @@ func (p *pattern) compile(expression string) error {
 			p.steps, maxSteps)
 	}
 	p.inner, err = regexp.Compile(text)
+	p.uriref = expression == escapedURIRef
 	return err
+}
+
+// escapedURIRef is the expression of DefaultRefPattern.
+const escapedURIRef = "(" + escapeMark + ")?URIREF"
+
+// isDefault reports whether the pattern is DefaultRefPattern, without a
+// replacement.
+func (p *pattern) isDefault() bool {
+	return p.uriref && p.prefix == refMark && p.suffix == "" && p.head == "" && p.tail == ""
+}
+
+// matches reports whether the expression matches the whole text.
+func (p *pattern) matches(text string) bool {
+	if p.uriref {
+		return isURIRef(strings.TrimPrefix(text, escapeMark))
+	}
+	return p.inner.MatchString(text)
+}
+
+// isURIRef is what the expression uriref matches.
+func isURIRef(text string) bool {
+	if text == "" || !isWord(text[0]) && text[0] != '$' && text[0] != '-' {
+		return false
+	}
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case ' ', '\t', '\n', '\v', '\f', '\r', '{', '}', '\\':
+			return false
+		}
+	}
+	return true
+}
+
+func isWord(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
 }
 
 // translate turns what the original's expressions (Python's) write otherwise
@@ -170,7 +211,7 @@ func (p *pattern) between(text, left, right string) (string, bool) {
 		return "", false
 	}
 	x := text[len(left) : len(text)-len(right)]
-	return x, p.inner.MatchString(x)
+	return x, p.matches(x)
 }
 
 // patterns are tried in order; the first that matches counts. Text that starts

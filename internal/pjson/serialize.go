@@ -78,6 +78,9 @@ func NewWriter(f Format) (*Writer, error) {
 // embedded in it. Properties follow the id in order of their names. An id with
 // no statements gives an object that has only its id.
 func (w *Writer) Object(id string, statements []statement.Statement) Map {
+	if w.isFlat(id, statements) {
+		return w.flat(id, statements)
+	}
 	g := w.graph(statements)
 	return g.object(id, w.format.Scope)
 }
@@ -206,7 +209,7 @@ func (g *graph) object(id, outer string) Map {
 	defer func() { g.depth-- }()
 	list := g.statements[id]
 	out := Map{}
-	if !g.hides(id) {
+	if g.showsID(id) {
 		out = append(out, Member{g.names.id, g.ID(id)})
 	}
 	scope := g.mainScope(list, outer)
@@ -218,11 +221,6 @@ func (g *graph) object(id, outer string) Map {
 		out = append(out, Member{key, g.property(property, scope)})
 	}
 	return out
-}
-
-func (g *graph) hides(id string) bool {
-	return g.format.OmitHiddenIDs && statement.IsHidden(id) ||
-		g.format.OmitEmbeddedIDs && statement.IsEmbedded(id)
 }
 
 // mainScope is the scope that most of an object's statements have; between
@@ -355,6 +353,9 @@ func (w *Writer) Term(t statement.Term) any {
 		}
 		return w.explicit(t)
 	case string:
+		if w.names.isPlainText(v) {
+			return v
+		}
 		if read, err := w.names.stringTerm(v); err != nil || read != t {
 			return w.explicit(t)
 		}

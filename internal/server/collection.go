@@ -210,7 +210,7 @@ func (s *Server) listObjects(w http.ResponseWriter, r *http.Request) error {
 			if n++; n > 1 {
 				page = append(page, ',', '\n')
 			}
-			page, last = pjson.AppendJSON(page, s.plain.Object(o.ID, o.Statements)), o.ID
+			page, last = s.plain.AppendObject(page, o.ID, o.Statements), o.ID
 			return r.Context().Err() == nil
 		})
 	})

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"vesperdb.io/vesper/internal/branch"
-	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/store"
 )
 
@@ -150,5 +149,5 @@ func (x *export) past(rd *store.Reader, part []byte, id string) ([]byte, error) 
 
 func (x *export) add(part []byte, o store.Object) []byte {
 	x.count++
-	return append(pjson.AppendJSON(part, x.server.plain.Object(o.ID, o.Statements)), '\n')
+	return append(x.server.plain.AppendObject(part, o.ID, o.Statements), '\n')
 }

@@ -151,7 +151,7 @@ func (s *Server) sendObject(w http.ResponseWriter, r *http.Request, o store.Obje
 		return
 	}
 	h.Set("Content-Type", typeJSON)
-	body := append(pjson.AppendJSON(nil, s.plain.Object(o.ID, o.Statements)), '\n')
+	body := append(s.plain.AppendObject(nil, o.ID, o.Statements), '\n')
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // an error means that the client is gone
 }

@@ -101,11 +101,47 @@ func FromNumber(text string) (Term, error) {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
+// isJSONNumber reports whether a text is a number by the grammar of JSON, and
+// nothing besides.
 func isJSONNumber(text string) bool {
-	if text == "" || text[0] != '-' && !isDigit(text[0]) || !isDigit(text[len(text)-1]) {
+	rest := strings.TrimPrefix(text, "-")
+	whole := leadingDigits(rest)
+	if whole == 0 || whole > 1 && rest[0] == '0' {
 		return false
 	}
-	return json.Valid([]byte(text)) // which alone would accept blanks around it
+	rest = rest[whole:]
+	if rest != "" && rest[0] == '.' {
+		fraction := leadingDigits(rest[1:])
+		if fraction == 0 {
+			return false
+		}
+		rest = rest[1+fraction:]
+	}
+	if rest != "" && (rest[0] == 'e' || rest[0] == 'E') {
+		if rest = rest[1:]; rest != "" && (rest[0] == '+' || rest[0] == '-') {
+			rest = rest[1:]
+		}
+		return rest != "" && leadingDigits(rest) == len(rest)
+	}
+	return rest == ""
+}
+
+func leadingDigits(text string) int {
+	n := 0
+	for n < len(text) && isDigit(text[n]) {
+		n++
+	}
+	return n
+}
+
+// isInteger reports whether the term is an integer in the text that FromNumber
+// gives it.
+func (t Term) isInteger() bool {
+	if t.Type != XSDInteger || len(t.Text) > MaxNumberBytes || t.Text == "-0" {
+		return false
+	}
+	digits := strings.TrimPrefix(t.Text, "-")
+	return digits != "" && (len(digits) == 1 || digits[0] != '0') && leadingDigits(digits) == len(digits)
 }
 
 // FormatDouble returns the shortest text that reads back as f, in the
@@ -162,6 +198,9 @@ func (t Term) Value() any {
 			return t.Text == "true"
 		}
 	case XSDInteger, XSDDouble:
+		if t.isInteger() {
+			return json.Number(t.Text)
+		}
 		if back, err := FromNumber(t.Text); err == nil && back == t {
 			return json.Number(t.Text)
 		}

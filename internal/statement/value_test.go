@@ -187,3 +187,25 @@ func TestEveryStorableTermSurvivesBeingAGoValue(t *testing.T) {
 		}
 	})
 }
+
+// What the parser of JSON says decides what a number is; it accepts blanks
+// around one, which are none of its text.
+func TestNumbersAreThoseOfJSON(t *testing.T) {
+	check := func(fail func(string, ...any), text string) {
+		want := json.Valid([]byte(text)) && strings.TrimSpace(text) == text && text[0] != '"' && text[0] != '[' && text[0] != '{' &&
+			text != "true" && text != "false" && text != "null"
+		if got := isJSONNumber(text); got != want {
+			fail("%q is a number: %t, want %t", text, got, want)
+		}
+		term := Term{Text: text, Type: XSDInteger}
+		back, err := FromNumber(text)
+		if got, want := term.isInteger(), err == nil && back == term; got != want {
+			fail("%q is an integer as it is written: %t, want %t", text, got, want)
+		}
+	}
+	for _, text := range []string{"", "-", "0", "-0", "00", "01", "-01", "1", "-1", "1.", ".1", "1.0", "1e", "1e+", "1e+1", "1E-1", "1.0e5", "1.e5",
+		"0.0", "0e0", "--1", "+1", " 1", "1 ", "1\n", "0x1", "1_0", "1.2.3", "1e5e5", "NaN", "١", strings.Repeat("1", MaxNumberBytes), strings.Repeat("1", MaxNumberBytes+1)} {
+		check(t.Errorf, text)
+	}
+	rapid.Check(t, func(t *rapid.T) { check(t.Fatalf, rapid.StringMatching(`[-+.eE0-9 ]{0,12}`).Draw(t, "text")) })
+}

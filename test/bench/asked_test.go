@@ -82,7 +82,7 @@ func (p *inProcess) answer(q question, params []any) error {
 	if q.vesper == "" {
 		return p.store.View(p.ctx, func(rd *store.Reader) error {
 			o, _, err := rd.Object(string(params[0].(id)))
-			p.buffer = append(pjson.AppendJSON(p.buffer, p.plain.Object(o.ID, o.Statements)), '\n')
+			p.buffer = append(p.plain.AppendObject(p.buffer, o.ID, o.Statements), '\n')
 			return err
 		})
 	}
