@@ -10,8 +10,8 @@
 package statement
 
 import (
-	"cmp"
 	"slices"
+	"strings"
 )
 
 // The types a Term may have besides a datatype URI (which contains a colon)
@@ -66,7 +66,10 @@ func (t Term) Compare(o Term) int {
 }
 
 func compareTerms(a, b Term) int {
-	return cmp.Or(cmp.Compare(a.Text, b.Text), cmp.Compare(a.Type, b.Type))
+	if c := strings.Compare(a.Text, b.Text); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Type, b.Type)
 }
 
 // IsRef reports whether the term is a reference. The empty list is one, to Nil.
@@ -101,17 +104,25 @@ type Statement struct {
 // Compare orders statements by subject, predicate, text, type and scope, each
 // by code point, and then by positions. It returns 0 only for equal statements.
 func Compare(a, b Statement) int {
-	return cmp.Or(CompareFact(a, b), slices.Compare(a.Positions, b.Positions))
+	if c := CompareFact(a, b); c != 0 {
+		return c
+	}
+	return slices.Compare(a.Positions, b.Positions)
 }
 
 // CompareFact is Compare without the positions: it returns 0 for two
 // statements of the same fact, wherever it stands in a list.
 func CompareFact(a, b Statement) int {
-	return cmp.Or(
-		cmp.Compare(a.Subject, b.Subject),
-		cmp.Compare(a.Predicate, b.Predicate),
-		compareTerms(a.Term, b.Term),
-		cmp.Compare(a.Scope, b.Scope))
+	if c := strings.Compare(a.Subject, b.Subject); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Predicate, b.Predicate); c != 0 {
+		return c
+	}
+	if c := compareTerms(a.Term, b.Term); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Scope, b.Scope)
 }
 
 // Fact is a statement without its positions, usable as the key of a map.

@@ -25,6 +25,8 @@ type Reader struct {
 	revision branch.Revision
 	policy   ConflictPolicy
 	over     overlay
+	// objects finds records; made when the first is asked for.
+	objects *bolt.Cursor
 }
 
 // overlay is what a transaction has written. Roots are in order.
@@ -108,7 +110,7 @@ func (r *Reader) load(root string) (*record, error) {
 	if root == "" {
 		return &record{}, nil
 	}
-	rec, err := decodeRecord(r.tx.Bucket(bucketObjects).Get([]byte(root)))
+	rec, err := decodeRecord(r.stored(root))
 	if err != nil {
 		return nil, &CorruptError{What: "object " + root, Err: err}
 	}
@@ -121,6 +123,11 @@ func (r *Reader) Object(id string) (Object, bool, error) {
 	root := statement.Root(id)
 	if o, exists, written := r.over.object(root, id); written {
 		return o, exists, nil
+	}
+	if id == root && root != "" {
+		if o, known := plainObject(root, r.stored(root)); known {
+			return o, true, nil
+		}
 	}
 	rec, err := r.load(root)
 	if err != nil {

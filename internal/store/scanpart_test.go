@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/changeset"
 	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/statement"
 )
@@ -28,6 +29,22 @@ func partOfWhole(o Object, predicates []string) Part {
 	slices.Sort(p.Embedded)
 	statement.Sort(p.Statements)
 	return p
+}
+
+// samePlain compares what is read of plain records in the short way with what
+// the whole record says.
+func samePlain(t *rapid.T, r *Reader) {
+	for root, data := range pairsOf(r.tx.Bucket(bucketObjects)) {
+		rec, err := decodeRecord(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, exists := rec.object(string(root), string(root), r.policy)
+		got, known := plainObject(string(root), data)
+		if known && (!exists || fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", want)) {
+			t.Fatalf("%s is read as\n%#v\nand is\n%#v, %v", root, got, want, exists)
+		}
+	}
 }
 
 func sameParts(t *rapid.T, r *Reader) {
@@ -108,6 +125,7 @@ func TestPartsAreWhatWholeObjectsHave(t *testing.T) {
 					rt.Fatal(err)
 				}
 				read(t, stores[0], func(r *Reader) error {
+					samePlain(rt, r)
 					sameParts(rt, r)
 					return nil
 				})
@@ -122,6 +140,44 @@ func TestPartOfADamagedRecordIsRefusedAsTheWholeIs(t *testing.T) {
 	for _, data := range [][]byte{{9}, whole[:len(whole)-1], append(slices.Clone(whole), 0), {recordVersion, 0, 0, 0, 0, 1, 1, 1, 0, 1, 'p', 1, 4, 1, 1, 'x', 2, 0, 0}} {
 		if list, known := plainPart("o", data, []string{"p"}); known {
 			t.Errorf("%x is read as %v", data, list)
+		}
+		if o, known := plainObject("o", data); known {
+			t.Errorf("%x is read as %v", data, o)
+		}
+	}
+}
+
+func TestARecordThatIsCutOffOrChangedIsNeverTakenForAPlainOneOfOtherContent(t *testing.T) {
+	value := func(text string) changeset.Value {
+		return changeset.Value{Term: statement.Literal(text), Positions: []int{0, 3}}
+	}
+	stamp := changeset.Stamp{Clock: 5, Dot: branch.Dot{Branch: "0A", Seq: 1}}
+	rec := &record{touches: []changeset.Stamp{stamp}, regs: []register{
+		{predicate: "p", groups: []group{{stamp: stamp, assign: true, values: []changeset.Value{value("x"), value("y")}}}},
+		{predicate: "q", groups: []group{{stamp: stamp, values: []changeset.Value{{Term: statement.Term{Text: "1", Type: "urn:t"}, Scope: "s"}}}}},
+	}}
+	data := rec.encode()
+	if o, known := plainObject("o", data); !known || len(o.Statements) != 3 || len(o.Revision) != 1 || o.Last != stamp {
+		t.Fatalf("the record is read as %+v, %t", o, known)
+	}
+	for i := range data {
+		for flip := range 8 {
+			changed := slices.Clone(data)
+			changed[i] ^= 1 << flip
+			o, known := plainObject("o", changed)
+			whole, err := decodeRecord(changed)
+			if known && err != nil {
+				t.Fatalf("byte %d: %x is damaged and read as %+v", i, changed, o)
+			}
+			if !known {
+				continue
+			}
+			if want, _ := whole.object("o", "o", PolicyLatest); fmt.Sprintf("%#v", o.Statements) != fmt.Sprintf("%#v", want.Statements) {
+				t.Fatalf("byte %d: %x is read as %+v, want %+v", i, changed, o, want)
+			}
+		}
+		if o, known := plainObject("o", data[:i]); known {
+			t.Fatalf("the first %d bytes are read as %+v", i, o)
 		}
 	}
 }
