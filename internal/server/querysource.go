@@ -82,15 +82,9 @@ func asPart(p store.Part) jsonql.Part {
 	return jsonql.Part{Object: jsonql.Object{ID: p.ID, Statements: p.Statements}, Embedded: p.Embedded}
 }
 
-// SubjectsWith implements jsonql.Source, without collecting.
+// SubjectsWith implements jsonql.Source.
 func (s source) SubjectsWith(predicate string, term statement.Term) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		for p, err := range s.reader.ScanValue(predicate, term) {
-			if !yield(p.Subject, err) {
-				return
-			}
-		}
-	}
+	return s.reader.SubjectsWith(predicate, term)
 }
 
 // SubjectsHaving implements jsonql.Source.
@@ -111,6 +105,26 @@ func (s source) Postings(predicate string) iter.Seq2[jsonql.Posting, error] {
 
 // CountObjects implements jsonql.Estimator.
 func (s source) CountObjects() (int, error) { return s.reader.CountObjects() }
+
+// ExactCounts reports whether the counts of a jsonql.Estimator are exact. They
+// are not in a transaction, which has written what no index has yet.
+func (s source) ExactCounts() bool { return s.reader.ExactCounts() }
+
+// CountValues calls visit with each value under a predicate, and how many
+// subjects have it: embedded ones too, lists inside lists not. The text of one
+// that is cut stands for the value's own. It reports whether that can be counted:
+// what cannot be exact is not.
+func (s source) CountValues(predicate string, visit func(term statement.Term, cut bool, subjects int) bool) (ok bool, err error) {
+	if !s.reader.ExactCounts() {
+		return false, nil
+	}
+	for c, err := range s.reader.CountValues(predicate) {
+		if err != nil || !visit(c.Term, c.Cut, c.N) {
+			return true, err
+		}
+	}
+	return true, nil
+}
 
 // CountWith implements jsonql.Estimator.
 func (s source) CountWith(predicate string, term statement.Term, atMost int) (int, bool) {

@@ -78,7 +78,7 @@ func (s *Store) checkAfterUncleanStop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	err := s.snapshot(ctx, func(tx *bolt.Tx) error {
-		c := checker{ctx: ctx, tx: tx, image: image{tx, noTail}}
+		c := checker{ctx: ctx, tx: tx, image: image{tx: tx, tail: noTail}}
 		if tx.Size() <= checkPageBytes {
 			c.pages()
 		}

@@ -13,6 +13,22 @@ import (
 type image struct {
 	tx   *bolt.Tx
 	tail holder
+	// opened are buckets that were asked for before; nil to open them each time.
+	opened *openBuckets
+}
+
+// openBuckets are those that one reader asks for again and again.
+type openBuckets struct{ values *bolt.Bucket }
+
+// bucket opens a bucket, if it is not open.
+func (i image) bucket(name []byte) *bolt.Bucket {
+	if i.opened == nil || &name[0] != &bucketValues[0] {
+		return i.tx.Bucket(name)
+	}
+	if i.opened.values == nil {
+		i.opened.values = i.tx.Bucket(name)
+	}
+	return i.opened.values
 }
 
 // holder knows what is held back. Of a batch that is in progress this is more
@@ -109,7 +125,7 @@ func after(prefix string) (string, bool) {
 func keysFrom(i image, bucket, from, prefix []byte) iter.Seq[[]byte] {
 	place, held := heldBackAs(bucket)
 	if !held {
-		return storedKeys(i.tx.Bucket(bucket), from, prefix)
+		return storedKeys(i.bucket(bucket), from, prefix)
 	}
 	return func(yield func([]byte) bool) {
 		var runs []run // the newest first
@@ -118,7 +134,7 @@ func keysFrom(i image, bucket, from, prefix []byte) iter.Seq[[]byte] {
 				runs = append(runs, part)
 			}
 		}
-		stored := storedKeys(i.tx.Bucket(bucket), from, prefix)
+		stored := storedKeys(i.bucket(bucket), from, prefix)
 		if len(runs) == 0 {
 			stored(yield)
 			return
@@ -141,30 +157,31 @@ func storedKeys(bucket *bolt.Bucket, from, prefix []byte) iter.Seq[[]byte] {
 // mergeKeys yields stored keys and those of runs, the newest of which comes
 // first, in order.
 func mergeKeys(stored iter.Seq[[]byte], runs []run, yield func([]byte) bool) {
-	// upTo yields what the runs have before a key (all, for nil) and reports
-	// whether they know the key itself, and what.
-	upTo := func(key []byte) (known, gone, goOn bool) {
-		for {
-			e, ok := first(runs)
-			if !ok || key != nil && e.key[1:] > string(key) {
-				return false, false, true
-			}
-			runs = behind(runs, e.key)
-			if key != nil && e.key[1:] == string(key) {
-				return true, e.gone, true
-			}
-			if !e.gone && !yield([]byte(e.key[1:])) {
-				return false, false, false
-			}
-		}
+	next, more := first(runs)
+	take := func() tailEntry {
+		e := next
+		runs = behind(runs, e.key)
+		next, more = first(runs)
+		return e
 	}
 	for k := range stored {
-		known, gone, goOn := upTo(k)
-		if !goOn || (!known || !gone) && !yield(k) {
+		for more && next.key[1:] < string(k) {
+			if e := take(); !e.gone && !yield([]byte(e.key[1:])) {
+				return
+			}
+		}
+		if more && next.key[1:] == string(k) && take().gone {
+			continue
+		}
+		if !yield(k) {
 			return
 		}
 	}
-	upTo(nil)
+	for more {
+		if e := take(); !e.gone && !yield([]byte(e.key[1:])) {
+			return
+		}
+	}
 }
 
 // first returns the entry with the least key, of the newest run that has it.
@@ -243,7 +260,7 @@ func (t *tails) forget(db *bolt.DB, txid int) {
 // program wrote the file.
 func (s *Store) knownImageOf(tx *bolt.Tx) (image, error) {
 	if held := s.tails.get(tx.DB(), tx.ID()); held != nil {
-		return image{tx, held}, nil
+		return image{tx: tx, tail: held}, nil
 	}
 	return image{}, nil
 }
@@ -263,5 +280,5 @@ func (s *Store) imageOf(tx *bolt.Tx) (image, error) {
 // readImage returns the image that a file has, whatever is known in memory.
 func readImage(tx *bolt.Tx) (image, error) {
 	held, err := loadTail(tx)
-	return image{tx, held}, err
+	return image{tx: tx, tail: held}, err
 }

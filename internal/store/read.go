@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -27,6 +28,7 @@ type Reader struct {
 	over     overlay
 	// objects finds records; made when the first is asked for.
 	objects *bolt.Cursor
+	opened  openBuckets
 }
 
 // overlay is what a transaction has written. Roots are in order.
@@ -83,6 +85,7 @@ func (s *Store) viewOnce(ctx context.Context, of func(*bolt.Tx) (image, error), 
 		}
 		done = true
 		r := &Reader{ctx: ctx, tx: tx, image: i, policy: s.opts.ConflictPolicy, over: none{}}
+		r.image.opened = &r.opened
 		if p := s.published(); p.db == tx.DB() && p.txid == tx.ID() {
 			r.revision = p.revision
 		} else if r.revision, err = revisionIn(tx); err != nil {
@@ -193,15 +196,58 @@ func mergeRoots(stored iter.Seq[[]byte], written []string, after string) iter.Se
 // under this predicate, in any scope, each once, in order of root and subject.
 func (r *Reader) SubjectsWith(predicate string, term statement.Term) iter.Seq2[string, error] {
 	prefix := textKey(predicate, term.Type, keyText(term.Text))
-	return r.subjects(prefix, 3, func(s statement.Statement) bool {
-		return s.Predicate == predicate && s.Term == term
-	})
+	if len(r.over.roots()) == 0 {
+		return r.storedSubjects(prefix)
+	}
+	return func(yield func(string, error) bool) {
+		for p, err := range r.ScanValue(predicate, term) {
+			if !yield(p.Subject, err) {
+				return
+			}
+		}
+	}
 }
+
+// storedSubjects yields the subjects of the entries of the index for one value,
+// which are in order already.
+func (r *Reader) storedSubjects(prefix []byte) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		n := 0
+		for k := range keysFrom(r.image, bucketValues, prefix, prefix) {
+			if n++; n%256 == 0 && r.ctx.Err() != nil {
+				yield("", context.Cause(r.ctx))
+				return
+			}
+			subject, ok := subjectAfter(k[len(prefix):])
+			if !ok {
+				yield("", &CorruptError{What: "the index of values", Err: fmt.Errorf("key %q does not end with a subject", k)})
+				return
+			}
+			if !yield(string(subject), nil) {
+				return
+			}
+		}
+	}
+}
+
+// subjectAfter returns the subject that a key of bucketValues ends with.
+func subjectAfter(rest []byte) (subject []byte, ok bool) {
+	root, rest, ok := bytes.Cut(rest, nul)
+	if !ok || len(rest) == 0 || bytes.IndexByte(rest, 0) != len(rest)-1 {
+		return nil, false
+	}
+	if len(rest) > 1 {
+		return rest[:len(rest)-1], true
+	}
+	return root, true
+}
+
+var nul = []byte{0}
 
 // SubjectsHaving yields the subjects (embedded ones too) that have any value
 // under this predicate, each once, in order of root and subject.
 func (r *Reader) SubjectsHaving(predicate string) iter.Seq2[string, error] {
-	return r.subjects(textKey(predicate), 3, func(s statement.Statement) bool {
+	return r.subjects(textKey(predicate), func(s statement.Statement) bool {
 		return s.Predicate == predicate
 	})
 }
@@ -226,9 +272,9 @@ func (p place) within() string {
 
 // subjects collects from the index, and from the objects that the transaction
 // has written, the subjects of matching statements.
-func (r *Reader) subjects(prefix []byte, skip int, match func(statement.Statement) bool) iter.Seq2[string, error] {
+func (r *Reader) subjects(prefix []byte, match func(statement.Statement) bool) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		places, err := r.places(prefix, skip)
+		places, err := r.places(prefix)
 		if err != nil {
 			yield("", err)
 			return
@@ -251,13 +297,13 @@ func (r *Reader) subjects(prefix []byte, skip int, match func(statement.Statemen
 	}
 }
 
-func (r *Reader) places(prefix []byte, skip int) ([]place, error) {
+func (r *Reader) places(prefix []byte) ([]place, error) {
 	var out []place
 	for k := range keysFrom(r.image, bucketValues, prefix, prefix) {
 		if r.ctx.Err() != nil {
 			return nil, context.Cause(r.ctx)
 		}
-		root, subject, err := subjectOf(k, skip)
+		root, subject, err := subjectOf(k, 3)
 		if err != nil {
 			return nil, &CorruptError{What: "the index of values", Err: err}
 		}

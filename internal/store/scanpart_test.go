@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +45,54 @@ func samePlain(t *rapid.T, r *Reader) {
 		if known && (!exists || fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", want)) {
 			t.Fatalf("%s is read as\n%#v\nand is\n%#v, %v", root, got, want, exists)
 		}
+	}
+}
+
+// sameCounts compares the counts of an index with what the objects have.
+func sameCounts(t *rapid.T, r *Reader) {
+	if !r.ExactCounts() {
+		t.Fatal("the counts of a view are exact")
+	}
+	type entry struct{ predicate, subject, typ, text string }
+	want, seen := map[string]map[statement.Term]int{}, map[entry]bool{}
+	objects := 0
+	for o, err := range r.Objects("") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects++
+		for _, s := range o.Statements {
+			e := entry{s.Predicate, s.Subject, s.Type, s.Text}
+			if seen[e] {
+				continue
+			}
+			seen[e] = true
+			if want[s.Predicate] == nil {
+				want[s.Predicate] = map[statement.Term]int{}
+			}
+			if !statement.IsList(s.Subject) {
+				want[s.Predicate][statement.Term{Text: keyText(s.Text), Type: s.Type}]++
+			}
+		}
+	}
+	if n, err := r.CountObjects(); n != objects || err != nil {
+		t.Fatalf("%d objects are counted (%v), want %d", n, err, objects)
+	}
+	for predicate, terms := range want {
+		maps.DeleteFunc(terms, func(_ statement.Term, n int) bool { return n == 0 })
+		got := map[statement.Term]int{}
+		for c, err := range r.CountValues(predicate) {
+			if err != nil || got[c.Term] > 0 || c.Cut != (len(c.Term.Text) > maxKeyText) {
+				t.Fatalf("%s: %+v, %v", predicate, c, err)
+			}
+			got[c.Term] = c.N
+		}
+		if !maps.Equal(got, terms) {
+			t.Fatalf("the values of %s are counted as %v, want %v", predicate, got, terms)
+		}
+	}
+	for c, err := range r.CountValues("nowhere") {
+		t.Fatalf("nothing is counted as %+v, %v", c, err)
 	}
 }
 
@@ -117,6 +166,9 @@ func TestPartsAreWhatWholeObjectsHave(t *testing.T) {
 				apply(t, stores[0], feed(t, stores[1])...)
 				_, err := stores[0].Update(t.Context(), WriteOptions{}, func(tx *Tx) error {
 					sameParts(rt, tx.Reader)
+					if tx.ExactCounts() {
+						rt.Fatal("the counts of a transaction are taken for exact")
+					}
 					err := tx.Replace(doc(t, `{"id":"b","p":{"k":[1,[2]]},"q":null}`).Objects)
 					sameParts(rt, tx.Reader)
 					return err
@@ -126,6 +178,7 @@ func TestPartsAreWhatWholeObjectsHave(t *testing.T) {
 				}
 				read(t, stores[0], func(r *Reader) error {
 					samePlain(rt, r)
+					sameCounts(rt, r)
 					sameParts(rt, r)
 					return nil
 				})

@@ -74,7 +74,7 @@ func writeSnapshot(ctx context.Context, tx *bolt.Tx, w io.Writer) (SnapshotInfo,
 	}
 	blocks := &blockWriter{frames: frames, counts: map[string]uint64{}}
 	for _, name := range shippedBuckets {
-		if err := writeBucket(ctx, image{tx, st.tail}, name, blocks); err != nil {
+		if err := writeBucket(ctx, image{tx: tx, tail: st.tail}, name, blocks); err != nil {
 			return SnapshotInfo{}, err
 		}
 	}

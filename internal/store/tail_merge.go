@@ -64,7 +64,7 @@ func (b *batch) held() *tail {
 }
 
 // image is what the batch reads: the file with all it has written so far.
-func (b *batch) image() image { return image{b.tx, b} }
+func (b *batch) image() image { return image{tx: b.tx, tail: b} }
 
 // writeTail writes the record of the batch.
 func (b *batch) writeTail() {
