@@ -41,7 +41,7 @@ func BenchmarkRead(b *testing.B) {
 			return err
 		}},
 		{"ten subjects with a value", func(rd *store.Reader) error {
-			for _, err := range (source{rd}).SubjectsWith("rare", statement.Term{Text: "777", Type: statement.XSDInteger}) {
+			for _, err := range newSource(rd, "").SubjectsWith("rare", statement.Term{Text: "777", Type: statement.XSDInteger}) {
 				if err != nil {
 					return err
 				}
@@ -49,7 +49,7 @@ func BenchmarkRead(b *testing.B) {
 			return nil
 		}},
 		{"all postings", func(rd *store.Reader) error {
-			for _, err := range (source{rd}).Postings("n") {
+			for _, err := range newSource(rd, "").Postings("n") {
 				if err != nil {
 					return err
 				}
@@ -57,7 +57,7 @@ func BenchmarkRead(b *testing.B) {
 			return nil
 		}},
 		{"all parts", func(rd *store.Reader) error {
-			for _, err := range (source{rd}).Parts([]string{"n", "kind"}) {
+			for _, err := range newSource(rd, "").Parts([]string{"n", "kind"}) {
 				if err != nil {
 					return err
 				}

@@ -232,14 +232,21 @@ func (r *Reader) storedSubjects(prefix []byte) iter.Seq2[string, error] {
 
 // subjectAfter returns the subject that a key of bucketValues ends with.
 func subjectAfter(rest []byte) (subject []byte, ok bool) {
-	root, rest, ok := bytes.Cut(rest, nul)
-	if !ok || len(rest) == 0 || bytes.IndexByte(rest, 0) != len(rest)-1 {
-		return nil, false
+	root, subject, ok := subjectParts(rest)
+	if len(subject) > 0 {
+		return subject, ok
 	}
-	if len(rest) > 1 {
-		return rest[:len(rest)-1], true
+	return root, ok
+}
+
+// subjectParts returns the root and the subject, none if it is the root, that a
+// key of bucketValues ends with.
+func subjectParts(rest []byte) (root, subject []byte, ok bool) {
+	root, rest, ok = bytes.Cut(rest, nul)
+	if n := len(rest); ok && n > 0 && bytes.IndexByte(rest, 0) == n-1 {
+		return root, rest[:n-1], true
 	}
-	return root, true
+	return nil, nil, false
 }
 
 var nul = []byte{0}

@@ -188,7 +188,9 @@ func (d *plainDecoder) part() bool {
 			d.skip(n)
 			continue
 		}
-		d.list = slices.Grow(d.list, n)
+		if d.list == nil { // most properties have one value
+			d.list = make([]statement.Statement, 0, max(n, len(d.predicates)))
+		}
 		d.values(n, d.predicates[at])
 	}
 	return true

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -97,13 +98,13 @@ func (r *Reader) scan(predicate string, from, prefix []byte, stop func(Posting) 
 // postings yields what the stored index has, until stop.
 func (r *Reader) postings(from, prefix []byte, stop func(Posting) bool) iter.Seq2[Posting, error] {
 	return func(yield func(Posting, error) bool) {
-		n := 0
+		n, read := 0, postingReader{}
 		for k := range keysFrom(r.image, bucketValues, from, prefix) {
 			if n++; n%256 == 0 && r.ctx.Err() != nil {
 				yield(Posting{}, context.Cause(r.ctx))
 				return
 			}
-			p, err := postingOf(k)
+			p, err := read.posting(k)
 			if err != nil {
 				yield(p, &CorruptError{What: "the index of values", Err: err})
 				return
@@ -115,23 +116,62 @@ func (r *Reader) postings(from, prefix []byte, stop func(Posting) bool) iter.Seq
 	}
 }
 
-// postingOf reads a key of bucketValues with one copy of its bytes.
-func postingOf(key []byte) (Posting, error) {
-	text := string(key)
-	var parts [5]string
-	for i := range parts {
-		var found bool
-		if parts[i], text, found = strings.Cut(text, "\x00"); !found {
-			return Posting{}, fmt.Errorf("index key %q has %d parts", key, i)
+// postingOf reads a key of bucketValues.
+func postingOf(key []byte) (Posting, error) { return new(postingReader).posting(key) }
+
+// postingReader reads keys of bucketValues in their order. Most have the value of
+// the one before, or a subject that is a root: what they make is one text each.
+type postingReader struct {
+	value []byte // the part of the last key before its subject
+	text  int    // where the text of the value begins in it
+	last  Posting
+}
+
+func (r *postingReader) posting(key []byte) (Posting, error) {
+	known := r.value != nil && bytes.HasPrefix(key, r.value)
+	if !known && !r.begin(key) {
+		return Posting{}, fmt.Errorf("index key %q has no value", key)
+	}
+	root, subject, ok := subjectParts(key[len(r.value):])
+	if !ok {
+		return Posting{}, fmt.Errorf("index key %q does not end with a root and a subject", key)
+	}
+	p := r.last
+	if known {
+		p.Root = string(root)
+	} else { // one text for the value and the root
+		both := string(key[r.text : len(r.value)+len(root)])
+		r.last.Term.Text = both[:len(r.value)-1-r.text]
+		p.Term.Text, p.Root = r.last.Term.Text, both[len(r.value)-r.text:]
+	}
+	if p.Subject = p.Root; len(subject) > 0 {
+		p.Subject = string(subject)
+	}
+	return p, nil
+}
+
+// begin reads the place of the value of a key, and its type.
+func (r *postingReader) begin(key []byte) bool {
+	_, rest, _ := bytes.Cut(key, nul)
+	typ, rest, _ := bytes.Cut(rest, nul)
+	text, rest, ok := bytes.Cut(rest, nul)
+	if !ok {
+		return false
+	}
+	r.value = append(r.value[:0], key[:len(key)-len(rest)]...)
+	r.text = len(r.value) - 1 - len(text)
+	r.last = Posting{Term: statement.Term{Type: typeOf(typ)}, Cut: len(text) > maxKeyText}
+	return true
+}
+
+// typeOf returns a type as a string, without making one for those that are common.
+func typeOf(typ []byte) string {
+	for _, known := range typeCodes[1:] {
+		if string(typ) == known {
+			return known
 		}
 	}
-	if text != "" {
-		return Posting{}, fmt.Errorf("index key %q has more than 5 parts", key)
-	}
-	p := Posting{Root: parts[3], Subject: cmp.Or(parts[4], parts[3])}
-	p.Term = statement.Term{Type: parts[1], Text: parts[2]}
-	p.Cut = len(p.Term.Text) > maxKeyText
-	return p, nil
+	return string(typ)
 }
 
 // writtenBy returns a function that finds, in an object that the transaction
