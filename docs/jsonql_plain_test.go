@@ -1,35 +1,16 @@
 package docs
 
 import (
-	"iter"
 	"strings"
 	"testing"
 
 	"vesperdb.io/vesper/internal/jsonql"
+	"vesperdb.io/vesper/internal/jsonql/eval"
 	jsonqlreference "vesperdb.io/vesper/internal/jsonql/reference"
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/syntax"
 	"vesperdb.io/vesper/internal/pjson"
-	"vesperdb.io/vesper/internal/statement"
 )
-
-// plainSource is a source as the plainest engine reads it.
-type plainSource struct{ jsonql.Source }
-
-func (s plainSource) Object(id string) ([]statement.Statement, error) {
-	o, _, err := s.Source.Object(id)
-	return o.Statements, err
-}
-
-func (s plainSource) Objects() iter.Seq2[jsonqlreference.Object, error] {
-	return func(yield func(jsonqlreference.Object, error) bool) {
-		for o, err := range s.Source.Objects() {
-			if !yield(jsonqlreference.Object(o), err) {
-				return
-			}
-		}
-	}
-}
 
 // plainly answers an example with the grammar of the page and the plainest engine.
 func (e example) plainly(t *testing.T) ([]any, error) {
@@ -52,8 +33,8 @@ func (e example) plainly(t *testing.T) ([]any, error) {
 			t.Fatal(err)
 		}
 	}
-	limits := jsonqlreference.Limits{MaxRows: 100, MaxValues: 1e4, MaxObjects: 1e4, MaxSteps: 1e5, MaxBytes: 1e7, ForUpdate: e.query.name == "query forUpdate"}
-	return jsonqlreference.Run(t.Context(), q, plainSource{src}, bound, limits)
+	limits := eval.Limits{MaxRows: 100, MaxValues: 1e4, MaxObjects: 1e4, MaxSteps: 1e5, MaxBytes: 1e7}
+	return jsonqlreference.Run(t.Context(), q, src, bound, limits, e.query.name == "query forUpdate")
 }
 
 func TestThePlainestEngineAnswersEveryJSONQLExampleAlike(t *testing.T) {

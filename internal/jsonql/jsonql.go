@@ -2,51 +2,50 @@
 // of the JSON that is wanted, with a where clause. A query is parsed once
 // (Parse) and run against any Source (Query.Run). The package does no I/O.
 //
-// What the language has and this package does not yet (several row sets joined
-// by labels, nested constructs, following references) is refused with its
-// place in the text, and never answered wrongly.
-//
 // On purpose it differs from the original, which these are faults of: "<" after
 // an operand always compares, and "-" subtracts; rows come in a defined order;
 // "limit 0" gives no row; a list inside a list is never a row of its own; a
 // constant condition gives no made-up row; the values of single objects beside
-// aggregates are refused instead of given twice; sum does not start anew when
-// it reaches 0.
+// aggregates are given once; sum does not start anew when it reaches 0, and does
+// not depend on the order of what it adds.
 package jsonql
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"iter"
 
-	"vesperdb.io/vesper/internal/statement"
+	"vesperdb.io/vesper/internal/jsonql/eval"
+	"vesperdb.io/vesper/internal/jsonql/plan"
+	"vesperdb.io/vesper/internal/jsonql/source"
+	"vesperdb.io/vesper/internal/jsonql/syntax"
 )
 
-// Object is one object of a source, with everything embedded in it.
-type Object struct {
-	// ID is the object's id; it is not that of an embedded object.
-	ID string
-	// Statements are those of the object and of all that is embedded in it.
-	Statements []statement.Statement
-}
-
-// Source is a consistent set of objects to query. Object is called while
-// iterations are going on. It may also be an Estimator and a PostingSource.
-type Source interface {
-	// Object returns an object that is not embedded, and whether it exists.
-	Object(id string) (Object, bool, error)
-	// Objects yields all objects that are not embedded, in order of their ids.
-	Objects() iter.Seq2[Object, error]
-	// SubjectsWith yields the subjects, embedded ones too, that have this value
-	// under this predicate in any scope: each once, in
-	// order of their roots, the root itself first, and then of id.
-	SubjectsWith(predicate string, term statement.Term) iter.Seq2[string, error]
-	// SubjectsHaving yields the subjects, embedded ones too, that have any
-	// value under this predicate: each once, in
-	// order of their roots, the root itself first, and then of id.
-	SubjectsHaving(predicate string) iter.Seq2[string, error]
-}
+// What a query is asked of; see package source.
+type (
+	// Object is one object of a source, with everything embedded in it.
+	Object = source.Object
+	// Source is a consistent set of objects to query.
+	Source = source.Source
+	// Posting is a value under a property as an index has it.
+	Posting = source.Posting
+	// PostingSource is what a Source may offer to try conditions on an index.
+	PostingSource = source.PostingSource
+	// Estimator is what a Source may offer to count what indexes have.
+	Estimator = source.Estimator
+	// Part is what an object has under some predicates.
+	Part = source.Part
+	// PartSource is what a Source may offer to read no more than is looked at.
+	PartSource = source.PartSource
+	// Plan is a step of the way in which a query is answered, with the steps
+	// that it takes its input from.
+	Plan = plan.Node
+	// EvaluationError says what went wrong while a query ran: a division by zero,
+	// a bind variable without value, a result that is too large.
+	EvaluationError = eval.Error
+	// SyntaxError says why a query cannot be run, and where.
+	SyntaxError = syntax.Error
+)
 
 // Bindings are the values of a query's bind variables (":name"), by name
 // without the colon: nil, bool, string, any Go number, json.Number,
@@ -94,23 +93,21 @@ const (
 	defaultMaxSteps   = 100_000_000
 )
 
-func (l Limits) withDefaults() Limits {
-	if l.MaxRows <= 0 {
-		l.MaxRows = defaultMaxRows
+func (l Limits) withDefaults() eval.Limits {
+	return eval.Limits{
+		MaxRows:    orDefault(l.MaxRows, defaultMaxRows),
+		MaxValues:  orDefault(l.MaxValues, defaultMaxValues),
+		MaxObjects: orDefault(l.MaxObjects, defaultMaxObjects),
+		MaxBytes:   orDefault(l.MaxBytes, defaultMaxBytes),
+		MaxSteps:   orDefault(l.MaxSteps, defaultMaxSteps),
 	}
-	if l.MaxValues <= 0 {
-		l.MaxValues = defaultMaxValues
+}
+
+func orDefault(n, otherwise int) int {
+	if n <= 0 {
+		return otherwise
 	}
-	if l.MaxObjects <= 0 {
-		l.MaxObjects = defaultMaxObjects
-	}
-	if l.MaxBytes <= 0 {
-		l.MaxBytes = defaultMaxBytes
-	}
-	if l.MaxSteps <= 0 {
-		l.MaxSteps = defaultMaxSteps
-	}
-	return l
+	return n
 }
 
 // Result is what a query returns.
@@ -124,47 +121,4 @@ type Result struct {
 	Errors []string
 	// Plan says how the query was answered, with estimates and figures.
 	Plan *Plan
-}
-
-// SyntaxError says why a query cannot be run, and where.
-type SyntaxError struct {
-	// Line and Col are the place, counted from 1; Col counts characters.
-	Line, Col int
-	// Near is the start of the text that stands there, or "" at the end of the
-	// query.
-	Near string
-	// Message says what is wrong.
-	Message string
-	// Hint says what to write instead; it may be empty.
-	Hint string
-}
-
-// Error returns the place, what is wrong and the hint in one line.
-func (e *SyntaxError) Error() string {
-	text := fmt.Sprintf("line %d, column %d: %s", e.Line, e.Col, e.Message)
-	if e.Near != "" {
-		text += fmt.Sprintf(" at %q", e.Near)
-	}
-	if e.Hint != "" {
-		text += ": " + e.Hint
-	}
-	return text
-}
-
-// EvaluationError says what went wrong while a query ran: a division by zero,
-// a bind variable without value, a result that is too large.
-type EvaluationError struct {
-	// Line and Col are the place in the query, as in SyntaxError; zero when
-	// the fault has none.
-	Line, Col int
-	// Message says what is wrong and what to do.
-	Message string
-}
-
-// Error returns the place and the message.
-func (e *EvaluationError) Error() string {
-	if e.Line == 0 {
-		return e.Message
-	}
-	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Col, e.Message)
 }

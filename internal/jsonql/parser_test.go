@@ -51,7 +51,7 @@ func TestWhatIsNotAQueryIsRefusedWithItsPlace(t *testing.T) {
 		{"{* where a = }", 14, "a value should be here"},
 		{"{* where a < b < c}", 16, "comparisons cannot be chained"},
 		{"{* where (a}", 12, `")" should be here`},
-		{"{* where a in ()}", 17, "an empty set has no members"},
+		{"{* where a in ()}", 16, "an empty set has no members"},
 		{"{* where a in (1 2)}", 18, "should be here"},
 		{"{* order a}", 10, `"by" should be here`},
 		{"{* group a}", 10, `"by" should be here`},
@@ -66,13 +66,13 @@ func TestWhatIsNotAQueryIsRefusedWithItsPlace(t *testing.T) {
 		{"()", 1, "a query in parentheses has exactly one value"},
 		{"(*)", 1, "exactly one value"},
 		{"{'k' : nofunc(a)}", 8, `unknown function "nofunc"`},
-		{"{'k' : Upper(a)}", 8, "names of functions are lower case"},
-		{"{'k' : upper()}", 8, "upper takes 1 to 1 arguments, and here are 0"},
+		{"{'k' : Upper(a)}", 8, "did you mean upper? Names of functions are case-sensitive"},
+		{"{'k' : upper()}", 8, "upper takes 1 argument, and here are 0"},
 		{"{'k' : trim(a, b, c)}", 8, "trim takes 1 to 2 arguments, and here are 3"},
-		{"{'k' : if(a, b)}", 8, "if takes 3 to 3 arguments"},
-		{"{'k' : sum(*)}", 8, "sum takes one property"},
-		{"{'k' : count(a, b)}", 8, "count takes one property"},
-		{"{* where count(a) = 1}", 10, "count has no meaning in a where clause"},
+		{"{'k' : if(a, b)}", 8, "if takes 3 arguments, and here are 2"},
+		{"{'k' : sum(*)}", 8, "sum takes one value"},
+		{"{'k' : count(a, b)}", 8, "count takes 1 argument, and here are 2"},
+		{"{* where count(a) = 1}", 10, "count has no meaning here: it is computed over rows"},
 		{"{* where a = 1e999}", 14, "beyond the range of a double"},
 		{"{* where a.}", 12, "should follow the dot"},
 	}
@@ -85,56 +85,6 @@ func TestWhatIsNotAQueryIsRefusedWithItsPlace(t *testing.T) {
 		}
 		if syntax.Line != 1 || syntax.Col != tt.col || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %q, want column %d and %q", tt.text, err, tt.col, tt.want)
-		}
-	}
-}
-
-func TestWhatCannotBeAnsweredYetIsSaidWithItsPlace(t *testing.T) {
-	tests := []struct {
-		text string
-		col  int
-		what string
-	}{
-		{"{* where a = 1 or b = 2}", 16, "or in a where clause"},
-		{"{* where not (a and b)}", 10, "not before and, or"},
-		{"{* where not (a or b)}", 10, "not before and, or"},
-		{"{* where maybe (a = 1)}", 10, "maybe on anything but a property"},
-		{"{* where not maybe a}", 14, "maybe under not"},
-		{"{* where b < maybe (a + 1)}", 14, "maybe on anything but a property"},
-		{"{'k' : {name}}", 8, "an object or filter inside an object"},
-		{"{'k' : [a, b]}", 10, "a list inside an object, except one around a single value"},
-		{"{'k' : [a where b]}", 11, "a list inside an object, except one around a single value"},
-		{"{'k' : [[a]]}", 9, "a list inside an object"},
-		{"{'k' : [{a}]}", 9, "a list inside an object"},
-		{"[{a}]", 2, "an object or list inside a list"},
-		{"[[a]]", 2, "an object or list inside a list"},
-		{"{* where {a = 1}}", 10, "a filter set in braces"},
-		{"{* where a in {b}}", 15, "a filter set in braces"},
-		{"{?tag a}", 2, "labels"},
-		{"{* where a = ?tag}", 14, "labels"},
-		{"{* where a.b = 1}", 11, "paths of properties"},
-		{"{'k' : follow(a, b)}", 8, "the function follow"},
-		{"{'k' : getTransactionId(a)}", 8, "the function getTransactionId"},
-		{"{* namemap = {}}", 4, "namemap in a query"},
-		{"{* order by a + 1}", 15, "ordering by an expression"},
-		{"{* group by a}", 2, `"*" with group by`},
-		{"{id group by a}", 2, "the id of an object with group by"},
-		{"{a group by id}", 13, "grouping by anything but a property"},
-		{"{a group by a, b}", 16, "more than one key to group by"},
-		{"{a, 'n' : count(b)}", 2, "values of single objects beside aggregates, without group by"},
-		{"{'n' : sum(a * 2)}", 14, "the sum of anything but a property"},
-		{"{'n' : count(*) order by a}", 26, "ordering a single row"},
-	}
-	for _, tt := range tests {
-		_, err := parseOne(tt.text)
-		var syntax *SyntaxError
-		if !errors.As(err, &syntax) {
-			t.Errorf("%s: error %v, want a *SyntaxError", tt.text, err)
-			continue
-		}
-		if syntax.Col != tt.col || !strings.HasPrefix(syntax.Message, "not supported yet: ") ||
-			!strings.Contains(syntax.Message, tt.what) {
-			t.Errorf("%s: error %q, want column %d and %q", tt.text, err, tt.col, tt.what)
 		}
 	}
 }
@@ -159,7 +109,7 @@ func TestDeepAndLongQueriesAreRefusedCheaply(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	_, err := Parse("{* where a = '" + strings.Repeat("x", maxQueryBytes) + "'}")
+	_, err := Parse("{* where a = '" + strings.Repeat("x", 256<<10) + "'}")
 	if err == nil || !strings.Contains(err.Error(), "pass long values as bind variables") {
 		t.Errorf("a long query: error %v", err)
 	}

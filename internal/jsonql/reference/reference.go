@@ -1,179 +1,207 @@
 // Package reference answers every query of the language in the plainest way
-// there is (Run): it binds the row sets of the query to objects one after the
-// other, and checks each condition as soon as the sets in it are bound. It is
-// small enough to be believed by reading; what answers faster is held against it.
+// there is (Run): it binds each row set of the query to each object of the
+// store, one after the other, and checks each condition as soon as the sets in
+// it are bound. It uses no index. It is small enough to be believed by reading;
+// package plan, which is what answers queries, is held against it.
 package reference
 
 import (
 	"context"
-	"fmt"
-	"iter"
+	"slices"
 
+	"vesperdb.io/vesper/internal/jsonql/eval"
 	"vesperdb.io/vesper/internal/jsonql/resolve"
-	"vesperdb.io/vesper/internal/jsonql/syntax"
-	"vesperdb.io/vesper/internal/jsonql/value"
-	"vesperdb.io/vesper/internal/pjson"
-	"vesperdb.io/vesper/internal/statement"
+	"vesperdb.io/vesper/internal/jsonql/source"
 )
-
-// Source is a consistent set of objects to query. Object is called while
-// iterations are going on.
-type Source interface {
-	// Object returns the statements of an object that is not embedded, and of
-	// all that is embedded in it; none if it does not exist.
-	Object(id string) ([]statement.Statement, error)
-	// Objects yields the ids and statements of all objects that are not
-	// embedded, in order of their ids.
-	Objects() iter.Seq2[Object, error]
-	// SubjectsWith yields the subjects, embedded ones too, that have this value
-	// under this predicate.
-	SubjectsWith(predicate string, term statement.Term) iter.Seq2[string, error]
-	// SubjectsHaving yields the subjects, embedded ones too, that have any
-	// value under this predicate.
-	SubjectsHaving(predicate string) iter.Seq2[string, error]
-}
-
-// Object is one object of a source, with everything embedded in it.
-type Object struct {
-	ID         string
-	Statements []statement.Statement
-}
-
-// Limits bound what a query may cost; all must be greater than zero.
-type Limits struct {
-	// MaxRows bounds the rows of the result, MaxValues the JSON values in it.
-	MaxRows, MaxValues int
-	// MaxObjects bounds the solutions of the join that are held at once, and
-	// the objects that a row set has.
-	MaxObjects int
-	// MaxSteps bounds the objects, entries of indexes and combinations of
-	// objects that are looked at.
-	MaxSteps int
-	// MaxBytes bounds, in about so many bytes, what is held of objects and
-	// solutions until the rows are made.
-	MaxBytes int
-	// ForUpdate shows the ids of anonymous objects too.
-	ForUpdate bool
-}
-
-// Error says why a query cannot be answered, and where; Line and Col are zero
-// when the fault has no place.
-type Error struct {
-	Line, Col int
-	Message   string
-}
-
-// Error returns the place and the message.
-func (e *Error) Error() string {
-	if e.Line == 0 {
-		return e.Message
-	}
-	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Col, e.Message)
-}
 
 // Run answers a query: its rows are values that pjson.AppendJSON writes, in
 // their order, or in that of the ids of their objects. It returns ctx's error
-// when ctx ends, an *Error for a query that cannot be computed or goes beyond
-// the limits, and the source's own errors wrapped.
-func Run(ctx context.Context, q *resolve.Query, src Source, bindings map[string]any, l Limits) ([]any, error) {
-	r := &run{
-		ctx: ctx, query: q, src: src, limits: l, bound: map[string]value.Value{},
-		trees: map[string]tree{}, writers: map[string]*pjson.Writer{},
-		subs: map[*resolve.Sub]value.Value{}, apart: map[*resolve.Block][]any{},
+// when ctx ends, an *eval.Error for a query that cannot be computed or goes
+// beyond the limits, and the source's own errors wrapped.
+func Run(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l eval.Limits, forUpdate bool) ([]any, error) {
+	r, err := eval.NewRun(ctx, q, src, bindings, l)
+	if err != nil {
+		return nil, err
 	}
-	for name, v := range bindings {
-		bound, err := bind(v)
-		if err != nil {
-			return nil, &Error{Message: fmt.Sprintf("bind variable %s: %v", statement.Excerpt(name), err)}
-		}
-		r.bound[name] = bound
-	}
-	return r.independent(q.Root)
+	r.Solver, r.ForUpdate, r.Whole = solver{r}, forUpdate, true
+	return r.Independent(q.Root)
 }
 
-// bind converts a bind variable. Strings that look like references are.
-func bind(v any) (value.Value, error) {
-	switch v := v.(type) {
-	case []any:
-		list := make([]value.Value, 0, len(v))
-		for _, item := range v {
-			bound, err := bind(item)
-			if err != nil {
-				return value.Null, err
+type solver struct{ run *eval.Run }
+
+// Solve implements eval.Solver.
+func (v solver) Solve(env *resolve.Env, visible resolve.Sets, outer *eval.Scope, visit func(eval.Solution) (bool, error)) error {
+	inner, optional := env.Order()
+	j := &join{run: v.run, env: env, outer: outer, visible: visible, visit: visit, seen: map[string]bool{}, all: map[resolve.SetID][]*eval.Object{}}
+	slices.SortStableFunc(inner, func(a, b resolve.SetID) int { // what follows references comes after what refers
+		return number(env.FollowsReferences(a)) - number(env.FollowsReferences(b))
+	})
+	j.order = append(inner, optional...)
+	j.divide(env)
+	_, err := j.bind(0, make(eval.Solution, len(env.Sets)))
+	return err
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// join is one environment that is being solved.
+type join struct {
+	run     *eval.Run
+	env     *resolve.Env
+	outer   *eval.Scope
+	visible resolve.Sets
+	visit   func(eval.Solution) (bool, error)
+	order   []resolve.SetID
+	// conds are checked when so many sets are bound.
+	conds [][]resolve.Expr
+	all   map[resolve.SetID][]*eval.Object
+	seen  map[string]bool
+	ended bool
+}
+
+// divide says of each condition after which set it is checked: the last of its
+// own.
+func (j *join) divide(env *resolve.Env) {
+	j.conds = make([][]resolve.Expr, len(j.order)+1)
+	for _, c := range env.Conds {
+		sets, at := resolve.SetsOf(c), 0
+		for i, id := range j.order {
+			if sets[id] {
+				at = i + 1
 			}
-			list = append(list, bound)
 		}
-		return value.ListOf(list), nil
-	case string:
-		if id, ok := pjson.ParseReference("", v); ok {
-			return value.Of(statement.Reference(id)), nil
+		j.conds[at] = append(j.conds[at], c)
+	}
+}
+
+func (j *join) holds(conds []resolve.Expr, s eval.Solution) (bool, error) {
+	for _, c := range conds {
+		v, err := j.run.Eval(c, eval.ConditionScope(s, j.outer))
+		if err != nil || !v.Truth() {
+			return false, err
 		}
 	}
-	t, err := statement.FromValue(v)
-	return value.Of(t), err
+	return true, nil
 }
 
-// run is one run of a query.
-type run struct {
-	ctx           context.Context //nolint:containedctx // a run lives as long as one call
-	query         *resolve.Query
-	src           Source
-	limits        Limits
-	bound         map[string]value.Value
-	trees         map[string]tree
-	writers       map[string]*pjson.Writer
-	subs          map[*resolve.Sub]value.Value
-	apart         map[*resolve.Block][]any
-	steps, values int
-	held          int // bytes
-}
-
-// independent answers a construct that has an environment for itself.
-func (r *run) independent(b *resolve.Block) ([]any, error) {
-	if rows, done := r.apart[b]; done {
-		return rows, nil
+// bind binds the sets from place i on, and reports whether there is an object
+// for the first of them.
+func (j *join) bind(i int, s eval.Solution) (matched bool, err error) {
+	if i == 0 {
+		if ok, err := j.holds(j.conds[0], s); err != nil || !ok {
+			return false, err
+		}
 	}
-	list, err := r.solve(b.Env, visible(b), nil)
+	if i == len(j.order) {
+		return true, j.give(s)
+	}
+	id := j.order[i]
+	objects, err := j.objects(id, s)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	rows, err := r.rows(b, list)
-	if err != nil {
-		return nil, err
+	for _, o := range objects {
+		if err := j.run.Looked(); err != nil || j.ended {
+			return true, err
+		}
+		s[id] = o
+		ok, err := j.holds(j.conds[i+1], s)
+		if err != nil {
+			return false, err
+		}
+		if ok {
+			matched = true
+			if _, err := j.bind(i+1, s); err != nil {
+				return true, err
+			}
+		}
 	}
-	r.apart[b] = rows
-	return rows, nil
+	s[id] = nil
+	if !matched && j.env.Sets[id].Optional > 0 {
+		_, err = j.bind(i+1, s)
+	}
+	return matched, err
 }
 
-func (r *run) fail(e resolve.Expr, format string, args ...any) error {
-	line, col := syntax.Position(r.query.Text, e.Place())
-	return &Error{line, col, fmt.Sprintf(format, args...)}
-}
-
-// looked accounts for an object, an entry of an index or a combination.
-func (r *run) looked() error {
-	if r.steps++; r.steps > r.limits.MaxSteps {
-		return &Error{Message: fmt.Sprintf("the query has to look at more than %d objects and combinations of objects: "+
-			"add a condition such as property = value, or one that joins the row sets", r.limits.MaxSteps)}
+// give passes a solution on that differs from all before in what is visible.
+func (j *join) give(s eval.Solution) error {
+	text := ""
+	for id, o := range s {
+		if j.visible[resolve.SetID(id)] && o != nil {
+			text += o.Subject()
+		}
+		text += "\x00"
 	}
-	if r.steps%64 == 0 {
-		return r.ctx.Err()
-	}
-	return nil
-}
-
-// hold accounts for bytes that are kept until the rows are made.
-func (r *run) hold(bytes int) error {
-	if r.held += bytes; r.held <= r.limits.MaxBytes {
+	if j.seen[text] || j.ended {
 		return nil
 	}
-	return &Error{Message: fmt.Sprintf("the query has to hold more than %d bytes: add a condition", r.limits.MaxBytes)}
+	j.seen[text] = true
+	more, err := j.visit(slices.Clone(s))
+	j.ended = !more
+	return err
 }
 
-// count accounts for JSON values of the result.
-func (r *run) count(n int) error {
-	if r.values += n; r.values > r.limits.MaxValues {
-		return &Error{Message: "the result is too large: ask for fewer rows, properties or a lower depth"}
+// objects returns all objects that a set may have.
+func (j *join) objects(id resolve.SetID, s eval.Solution) ([]*eval.Object, error) {
+	set := j.env.Sets[id]
+	if _, known := j.all[id]; !known {
+		j.all[id] = []*eval.Object{}
+		for t, err := range j.run.Trees(set) {
+			if err != nil {
+				return nil, err
+			}
+			for _, subject := range append([]string{t.Root()}, t.Inner()...) {
+				if err := j.load(id, subject, false, &j.all); err != nil {
+					return nil, err
+				}
+			}
+		}
 	}
-	return r.ctx.Err()
+	if !j.env.FollowsReferences(id) {
+		return j.all[id], nil
+	}
+	missing, err := j.missing(id, s)
+	return append(slices.Clip(j.all[id]), missing...), err
+}
+
+func (j *join) load(id resolve.SetID, subject string, dangling bool, into *map[resolve.SetID][]*eval.Object) error {
+	o, err := j.run.Load(j.env.Sets[id], subject, dangling, false)
+	if err == nil && o != nil {
+		(*into)[id] = append((*into)[id], o)
+	}
+	return err
+}
+
+// missing returns what conditions refer to and is not there.
+func (j *join) missing(id resolve.SetID, s eval.Solution) ([]*eval.Object, error) {
+	there, out := map[string]bool{}, map[resolve.SetID][]*eval.Object{}
+	for _, o := range j.all[id] {
+		there[o.Subject()] = true
+	}
+	for _, c := range j.env.Conds {
+		for _, w := range resolve.Ways(c, id) {
+			if w.Prop != "" {
+				continue
+			}
+			v, err := j.run.Eval(w.Other, eval.ConditionScope(s, j.outer))
+			if err != nil {
+				return nil, err
+			}
+			for _, m := range eval.AsReference(v).Members() {
+				if m.IsList || !m.Term.IsRef() || there[m.Term.Text] {
+					continue
+				}
+				there[m.Term.Text] = true
+				if err := j.load(id, m.Term.Text, true, &out); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return out[id], nil
 }

@@ -44,7 +44,7 @@ func (b *builder) both(e *syntax.Binary, main SetID) (Expr, error) {
 		return nil, err
 	}
 	right, err := b.alternative(e.Right, main)
-	return &Binary{Pos(e.Pos), e.Op, left, right}, err
+	return &Binary{Pos: Pos(e.Pos), Op: e.Op, Left: left, Right: right}, err
 }
 
 // guarded adds to a condition that the properties in it have values.
@@ -58,7 +58,7 @@ func guarded(cond Expr) Expr {
 			return e.Name != "if" && e.Name != "exists"
 		case *Prop:
 			if !e.Maybe {
-				out = &Binary{e.Pos, "and", present(e), out}
+				out = &Binary{Pos: e.Pos, Op: "and", Left: present(e), Right: out}
 			}
 		}
 		return true

@@ -93,7 +93,7 @@ func (b *builder) items(c *syntax.Construct, out *Block) error {
 				return err
 			}
 		}
-		aggregate := hasAggregate(r.Value)
+		aggregate := HasAggregate(r.Value)
 		out.Aggregated = out.Aggregated || aggregate
 		if _, constant := r.Value.(*Const); !aggregate && !constant {
 			each = true
@@ -108,7 +108,8 @@ func (b *builder) items(c *syntax.Construct, out *Block) error {
 	return nil
 }
 
-func hasAggregate(e Expr) (found bool) {
+// HasAggregate reports whether an expression is about several objects.
+func HasAggregate(e Expr) (found bool) {
 	Walk(e, func(e Expr) bool {
 		c, ok := e.(*Call)
 		found = found || ok && syntax.IsAggregate(c.Name)
@@ -142,9 +143,6 @@ func (b *builder) operations(c *syntax.Construct, out *Block) (err error) {
 	}
 	if out.GroupBy, err = b.all(c.GroupBy, out.Main); err != nil {
 		return err
-	}
-	if len(out.GroupBy) > 1 {
-		return b.fail(out.GroupBy[1].Place(), "group by one property or label", "there is more than one key to group by")
 	}
 	for _, it := range out.Items {
 		if _, whole := it.Value.(*Whole); (it.Star || whole) && (len(out.GroupBy) > 0 || out.Aggregated) {

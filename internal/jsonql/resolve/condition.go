@@ -136,10 +136,10 @@ func (b *builder) exists(p *Prop) {
 // comparison finds prop = constant and id = constant, either way around.
 func (b *builder) comparison(e *Binary) {
 	left, right := e.Left, e.Right
-	if isConstant(left) {
+	if IsConstant(left) {
 		left, right = right, left
 	}
-	if isConstant(right) && (e.Op == "=" || e.Op == "!=") {
+	if IsConstant(right) && (e.Op == "=" || e.Op == "!=") {
 		switch left := left.(type) {
 		case *ID:
 			if e.Op == "=" && left.Up == 0 {
@@ -159,29 +159,19 @@ func (b *builder) comparison(e *Binary) {
 	b.complex(e)
 }
 
-func isConstant(e Expr) bool {
-	switch e.(type) {
-	case *Const, *Bind:
-		return true
-	default:
-		return false
-	}
-}
-
 func (b *builder) complex(e Expr) {
 	b.env.Conds = append(b.env.Conds, e)
 	b.require(e)
 }
 
 // require notes the properties that an object must have for a condition to
-// hold: all but those under maybe, and those that "or" and "not" may excuse.
+// hold: all but those under maybe, and those that "not" may excuse. An "or" that
+// computes a value excuses none.
 func (b *builder) require(e Expr) {
 	Walk(e, func(e Expr) bool {
 		switch e := e.(type) {
 		case *Not:
 			return false
-		case *Binary:
-			return e.Op != "or"
 		case *Call:
 			return e.Name != "if" && e.Name != "exists"
 		case *Prop:

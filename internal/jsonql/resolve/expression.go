@@ -127,9 +127,9 @@ func (b *builder) operation(e syntax.Expr, main SetID) (Expr, error) {
 	case *syntax.Not:
 		return &Not{Pos(e.Pos), children[0]}, nil
 	case *syntax.Negative:
-		return &Binary{Pos(e.Pos), "-", &Const{Pos(e.Pos), zero}, children[0]}, nil
+		return &Binary{Pos: Pos(e.Pos), Op: "-", Left: &Const{Pos(e.Pos), zero}, Right: children[0]}, nil
 	case *syntax.Binary:
-		return &Binary{Pos(e.Pos), e.Op, children[0], children[1]}, nil
+		return &Binary{Pos(e.Pos), e.Op, children[0], children[1], e.Op == "=" && crosses(children[0], children[1])}, nil
 	case *syntax.Membership:
 		return &In{Pos(e.Pos), children[0], children[1:], e.Negate}, nil
 	case *syntax.Call:

@@ -2,9 +2,11 @@ package resolve
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
+	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/statement"
 )
 
@@ -18,20 +20,55 @@ type names struct {
 // prefix maps the start of names as they are written to that of the names meant.
 type prefix struct{ short, full string }
 
-// with returns the names under a namemap.
+// with returns the names under a namemap: what it does not say is as it was.
 func (n names) with(text string) (names, error) {
-	var m struct {
-		Shared map[string]any `json:"sharedpatterns"`
-		Props  map[string]any `json:"propertypatterns"`
-		IDs    map[string]any `json:"idpatterns"`
+	merged := map[string]any{}
+	for _, one := range []string{n.text, text} {
+		if one == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(one), &merged); err != nil {
+			return n, err
+		}
 	}
-	if err := json.Unmarshal([]byte(text), &m); err != nil {
+	if _, err := pjson.NewWriter(pjson.Format{OmitScopes: true, Namemap: mapOf(merged)}); err != nil {
 		return n, err
 	}
-	n.text = text
-	n.all = prefixes(m.Shared)
-	n.props, n.refs = slices.Concat(n.all, prefixes(m.Props)), slices.Concat(n.all, prefixes(m.IDs))
+	whole, err := json.Marshal(merged)
+	if err != nil {
+		return n, err
+	}
+	n.text = string(whole)
+	table := func(key string) map[string]any {
+		m, _ := merged[key].(map[string]any)
+		return m
+	}
+	n.all = prefixes(table("sharedpatterns"))
+	n.props, n.refs = slices.Concat(n.all, prefixes(table("propertypatterns"))), slices.Concat(n.all, prefixes(table("idpatterns")))
 	return n, nil
+}
+
+// NamemapOf returns the namemap that rows are written with, as package pjson
+// knows it; nil for none.
+func (b *Block) NamemapOf() pjson.Map {
+	if b.Namemap == "" {
+		return nil
+	}
+	var raw map[string]any
+	_ = json.Unmarshal([]byte(b.Namemap), &raw) // which Resolve has written
+	return mapOf(raw)
+}
+
+func mapOf(raw map[string]any) pjson.Map {
+	out := pjson.Map{}
+	for _, key := range slices.Sorted(maps.Keys(raw)) {
+		v := raw[key]
+		if inner, ok := v.(map[string]any); ok {
+			v = mapOf(inner)
+		}
+		out.Set(key, v)
+	}
+	return out
 }
 
 // prefixes returns the patterns that are plain prefixes, the longest first.

@@ -95,7 +95,7 @@ type Block struct {
 	// Aggregated blocks without GroupBy have one row for all solutions.
 	Aggregated bool
 	// Namemap is the JSON text of the namemap that rows are written with, "" for
-	// none: its own, or that of the construct around.
+	// none: its own, with what it does not say as the construct around has it.
 	Namemap string
 }
 
@@ -168,11 +168,14 @@ type (
 		Pos
 		Inner Expr
 	}
-	// Binary has an operator of: and or = != < <= > >= + - * / %.
+	// Binary has an operator of: and or = != < <= > >= + - * / %. Crosses says
+	// of "=" that it is about two sets: values of the one are looked for among
+	// those of the other.
 	Binary struct {
 		Pos
 		Op          string
 		Left, Right Expr
+		Crosses     bool
 	}
 	// In tests membership in any of the members of Set.
 	In struct {

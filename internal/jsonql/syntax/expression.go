@@ -78,11 +78,10 @@ func (p *parser) set() ([]Expr, error) {
 		return []Expr{e}, err
 	}
 	p.next++
-	set, err := p.arguments(")")
-	if err == nil && len(set) == 0 {
-		err = p.fail(p.peek().at, "", "an empty set has no members")
+	if end := p.peek(); end.symbol(")") {
+		return nil, p.fail(end.at, "", "an empty set has no members")
 	}
-	return set, err
+	return p.arguments(")")
 }
 
 // arguments reads expressions with commas between them, up to a closing symbol.

@@ -1,6 +1,10 @@
 package syntax
 
-import "vesperdb.io/vesper/internal/statement"
+import (
+	"fmt"
+
+	"vesperdb.io/vesper/internal/statement"
+)
 
 // labeled reads ?label, ?label.id or ?label.path.
 func (p *parser) labeled() (Expr, error) {
@@ -150,6 +154,17 @@ func IsRevision(name string) bool {
 	}
 }
 
+func howMany(n [2]int) string {
+	switch {
+	case n[0] != n[1]:
+		return fmt.Sprintf("%d to %d arguments", n[0], n[1])
+	case n[0] == 1:
+		return "1 argument"
+	default:
+		return fmt.Sprintf("%d arguments", n[0])
+	}
+}
+
 // checked returns the call if there is such a function and it takes as many
 // arguments.
 func (p *parser) checked(c *Call, err error) (Expr, error) {
@@ -159,11 +174,15 @@ func (p *parser) checked(c *Call, err error) (Expr, error) {
 	n, known := arity[c.Name]
 	switch {
 	case !known:
-		return nil, p.fail(c.At, "names of functions are case-sensitive", "unknown function %s", statement.Excerpt(c.Name))
+		hint := "see the list of functions"
+		if like := near(c.Name, functionNames()); like != "" {
+			hint = "did you mean " + like + "? Names of functions are case-sensitive"
+		}
+		return nil, p.fail(c.At, hint, "unknown function %s", statement.Excerpt(c.Name))
 	case c.Star && c.Name != "count":
 		return nil, p.fail(c.At, "", "%s takes one value", c.Name)
 	case !c.Star && (len(c.Args) < n[0] || len(c.Args) > n[1]):
-		return nil, p.fail(c.At, "", "%s takes %d to %d arguments, and here are %d", c.Name, n[0], n[1], len(c.Args))
+		return nil, p.fail(c.At, "", "%s takes %s, and here are %d", c.Name, howMany(n), len(c.Args))
 	}
 	return c, nil
 }

@@ -76,6 +76,11 @@ func (p *parser) unexpected(wanted string) error {
 	if t.kind == tokenBind {
 		e.Hint = "a colon and a name is a bind variable; put a blank after the colon of a property"
 	}
+	if t.kind == tokenName {
+		if like := near(t.text, operationWords); like != "" {
+			e.Hint = wanted + "; did you mean " + like + "?"
+		}
+	}
 	return e
 }
 

@@ -76,7 +76,9 @@ func (v Value) Truth() bool {
 	case rankNumber:
 		return compareNumbers(v.Term, zero) != 0
 	case rankRef:
-		return v.Term != statement.EmptyList()
+		return true
+	case rankList:
+		return false
 	default:
 		return v.Term.Text != ""
 	}
@@ -106,6 +108,8 @@ var numberTypes = []string{
 // text with a numeric type that is no number ranks with the strings.
 func kindOf(t statement.Term) rank {
 	switch {
+	case t == statement.EmptyList():
+		return rankList
 	case t.Type == statement.TypeRef:
 		return rankRef
 	case t == statement.Null():
@@ -278,4 +282,53 @@ func Float(v Value) float64 {
 		return 0
 	}
 	return f
+}
+
+// Exact reports whether no other term equals the value: equal numbers are
+// written in several ways, and equal lists in any order.
+func (v Value) Exact() bool {
+	switch v.rank() {
+	case rankNumber, rankList:
+		return false
+	default:
+		return true
+	}
+}
+
+// AppendKey appends a text that two values other than lists have in common if
+// they are equal, and only then.
+func (v Value) AppendKey(key []byte) []byte {
+	rank := v.rank()
+	key = append(key, byte('0'+rank))
+	switch rank {
+	case rankNumber:
+		return appendNumberKey(key, v.Term)
+	case rankString, rankRef:
+		key = append(key, v.Term.Type...)
+		key = append(key, 0)
+		return append(key, v.Term.Text...)
+	}
+	return key
+}
+
+// appendNumberKey appends a number so that equal ones, such as 1, 1.0 and true,
+// are written alike.
+func appendNumberKey(key []byte, t statement.Term) []byte {
+	if isSmall(t) {
+		return append(key, t.Text...)
+	}
+	text, _ := numberText(t)
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return strconv.AppendInt(key, i, 10)
+	}
+	if f, ok := exact(text); ok && math.Abs(f) < exactFloat {
+		if f == math.Trunc(f) {
+			return strconv.AppendInt(key, int64(f), 10)
+		}
+		return strconv.AppendFloat(key, f, 'g', -1, 64)
+	}
+	if r, ok := new(big.Rat).SetString(text); ok {
+		return append(key, r.RatString()...)
+	}
+	return append(key, text...)
 }

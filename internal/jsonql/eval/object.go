@@ -1,0 +1,219 @@
+package eval
+
+import (
+	"slices"
+
+	"vesperdb.io/vesper/internal/jsonql/resolve"
+	"vesperdb.io/vesper/internal/jsonql/value"
+	"vesperdb.io/vesper/internal/statement"
+)
+
+// Object is a subject that a row set is bound to.
+type Object struct {
+	subject string
+	own     facts
+	tree    *Tree
+	// chosen are the values that filters have selected, of the properties that
+	// have filters.
+	chosen []choice
+}
+
+// choice is the values of a property that filters have selected.
+type choice struct {
+	prop string
+	list []statement.Statement
+}
+
+// Subject is the id of the object.
+func (o *Object) Subject() string { return o.subject }
+
+// ID is the id of the object as a value.
+func (o *Object) ID() value.Value { return value.Of(statement.Reference(o.subject)) }
+
+// values returns the values of a property that are constructed.
+func (o *Object) values(name string) []statement.Statement {
+	for _, c := range o.chosen {
+		if c.prop == name {
+			return c.list
+		}
+	}
+	return o.own.of(name)
+}
+
+// Size is about how many bytes an object holds.
+func (o *Object) Size() int {
+	n := 2*ValueBytes + len(o.subject)
+	for _, s := range o.own {
+		n += 2*ValueBytes + len(s.Predicate) + len(s.Text)
+	}
+	return n
+}
+
+// ValueBytes is about what a value takes besides its text.
+const ValueBytes = 64
+
+// look is how the objects of a row set are read, and which filters they pass.
+type look struct {
+	// id is equal for sets of which the same properties are read; 0 is whole.
+	id      int
+	names   []string
+	filters []filter
+	ids     []value.Value
+}
+
+// filter is a filter whose constant is known.
+type filter struct {
+	prop    string
+	value   value.Value
+	negated bool
+	// nullable properties may be missing, and are null then; shown ones are
+	// constructed with all their values.
+	nullable, shown bool
+}
+
+// lookOf says how the objects of a set are read.
+func (r *Run) lookOf(set *resolve.Set) (*look, error) {
+	if r.looks == nil {
+		r.prepareLooks()
+	}
+	l := r.looks[set]
+	if l.filters != nil || l.ids != nil || len(set.Filters)+len(set.IDs) == 0 {
+		return l, nil
+	}
+	for _, f := range set.Filters {
+		v, err := r.Eval(f.Value, nil)
+		if err != nil {
+			return nil, err
+		}
+		l.filters = append(l.filters, filter{f.Prop, v, f.Negated, set.Nullable[f.Prop], set.Shown[f.Prop]})
+	}
+	for _, e := range set.IDs {
+		v, err := r.Eval(e, nil)
+		if err != nil {
+			return nil, err
+		}
+		l.ids = append(l.ids, AsReference(v))
+	}
+	return l, nil
+}
+
+// Load returns a subject as an object of a row set, or nil if it is none. A
+// list inside a list is a value and no object. With dangling, what does not
+// exist is an object without properties for a set that asks for none. What is
+// read again and again should be kept at hand.
+func (r *Run) Load(set *resolve.Set, subject string, dangling, keep bool) (*Object, error) {
+	if statement.IsList(subject) || set.OwnersOnly && statement.IsEmbedded(subject) {
+		return nil, nil
+	}
+	l, err := r.lookOf(set)
+	if err != nil {
+		return nil, err
+	}
+	t, err := r.tree(statement.Root(subject), l, keep)
+	if err != nil {
+		return nil, err
+	}
+	return r.InTree(set, t, subject, dangling)
+}
+
+// InTree is Load for a tree that has been read for the set.
+func (r *Run) InTree(set *resolve.Set, t *Tree, subject string, dangling bool) (*Object, error) {
+	l, err := r.lookOf(set)
+	if err != nil {
+		return nil, err
+	}
+	if !t.has(subject) && (!dangling || !set.Dangling) {
+		return nil, nil
+	}
+	o := &Object{subject: subject, own: t.of(subject), tree: t}
+	if !hasProperties(set, o.own) || !o.passes(l.filters) {
+		return nil, nil
+	}
+	for _, v := range l.ids {
+		if !value.Intersects(v, o.ID()) {
+			return nil, nil
+		}
+	}
+	return o, nil
+}
+
+// hasProperties reports whether the properties that must be there are, and those
+// that must not are not.
+func hasProperties(set *resolve.Set, own facts) bool {
+	for _, name := range set.Required {
+		if len(own.of(name)) == 0 {
+			return false
+		}
+	}
+	for _, name := range set.Absent {
+		if len(own.of(name)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// passes applies filters, and notes which values they select. A missing
+// property that may be missing counts as null.
+func (o *Object) passes(filters []filter) bool {
+	for _, f := range filters {
+		all := o.own.of(f.prop)
+		if len(all) == 0 {
+			if !f.nullable || f.value.IsNull() == f.negated {
+				return false
+			}
+			continue
+		}
+		var list []statement.Statement
+		if len(all) == 1 && f.selects(all[0].Term) {
+			list = all
+		} else if len(all) > 1 {
+			for _, s := range all {
+				if f.selects(s.Term) {
+					list = append(list, s)
+				}
+			}
+		}
+		if len(list) == 0 {
+			return false
+		}
+		if !f.shown {
+			o.choose(f.prop, list)
+		}
+	}
+	return true
+}
+
+func (o *Object) choose(prop string, list []statement.Statement) {
+	for i, c := range o.chosen {
+		if c.prop == prop {
+			o.chosen[i].list = statement.Set(append(slices.Clone(c.list), list...))
+			return
+		}
+	}
+	o.chosen = append(o.chosen, choice{prop, list})
+}
+
+// selects: "=" means exactly this value, so that 1, 1.0 and "1" are three; "!="
+// means every value that does not equal it, as in other conditions.
+func (f filter) selects(t statement.Term) bool {
+	if f.negated || f.value.IsList {
+		return value.Intersects(f.value, value.Of(t)) != f.negated
+	}
+	return t == f.value.Term
+}
+
+// AsReference makes strings that are compared with ids references.
+func AsReference(v value.Value) value.Value {
+	if v.IsList {
+		list := make([]value.Value, 0, len(v.List))
+		for _, m := range v.List {
+			list = append(list, AsReference(m))
+		}
+		return value.ListOf(list)
+	}
+	if v.Term.Type == statement.TypeLiteral {
+		return value.Of(statement.Reference(v.Term.Text))
+	}
+	return v
+}

@@ -1,0 +1,144 @@
+package eval
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+
+	"vesperdb.io/vesper/internal/jsonql/resolve"
+	"vesperdb.io/vesper/internal/jsonql/source"
+	"vesperdb.io/vesper/internal/statement"
+)
+
+// reader reads objects, as far as a query looks at them, and keeps some of them
+// at hand.
+type reader struct {
+	parts source.PartSource // nil: objects are read wholly
+	kept  map[place]*Tree
+	// last are the trees that were read last, one for each look.
+	last []*Tree
+}
+
+// place is an object as one look reads it.
+type place struct {
+	root string
+	look int
+}
+
+// maxKept is how many trees are kept at hand.
+const maxKept = 4096
+
+// wholly is the look of those who see everything.
+var wholly = &look{}
+
+// prepareLooks numbers what is read of the objects of all sets.
+func (r *Run) prepareLooks() {
+	r.looks = map[*resolve.Set]*look{}
+	r.objects = reader{kept: map[place]*Tree{}, last: make([]*Tree, 1)}
+	if parts, ok := r.src.(source.PartSource); ok && !r.Whole {
+		r.objects.parts = parts
+	}
+	ids := map[string]int{}
+	for set, l := range r.query.Looks() {
+		if l.All || r.objects.parts == nil {
+			r.looks[set] = &look{}
+			continue
+		}
+		key := strings.Join(l.Names, "\x00")
+		if ids[key] == 0 {
+			ids[key] = len(r.objects.last)
+			r.objects.last = append(r.objects.last, nil)
+		}
+		r.looks[set] = &look{id: ids[key], names: l.Names}
+	}
+}
+
+// tree reads an object. One that does not exist has no subjects.
+func (r *Run) tree(root string, l *look, keep bool) (*Tree, error) {
+	if r.looks == nil {
+		r.prepareLooks()
+	}
+	if t := r.objects.last[l.id]; t != nil && t.root == root {
+		return t, nil
+	}
+	at := place{root, l.id}
+	if t := r.objects.kept[at]; t != nil {
+		return t, nil
+	}
+	t, err := r.read(root, l)
+	if err != nil {
+		return nil, fmt.Errorf("read object %s: %w", statement.Excerpt(root), err)
+	}
+	r.objects.last[l.id] = t
+	if keep {
+		if len(r.objects.kept) >= maxKept {
+			clear(r.objects.kept)
+		}
+		r.objects.kept[at] = t
+	}
+	return t, nil
+}
+
+func (r *Run) read(root string, l *look) (*Tree, error) {
+	if l.id == 0 {
+		found, _, err := r.src.Object(root)
+		found.ID = root
+		return newTree(found), err
+	}
+	p, exists, err := r.objects.parts.Part(root, l.names)
+	if err != nil || !exists {
+		return &Tree{}, err // without any subject
+	}
+	p.ID = root
+	return newPart(p), nil
+}
+
+// Trees yields all objects, as far as the query looks at those of a set.
+func (r *Run) Trees(set *resolve.Set) iter.Seq2[*Tree, error] {
+	return func(yield func(*Tree, error) bool) {
+		l, err := r.lookOf(set)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		take := func(t *Tree, err error) bool {
+			if err != nil {
+				err = fmt.Errorf("read objects: %w", err)
+			}
+			r.objects.last[l.id] = t
+			return yield(t, err)
+		}
+		if l.id == 0 {
+			for o, err := range r.src.Objects() {
+				if !take(newTree(o), err) {
+					return
+				}
+			}
+			return
+		}
+		for p, err := range r.objects.parts.Parts(l.names) {
+			if !take(newPart(p), err) {
+				return
+			}
+		}
+	}
+}
+
+// factsOf returns all that is known of a subject; t, if there is one, is a tree
+// it may be in.
+func (r *Run) factsOf(subject string, t *Tree) (facts, *Tree, error) {
+	if t != nil && !t.part {
+		if own := t.of(subject); len(own) > 0 {
+			return own, t, nil
+		}
+	}
+	root := statement.Root(subject)
+	t, err := r.tree(root, wholly, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.Looked(); err != nil {
+		return nil, nil, err
+	}
+	return t.of(subject), t, nil
+}

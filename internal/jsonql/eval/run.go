@@ -1,0 +1,180 @@
+// Package eval says what a resolved query is worth: what its expressions are
+// for objects that its row sets are bound to, and what rows its constructs make
+// of the solutions of its joins. It does not find the solutions; a Solver does.
+package eval
+
+import (
+	"context"
+	"fmt"
+
+	"vesperdb.io/vesper/internal/jsonql/resolve"
+	"vesperdb.io/vesper/internal/jsonql/source"
+	"vesperdb.io/vesper/internal/jsonql/syntax"
+	"vesperdb.io/vesper/internal/jsonql/value"
+	"vesperdb.io/vesper/internal/pjson"
+	"vesperdb.io/vesper/internal/statement"
+)
+
+// Limits bound what a query may cost; all must be greater than zero.
+type Limits struct {
+	// MaxRows bounds the rows of the result, MaxValues the JSON values in it.
+	MaxRows, MaxValues int
+	// MaxObjects bounds the objects and solutions of a join that are held at once.
+	MaxObjects int
+	// MaxSteps bounds the objects, entries of indexes and combinations of
+	// objects that are looked at.
+	MaxSteps int
+	// MaxBytes bounds, in about so many bytes, what is held of objects and
+	// solutions until the rows are made.
+	MaxBytes int
+}
+
+// Error says why a query cannot be answered, and where; Line and Col are zero
+// when the fault has no place.
+type Error struct {
+	// Line and Col are the place in the query, counted from 1.
+	Line, Col int
+	// Message says what is wrong and what to do.
+	Message string
+}
+
+// Error returns the place and the message.
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.Message
+	}
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Col, e.Message)
+}
+
+// Solver finds the solutions of environments.
+type Solver interface {
+	// Solve calls visit with all solutions of an environment that differ in the
+	// visible sets, in any order, until it returns false. A solution belongs to
+	// the visitor. Expressions with names of the environments around are worth
+	// what outer says.
+	Solve(env *resolve.Env, visible resolve.Sets, outer *Scope, visit func(Solution) (bool, error)) error
+}
+
+// Run is one run of a query. It is not safe for use by several goroutines.
+type Run struct {
+	// Solver must be set before anything is evaluated.
+	Solver Solver
+	// ForUpdate shows the ids of anonymous objects too.
+	ForUpdate bool
+	// Whole reads objects wholly, also where a part would do.
+	Whole bool
+
+	ctx     context.Context //nolint:containedctx // a run lives as long as one call
+	query   *resolve.Query
+	src     source.Source
+	limits  Limits
+	bound   map[string]value.Value
+	objects reader
+	looks   map[*resolve.Set]*look
+	writers map[string]*pjson.Writer
+	subs    map[*resolve.Sub]value.Value
+	apart   map[*resolve.Block][]any
+
+	steps, values, held int
+}
+
+// NewRun prepares a run. Bindings are nil, bool, string, any Go number,
+// json.Number, statement.Ref, or a []any of these.
+func NewRun(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l Limits) (*Run, error) {
+	r := &Run{
+		ctx: ctx, query: q, src: src, limits: l, bound: map[string]value.Value{},
+		writers: map[string]*pjson.Writer{}, subs: map[*resolve.Sub]value.Value{}, apart: map[*resolve.Block][]any{},
+	}
+	for name, v := range bindings {
+		bound, err := bind(v)
+		if err != nil {
+			return nil, &Error{Message: fmt.Sprintf("bind variable %s: %v", statement.Excerpt(name), err)}
+		}
+		r.bound[name] = bound
+	}
+	return r, nil
+}
+
+// bind converts a bind variable. Strings that look like references are.
+func bind(v any) (value.Value, error) {
+	switch v := v.(type) {
+	case []any:
+		list := make([]value.Value, 0, len(v))
+		for _, item := range v {
+			bound, err := bind(item)
+			if err != nil {
+				return value.Null, err
+			}
+			list = append(list, bound)
+		}
+		return value.ListOf(list), nil
+	case string:
+		if id, ok := pjson.ParseReference("", v); ok {
+			return value.Of(statement.Reference(id)), nil
+		}
+	}
+	t, err := statement.FromValue(v)
+	return value.Of(t), err
+}
+
+// Source returns what the query is asked of.
+func (r *Run) Source() source.Source { return r.src }
+
+// Query returns the query that is run.
+func (r *Run) Query() *resolve.Query { return r.query }
+
+// Limits returns what bounds the run.
+func (r *Run) Limits() Limits { return r.limits }
+
+// Fail returns an error about the place of an expression.
+func (r *Run) Fail(e resolve.Expr, format string, args ...any) error {
+	line, col := syntax.Position(r.query.Text, e.Place())
+	return &Error{line, col, fmt.Sprintf(format, args...)}
+}
+
+// Looked accounts for an object, an entry of an index or a combination of
+// objects that is looked at, and ends the query when its context has ended.
+func (r *Run) Looked() error {
+	if r.steps++; r.steps > r.limits.MaxSteps {
+		return &Error{Message: fmt.Sprintf("the query has to look at more than %d objects, entries of indexes and combinations of objects: "+
+			"add a condition such as property = value, or one that joins the row sets", r.limits.MaxSteps)}
+	}
+	if r.steps%64 == 0 {
+		return r.ctx.Err()
+	}
+	return nil
+}
+
+// Hold accounts for bytes that are kept until the rows are made; a negative
+// number lets go of them.
+func (r *Run) Hold(bytes int) error {
+	if r.held += bytes; bytes <= 0 || r.held <= r.limits.MaxBytes {
+		return nil
+	}
+	return &Error{Message: fmt.Sprintf("the query has to hold more than %d bytes to join, to order or to group: "+
+		"add a condition, or a limit", r.limits.MaxBytes)}
+}
+
+// HoldObjects refuses to hold too many objects or solutions at once.
+func (r *Run) HoldObjects(n int) error {
+	if n <= r.limits.MaxObjects {
+		return nil
+	}
+	return &Error{Message: fmt.Sprintf("the query has to look at more than %d objects at once: add a condition", r.limits.MaxObjects)}
+}
+
+// Rows refuses to give too many rows.
+func (r *Run) Rows(n int) error {
+	if n <= r.limits.MaxRows {
+		return nil
+	}
+	return &Error{Message: fmt.Sprintf("the result has more than %d rows: add a condition, or limit and offset", r.limits.MaxRows)}
+}
+
+// count accounts for JSON values of the result.
+func (r *Run) count(n int) error {
+	if r.values += n; r.values > r.limits.MaxValues {
+		return &Error{Message: "the result is too large: ask for fewer rows, properties or a lower depth"}
+	}
+	return r.ctx.Err()
+}

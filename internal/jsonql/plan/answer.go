@@ -1,0 +1,349 @@
+package plan
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"strconv"
+	"time"
+
+	"vesperdb.io/vesper/internal/jsonql/eval"
+	"vesperdb.io/vesper/internal/jsonql/resolve"
+	"vesperdb.io/vesper/internal/jsonql/source"
+	"vesperdb.io/vesper/internal/jsonql/value"
+	"vesperdb.io/vesper/internal/statement"
+)
+
+// Answer is a query that is being answered. It is not safe for use by several
+// goroutines, and is of no use when its source is not any more.
+type Answer struct {
+	// Top is the way in which the query is answered. The actual figures in it
+	// are whole when Rows has ended.
+	Top *Node
+
+	solver  *solver
+	run     *eval.Run
+	block   *resolve.Block
+	visible resolve.Sets
+	plan    *envPlan
+	index   *indexOnly
+	ordered *inIndexOrder
+	given   int
+}
+
+// Start chooses how a query is answered. It returns an *eval.Error for one that
+// cannot be computed, and the source's own errors wrapped.
+func Start(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l eval.Limits, forUpdate bool) (*Answer, error) {
+	run, err := eval.NewRun(ctx, q, src, bindings, l)
+	if err != nil {
+		return nil, err
+	}
+	run.ForUpdate = forUpdate
+	v, err := newSolver(run)
+	if err != nil {
+		return nil, err
+	}
+	b := q.Root
+	a := &Answer{solver: v, run: run, block: b, visible: resolve.Visible(b)}
+	a.plan, err = v.planOf(b.Env, a.visible, a.wish())
+	if err != nil {
+		return nil, err
+	}
+	a.shortcuts()
+	a.describe()
+	return a, nil
+}
+
+// wish is what the construct would have of the order of the solutions.
+func (a *Answer) wish() wish {
+	b := a.block
+	w := wish{first: b.Main}
+	if a.needsAll() {
+		w.first = resolve.NoSet
+	}
+	if b.Limit >= 0 && len(b.OrderBy) == 0 && !b.MergeAll {
+		w.rows = max(1, b.Limit+b.Offset)
+	}
+	return w
+}
+
+// needsAll reports whether no row can be made before all solutions are found.
+func (a *Answer) needsAll() bool {
+	b := a.block
+	return b.Aggregated || len(b.GroupBy) > 0 || b.Main == resolve.NoSet || a.aggregates()
+}
+
+// aggregates reports whether a row has an aggregate over all rows.
+func (a *Answer) aggregates() bool {
+	return slices.ContainsFunc(a.block.Expressions(), resolve.HasAggregate)
+}
+
+// inOrder reports whether the solutions come in order of the objects that the
+// rows are about.
+func (a *Answer) inOrder() bool {
+	steps := a.plan.steps
+	return len(steps) > 0 && steps[0].id == a.block.Main && steps[0].kind == scan
+}
+
+// describe makes the top of the tree that tells the plan.
+func (a *Answer) describe() {
+	b, op := a.block, "construct"
+	switch {
+	case a.plan.top == nil:
+		op = "constant"
+	case b.Aggregated:
+		op = "aggregate"
+	case len(b.GroupBy) > 0:
+		op = "group"
+	case len(b.OrderBy) > 0 && b.Limit >= 0 && a.ordered == nil:
+		op = "top " + strconv.Itoa(b.Limit+b.Offset)
+	case len(b.OrderBy) > 0 && a.ordered == nil:
+		op = "order"
+	case !a.needsAll() && !a.inOrder() && a.ordered == nil:
+		op = "order by id"
+	}
+	a.Top = &Node{Op: op}
+	switch {
+	case a.index != nil:
+		a.Top.Inputs = []*Node{a.index.node}
+	case a.plan.top != nil:
+		a.Top.Inputs = []*Node{a.plan.top}
+	}
+}
+
+// Rows yields the rows of the answer, and at most one error, which is the last:
+// ctx's error, an *eval.Error, or the source's own. Where no order, group or
+// aggregate needs all of them first, each row is made when it is asked for. It
+// can be read once.
+func (a *Answer) Rows() iter.Seq2[any, error] {
+	return func(yield func(any, error) bool) {
+		a.solver.start = time.Now()
+		defer func() { a.Top.Elapsed = time.Since(a.solver.start) }()
+		err := a.rows(func(row any) (bool, error) {
+			a.Top.Actual++
+			if err := a.run.Rows(a.Top.Actual); err != nil {
+				a.Top.Actual--
+				return false, err
+			}
+			return yield(row, nil), nil
+		})
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// emitter takes a row, and reports whether more are wanted.
+type emitter func(row any) (bool, error)
+
+func (a *Answer) rows(emit emitter) error {
+	if a.block.MergeAll {
+		return a.merged(emit)
+	}
+	return a.each(emit)
+}
+
+// merged gives the one row that all rows make.
+func (a *Answer) merged(emit emitter) error {
+	var rows []any
+	err := a.each(func(row any) (bool, error) {
+		rows = append(rows, row)
+		return true, a.run.Rows(len(rows))
+	})
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	_, err = emit(eval.Merge(rows))
+	return err
+}
+
+func (a *Answer) each(emit emitter) error {
+	b := a.block
+	switch {
+	case a.index != nil:
+		return a.index.rows(emit)
+	case a.ordered != nil:
+		return a.ordered.rows(emit)
+	case eval.Accumulates(b):
+		return a.groups(emit)
+	case a.needsAll():
+		return a.collected(emit)
+	case b.Limit == 0:
+		return nil
+	case len(b.OrderBy) > 0:
+		return a.sorted(emit)
+	case a.inOrder():
+		return a.streamed(emit)
+	default:
+		return a.sorted(emit) // by ids alone
+	}
+}
+
+// collected makes the rows from all solutions at once.
+func (a *Answer) collected(emit emitter) error {
+	list, err := a.run.Collect(a.block)
+	if err != nil {
+		return err
+	}
+	plain := *a.block
+	plain.MergeAll = false
+	rows, err := a.run.Collected(&plain, list)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if more, err := emit(row); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// byMain calls visit with the solutions of one row after the other, which come
+// in order of the objects of the rows.
+func (a *Answer) byMain(visit func([]eval.Solution) (bool, error)) error {
+	var same []eval.Solution
+	main, held, ended := a.block.Main, 0, false
+	once := !slices.ContainsFunc(a.plan.steps[1:], func(st *step) bool { return st.needed })
+	finish := func() (bool, error) {
+		if len(same) == 0 || ended {
+			return !ended, nil
+		}
+		eval.SortSolutions(same)
+		more, err := visit(same)
+		same, ended = nil, err != nil || !more
+		_ = a.run.Hold(-held)
+		held = 0
+		return more, err
+	}
+	err := a.solver.solve(a.plan, a.visible, nil, func(s eval.Solution) (bool, error) {
+		o := s[main]
+		if !isRow(o) {
+			return true, nil
+		}
+		if len(same) > 0 && same[0][main].Subject() != o.Subject() {
+			if more, err := finish(); err != nil || !more {
+				return false, err
+			}
+		}
+		if len(same) > 0 { // one is held anyway
+			size := s.Size()
+			held += size
+			if err := a.run.Hold(size); err != nil {
+				return false, err
+			}
+		}
+		same = append(same, s.Clone())
+		if once { // there is no other solution with this object
+			return finish()
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	_, err = finish()
+	return err
+}
+
+// streamed makes each row as soon as it is found, and looks no further than the
+// limit asks for.
+func (a *Answer) streamed(emit emitter) error {
+	b := a.block
+	skip, left := b.Offset, b.Limit
+	return a.byMain(func(list []eval.Solution) (bool, error) {
+		if skip > 0 {
+			skip--
+			return true, nil
+		}
+		row, err := a.run.Row(b, eval.RowScope(b, list))
+		if err != nil {
+			return false, err
+		}
+		left--
+		more, err := emit(row)
+		return more && left != 0, err
+	})
+}
+
+// groups makes the rows of groups, which are accumulated while solutions are
+// found.
+func (a *Answer) groups(emit emitter) error {
+	b := a.block
+	known := map[string]*eval.Group{}
+	var all []*eval.Group
+	if b.Aggregated {
+		all = append(all, a.run.NewGroup(b, nil))
+	}
+	single := len(a.plan.steps) < 2
+	err := a.solver.solve(a.plan, a.visible, nil, func(s eval.Solution) (bool, error) {
+		if b.Aggregated {
+			return true, all[0].Add(s, single)
+		}
+		keys, err := a.run.KeysOf(b, s)
+		if err != nil {
+			return false, err
+		}
+		for _, key := range keys {
+			text := eval.KeyText(key)
+			g := known[text]
+			if g == nil {
+				g = a.run.NewGroup(b, key)
+				known[text] = g
+				all = append(all, g)
+				if err := a.run.Hold(2*len(text) + groupBytes); err != nil {
+					return false, err
+				}
+			}
+			if err := g.Add(s, single); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	return giveGroups(a.run, b, all, emit)
+}
+
+// groupBytes is about what a group takes.
+const groupBytes = 512
+
+// giveGroups puts groups in order and makes their rows.
+func giveGroups(run *eval.Run, b *resolve.Block, all []*eval.Group, emit emitter) error {
+	slices.SortFunc(all, func(x, y *eval.Group) int { return eval.CompareGroups(x.Key(), y.Key()) })
+	after, err := run.After(b)
+	if err != nil {
+		return err
+	}
+	type row struct {
+		keys  []value.Value
+		scope *eval.Scope
+	}
+	var rows []row
+	for _, g := range all {
+		scope := g.Scope()
+		keys, err := run.SortKeys(b, scope)
+		if err != nil {
+			return err
+		}
+		if after == nil || eval.CompareKeys(b.OrderBy, keys, after) > 0 {
+			rows = append(rows, row{keys, scope})
+		}
+	}
+	slices.SortStableFunc(rows, func(x, y row) int { return eval.CompareKeys(b.OrderBy, x.keys, y.keys) })
+	for _, one := range eval.Cut(b, rows) {
+		made, err := run.Row(b, one.scope)
+		if err != nil {
+			return err
+		}
+		if more, err := emit(made); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// isRow reports whether an object may be that of a row.
+func isRow(o *eval.Object) bool { return o != nil && o.Subject() != statement.Nil }

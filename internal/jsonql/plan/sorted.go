@@ -1,0 +1,217 @@
+package plan
+
+import (
+	"slices"
+
+	"vesperdb.io/vesper/internal/jsonql/eval"
+	"vesperdb.io/vesper/internal/jsonql/source"
+	"vesperdb.io/vesper/internal/jsonql/value"
+)
+
+// sketch is a row that is known by the ids of its objects: enough to be made
+// when it is wanted, and small enough to hold many.
+type sketch struct {
+	keys []value.Value
+	main string
+	// others are the ids of the other sets' objects, one list for each further
+	// solution; nil where the rows are about one set.
+	solutions [][]string
+}
+
+func (s sketch) size() int {
+	n := eval.ValueBytes + len(s.main)
+	for _, k := range s.keys {
+		n += sizeOf(k)
+	}
+	for _, one := range s.solutions {
+		n += eval.ValueBytes
+		for _, id := range one {
+			n += stringBytes + len(id)
+		}
+	}
+	return n
+}
+
+// sizeOf is about how many bytes a value holds.
+func sizeOf(v value.Value) int {
+	n := eval.ValueBytes + len(v.Term.Text)
+	for _, m := range v.List {
+		n += sizeOf(m)
+	}
+	return n
+}
+
+// sorted puts the rows in order before it makes those that are wanted, so that
+// a small part of a large order costs little memory: no more than twice that
+// part is held.
+func (a *Answer) sorted(emit emitter) error {
+	b := a.block
+	after, err := a.run.After(b)
+	if err != nil {
+		return err
+	}
+	t := &topRows{answer: a, wanted: -1}
+	if b.Limit >= 0 && b.Limit <= a.run.Limits().MaxRows && b.Offset <= a.run.Limits().MaxObjects {
+		t.wanted = b.Offset + b.Limit
+	}
+	if a.inOrder() {
+		err = a.byMain(func(list []eval.Solution) (bool, error) {
+			keys, err := a.run.SortKeys(b, eval.RowScope(b, list))
+			if err != nil || after != nil && eval.CompareKeys(b.OrderBy, keys, after) <= 0 {
+				return err == nil, err
+			}
+			return true, t.add(a.sketch(keys, list))
+		})
+	} else {
+		err = a.gather(after, t)
+	}
+	if err != nil {
+		return err
+	}
+	t.sort()
+	rows := eval.Cut(b, t.rows)
+	if err := a.run.Rows(len(rows)); err != nil {
+		return err
+	}
+	return a.finish(rows, emit)
+}
+
+// gather collects solutions that come in any order, and makes rows of them.
+func (a *Answer) gather(after []value.Value, t *topRows) error {
+	b := a.block
+	rows := map[string][][]string{}
+	n := 0
+	err := a.solver.solve(a.plan, a.visible, nil, func(s eval.Solution) (bool, error) {
+		o := s[b.Main]
+		if !isRow(o) {
+			return true, nil
+		}
+		ids := idsOf(s)
+		rows[o.Subject()] = append(rows[o.Subject()], ids)
+		n++
+		if err := a.run.HoldObjects(n); err != nil {
+			return false, err
+		}
+		return true, a.run.Hold(sketch{solutions: [][]string{ids}}.size())
+	})
+	if err != nil {
+		return err
+	}
+	for main, solutions := range rows {
+		one := sketch{main: main, solutions: solutions}
+		if len(b.OrderBy) > 0 {
+			list, err := a.restore(one)
+			if err != nil {
+				return err
+			}
+			if one.keys, err = a.run.SortKeys(b, eval.RowScope(b, list)); err != nil {
+				return err
+			}
+			if after != nil && eval.CompareKeys(b.OrderBy, one.keys, after) <= 0 {
+				continue
+			}
+		}
+		t.rows = append(t.rows, one)
+	}
+	return nil
+}
+
+func (a *Answer) sketch(keys []value.Value, list []eval.Solution) sketch {
+	s := sketch{keys: keys, main: list[0][a.block.Main].Subject()}
+	if len(a.plan.env.Sets) > 1 {
+		for _, one := range list {
+			s.solutions = append(s.solutions, idsOf(one))
+		}
+	}
+	return s
+}
+
+// idsOf returns the ids of the objects of a solution; "" for none.
+func idsOf(s eval.Solution) []string {
+	out := make([]string, len(s))
+	for i, o := range s {
+		if o != nil {
+			out[i] = o.Subject()
+		}
+	}
+	return out
+}
+
+// restore reads the objects of a row again.
+func (a *Answer) restore(s sketch) ([]eval.Solution, error) {
+	if s.solutions == nil {
+		s.solutions = [][]string{{s.main}}
+	}
+	var list []eval.Solution
+	for _, ids := range s.solutions {
+		one := make(eval.Solution, len(ids))
+		for i, id := range ids {
+			if id == "" {
+				continue
+			}
+			o, err := a.run.Load(a.plan.env.Sets[i], id, true, len(ids) > 1)
+			if err != nil {
+				return nil, err
+			}
+			one[i] = o
+		}
+		list = append(list, one)
+	}
+	eval.SortSolutions(list)
+	return list, nil
+}
+
+func (a *Answer) finish(rows []sketch, emit emitter) error {
+	for _, one := range rows {
+		list, err := a.restore(one)
+		if err != nil {
+			return err
+		}
+		row, err := a.run.Row(a.block, eval.RowScope(a.block, list))
+		if err != nil {
+			return err
+		}
+		if more, err := emit(row); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// topRows keeps the rows that come first in an order.
+type topRows struct {
+	answer *Answer
+	wanted int // -1 for all
+	rows   []sketch
+}
+
+// topSlack is how many rows more than twice the wanted are kept between sorts.
+const topSlack = 64
+
+func (t *topRows) add(one sketch) error {
+	t.rows = append(t.rows, one)
+	if err := t.answer.run.Hold(one.size()); err != nil {
+		return err
+	}
+	if t.wanted < 0 || len(t.rows) < 2*t.wanted+topSlack {
+		return t.answer.run.HoldObjects(len(t.rows))
+	}
+	t.sort()
+	dropped := 0
+	for _, gone := range t.rows[t.wanted:] {
+		dropped += gone.size()
+	}
+	t.rows = slices.Delete(t.rows, t.wanted, len(t.rows))
+	return t.answer.run.Hold(-dropped)
+}
+
+// sort puts the rows in order, those with equal keys in that of their ids.
+func (t *topRows) sort() {
+	keys := t.answer.block.OrderBy
+	slices.SortFunc(t.rows, func(x, y sketch) int {
+		if o := eval.CompareKeys(keys, x.keys, y.keys); o != 0 {
+			return o
+		}
+		return source.CompareSubjects(x.main, y.main)
+	})
+}
