@@ -123,7 +123,6 @@ func sortDeep(v any) {
 // unsupported are the recordings of the first tier that do not hold, and why.
 var unsupported = map[string]string{
 	"jqlTest/groupby-14": "aggregates beside single objects: the original gives every row twice",
-	"jqlTest/lists-03":   "the original multiplies a list that holds an empty list as if it were no list",
 }
 
 // faults are the recordings of higher tiers that encode a fault of the original
@@ -136,7 +135,6 @@ var faults = map[string]string{
 	"jqlTest/groupby-08":   "aggregates beside single objects give every row twice",
 	"jqlTest/groupby-11":   "aggregates beside single objects give every row twice",
 	"jqlTest/groupby-13":   "aggregates beside single objects give every row twice",
-	"jqlTest/follow-01":    "what rfollow finds comes in the order of a hash",
 	"jqlTest/revisions-01": "the history is not among the statements of a source",
 	"jqlTest/revisions-02": "times of commits are equal, and short names are taken for names that only look so",
 }

@@ -175,8 +175,7 @@ func (m *maker) value(e resolve.Expr, s *Scope) (any, error) {
 
 // computed evaluates an expression: of a group, for each of its members.
 func (r *Run) computed(e resolve.Expr, s *Scope) (value.Value, error) {
-	_, isKey := s.agreedIn(e)
-	if !s.grouped || resolve.HasAggregate(e) || isKey || len(resolve.SetsOf(e)) == 0 {
+	if !s.grouped || resolve.HasAggregate(e) || s.aboutKeys(e) {
 		return r.Eval(e, s)
 	}
 	if t := s.totals[e]; t != nil {

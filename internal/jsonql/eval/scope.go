@@ -83,12 +83,37 @@ func (s *Scope) agreedIn(e resolve.Expr) (value.Value, bool) {
 	if s == nil {
 		return value.Null, false
 	}
-	for i, key := range s.keys {
-		if sameName(key, e) {
-			return s.agreed[i], true
-		}
+	if i, is := s.agreedAs(e); is {
+		return s.agreed[i], true
 	}
 	return value.Null, false
+}
+
+// aboutKeys reports whether an expression of a group is about nothing that its
+// members may differ in.
+func (s *Scope) aboutKeys(e resolve.Expr) bool {
+	only := true
+	resolve.Walk(e, func(e resolve.Expr) bool {
+		switch e.(type) {
+		case *resolve.ID, *resolve.Prop:
+			_, isKey := s.agreedAs(e)
+			only = only && isKey
+		case *resolve.Sub, *resolve.Nested, *resolve.Whole:
+			only = only && len(resolve.SetsOf(e)) == 0
+		}
+		return only
+	})
+	return only
+}
+
+// agreedAs reports whether an expression is one of the keys, and which.
+func (s *Scope) agreedAs(e resolve.Expr) (int, bool) {
+	for i, key := range s.keys {
+		if sameName(key, e) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // sameName reports whether two expressions are the id or a property of one set.

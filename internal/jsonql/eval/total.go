@@ -193,22 +193,11 @@ func (r *Run) NewGroup(b *resolve.Block, key []value.Value) *Group {
 			}
 			return true
 		})
-		_, isKey := keyed.agreedAs(e)
-		if !aggregates && !isKey && len(resolve.SetsOf(e)) > 0 && !slices.Contains(b.GroupBy, e) {
+		if !aggregates && !keyed.aboutKeys(e) && !slices.Contains(b.GroupBy, e) {
 			g.totals = append(g.totals, newTotal(e, true))
 		}
 	}
 	return g
-}
-
-// agreedAs reports whether an expression is one of the keys.
-func (s *Scope) agreedAs(e resolve.Expr) (int, bool) {
-	for i, key := range s.keys {
-		if sameName(key, e) {
-			return i, true
-		}
-	}
-	return 0, false
 }
 
 // Add takes a solution into account. Unless distinct says that all solutions

@@ -120,7 +120,7 @@ func (e *execution) hashed(st *step, visit func(*eval.Object) (bool, error)) err
 	}
 	key := make([]byte, 0, 64)
 	for _, m := range members {
-		for _, o := range st.memory.table[string(m.AppendKey(key[:0]))] {
+		for _, o := range st.memory.table[string(equalKey(key[:0], m))] {
 			if shown[o] {
 				continue
 			}
@@ -155,7 +155,7 @@ func (e *execution) tabulate(st *step) error {
 			return err
 		}
 		for _, member := range v.Members() {
-			key := string(member.AppendKey(nil))
+			key := string(equalKey(nil, member))
 			if list := m.table[key]; len(list) == 0 || list[len(list)-1] != o { // 1 and 1.0 have one key
 				m.table[key] = append(list, o)
 			}
@@ -183,7 +183,7 @@ func (e *execution) numbers(st *step) numbers {
 				return nil, err
 			}
 		}
-		return st.memory.numbers[string(v.AppendKey(nil))], nil
+		return st.memory.numbers[string(equalKey(nil, v))], nil
 	}
 }
 
@@ -200,7 +200,7 @@ func (e *execution) tabulateNumbers(st *step, postings source.PostingSource) err
 		if v.Exact() || p.Cut {
 			continue
 		}
-		key := string(v.AppendKey(nil))
+		key := string(equalKey(nil, v))
 		table[key] = append(table[key], p.Subject)
 		if err := e.run.Hold(len(key) + len(p.Subject) + 2*stringBytes); err != nil {
 			return err
@@ -209,3 +209,9 @@ func (e *execution) tabulateNumbers(st *step, postings source.PostingSource) err
 	st.memory.numbers = table
 	return nil
 }
+
+// equalKey appends a key that equal values have in common, and no others.
+func equalKey(key []byte, v value.Value) []byte { return value.AppendKey(key, v, wholeKey) }
+
+// wholeKey is longer than any value.
+const wholeKey = 1 << 40
