@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -173,6 +174,43 @@ func (x *indexOnly) sum() ([]*eval.Group, error) {
 	if b.Aggregated {
 		all = append(all, run.NewGroup(b, nil))
 	}
+	err := x.values(func(term statement.Term, subjects int) error {
+		x.node.Actual += subjects
+		if b.Aggregated {
+			return all[0].AddTimes(probe.Solution(term), subjects)
+		}
+		g := known[term]
+		if g == nil {
+			g = run.NewGroup(b, []value.Value{value.Of(term)})
+			known[term] = g
+			all = append(all, g)
+			if err := run.Hold(2*len(term.Text) + groupBytes); err != nil {
+				return err
+			}
+		}
+		return g.AddTimes(probe.Solution(term), subjects)
+	})
+	return all, err
+}
+
+// values calls visit with the values of the property, and how many subjects have
+// each: all that come one after the other at once.
+func (x *indexOnly) values(visit func(statement.Term, int) error) (err error) {
+	run := x.answer.run
+	if counter, ok := run.Source().(source.ValueCounter); ok {
+		exact, fault := counter.CountValues(x.prop, func(term statement.Term, cut bool, subjects int) bool {
+			if err = run.Looked(); err == nil && cut {
+				err = errCut
+			}
+			if err == nil {
+				err = visit(term, subjects)
+			}
+			return err == nil
+		})
+		if exact || fault != nil {
+			return cmp.Or(err, x.readIndex(fault))
+		}
+	}
 	var last statement.Term
 	n := 0
 	flush := func() error {
@@ -181,43 +219,37 @@ func (x *indexOnly) sum() ([]*eval.Group, error) {
 		}
 		times := n
 		n = 0
-		if b.Aggregated {
-			return all[0].AddTimes(probe.Solution(last), times)
-		}
-		g := known[last]
-		if g == nil {
-			g = run.NewGroup(b, []value.Value{value.Of(last)})
-			known[last] = g
-			all = append(all, g)
-			if err := run.Hold(2*len(last.Text) + groupBytes); err != nil {
-				return err
-			}
-		}
-		return g.AddTimes(probe.Solution(last), times)
+		return visit(last, times)
 	}
 	for p, err := range run.Source().(source.PostingSource).Postings(x.prop) {
 		if err != nil {
-			return nil, fmt.Errorf("read the index of %s: %w", statement.Excerpt(x.prop), err)
+			return x.readIndex(err)
 		}
 		if err := run.Looked(); err != nil {
-			return nil, err
+			return err
 		}
 		if statement.IsList(p.Subject) {
 			continue
 		}
 		if p.Cut {
-			return nil, errCut
+			return errCut
 		}
-		x.node.Actual++
 		if p.Term != last {
 			if err := flush(); err != nil {
-				return nil, err
+				return err
 			}
 			last = p.Term
 		}
 		n++
 	}
-	return all, flush()
+	return flush()
+}
+
+func (x *indexOnly) readIndex(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("read the index of %s: %w", statement.Excerpt(x.prop), err)
 }
 
 func (x *indexOnly) rows(emit emitter) error {

@@ -19,7 +19,7 @@ type Object struct {
 
 // Source is a consistent set of objects to query. Object is called while
 // iterations are going on. It may also be an Estimator, a PostingSource, a
-// PartSource, an OrderedSource and a TransactionSource.
+// ValueCounter, a PartSource, an OrderedSource and a TransactionSource.
 type Source interface {
 	// Object returns an object that is not embedded, and whether it exists.
 	Object(id string) (Object, bool, error)
@@ -51,6 +51,17 @@ type PostingSource interface {
 	// Postings yields all values under a predicate, with their subjects, in any
 	// order, each value of a subject once.
 	Postings(predicate string) iter.Seq2[Posting, error]
+}
+
+// ValueCounter is what a Source may offer beside its methods: how many subjects
+// have each value, counted in the index.
+type ValueCounter interface {
+	// CountValues calls visit with each value under a predicate once, and how
+	// many subjects, embedded ones too but not lists inside lists, have it; until
+	// visit returns false. cut says that the text is not the whole value's, but
+	// stands for it. ok is false, and visit was not called, where the counts would
+	// not be exact.
+	CountValues(predicate string, visit func(term statement.Term, cut bool, subjects int) bool) (ok bool, err error)
 }
 
 // Estimator is what a Source may offer beside its methods: the index that
