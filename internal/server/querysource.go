@@ -134,7 +134,7 @@ func (s source) CountWith(predicate string, term statement.Term, atMost int) (in
 
 // CountHaving implements jsonql.Estimator.
 func (s source) CountHaving(predicate string, atMost int) (int, bool) {
-	c := s.reader.CountPredicate(predicate, atMost)
+	c := s.reader.EstimatePredicate(predicate, atMost)
 	return c.N, c.More
 }
 

@@ -64,6 +64,7 @@ type Store struct {
 	// copied is set while the file is a copy that nobody has accepted.
 	copied atomic.Bool
 
+	counted counted
 	mu      sync.Mutex
 	pub     published
 	changed chan struct{}

@@ -26,6 +26,7 @@ type Reader struct {
 	revision branch.Revision
 	policy   ConflictPolicy
 	over     overlay
+	counted  *counted // nil in a transaction
 	// objects finds records; made when the first is asked for.
 	objects *bolt.Cursor
 	opened  openBuckets
@@ -84,7 +85,7 @@ func (s *Store) viewOnce(ctx context.Context, of func(*bolt.Tx) (image, error), 
 			return err
 		}
 		done = true
-		r := &Reader{ctx: ctx, tx: tx, image: i, policy: s.opts.ConflictPolicy, over: none{}}
+		r := &Reader{ctx: ctx, tx: tx, image: i, policy: s.opts.ConflictPolicy, over: none{}, counted: &s.counted}
 		r.image.opened = &r.opened
 		if p := s.published(); p.db == tx.DB() && p.txid == tx.ID() {
 			r.revision = p.revision

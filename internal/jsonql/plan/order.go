@@ -332,13 +332,12 @@ func (d *draft) perLookup(w resolve.Way, id resolve.SetID) float64 {
 
 // fanout estimates how many solutions there are for each one before.
 func (d *draft) fanout(st *step, bound resolve.Sets) float64 {
-	passing := d.passing(st.id)
 	more := 1.0
 	switch {
 	case st.kind == scan:
 		more = d.objects[st.id]
 	case st.way.Cond != nil:
-		more = d.perLookup(st.way, st.id) * passing
+		more = d.perLookup(st.way, st.id) * d.passing(st.id)
 	default:
 		more = max(1, d.objects[st.id]/keptOf/keptOf) // computed keys
 	}

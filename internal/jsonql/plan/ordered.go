@@ -7,6 +7,7 @@ import (
 	"vesperdb.io/vesper/internal/jsonql/eval"
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/source"
+	"vesperdb.io/vesper/internal/jsonql/value"
 	"vesperdb.io/vesper/internal/statement"
 )
 
@@ -17,6 +18,8 @@ type inIndexOrder struct {
 	source source.OrderedSource
 	prop   string
 	within source.Range
+	// after are the keys after which rows begin, nil for all.
+	after []value.Value
 }
 
 // orderedByIndex reports how an ordered index gives the rows in their order,
@@ -24,7 +27,7 @@ type inIndexOrder struct {
 func (a *Answer) orderedByIndex(set *resolve.Set) *inIndexOrder {
 	b := a.block
 	src, ok := a.run.Source().(source.OrderedSource)
-	if !ok || a.needsAll() || len(b.OrderBy) != 1 {
+	if !ok || a.needsAll() || len(b.OrderBy) == 0 {
 		return nil
 	}
 	key, ok := b.OrderBy[0].Value.(*resolve.Prop)
@@ -34,14 +37,14 @@ func (a *Answer) orderedByIndex(set *resolve.Set) *inIndexOrder {
 	x := &inIndexOrder{answer: a, source: src, prop: key.Path[0]}
 	x.within.Desc = b.OrderBy[0].Desc
 	after, err := a.run.After(b)
-	if err != nil || len(after) > 1 || len(after) == 1 && after[0].IsList {
+	if err != nil {
 		return nil
 	}
-	if len(after) == 1 {
+	if x.after = after; after != nil && !after[0].IsList {
 		if x.within.Desc {
-			x.within.High, x.within.HighOpen = &after[0], true
+			x.within.High = &after[0]
 		} else {
-			x.within.Low, x.within.LowOpen = &after[0], true
+			x.within.Low = &after[0]
 		}
 	}
 	for _, f := range set.Filters {
@@ -83,8 +86,7 @@ func (x *inIndexOrder) rows(emit emitter) error {
 	if !built {
 		return a.sorted(emit)
 	}
-	skip, left := b.Offset, b.Limit
-	if left == 0 {
+	if b.Limit == 0 {
 		return nil
 	}
 	st := a.plan.steps[0]
@@ -92,6 +94,7 @@ func (x *inIndexOrder) rows(emit emitter) error {
 	e := &execution{solver: a.solver, plan: a.plan, s: s, scope: eval.ConditionScope(s, nil)}
 	st.found.Op, st.found.Detail = opOrdered, x.prop
 	defer func() { st.found.Elapsed, st.joined.Elapsed = time.Since(a.solver.start), time.Since(a.solver.start) }()
+	equal := &equalRows{ordered: x, top: &topRows{answer: a, wanted: -1}, skip: b.Offset, left: b.Limit, emit: emit}
 	for subject, err := range seq {
 		if err != nil {
 			return fmt.Errorf("read the index of %s: %w", statement.Excerpt(x.prop), err)
@@ -103,21 +106,70 @@ func (x *inIndexOrder) rows(emit emitter) error {
 				return err == nil, err
 			}
 			st.joined.Actual++
-			if skip > 0 {
-				skip--
-				return true, nil
-			}
-			row, err := a.run.Row(b, eval.RowScope(b, []eval.Solution{s.Clone()}))
-			if err != nil {
-				return false, err
-			}
-			left--
-			more, err := emit(row)
-			return more && left != 0, err
+			return equal.add(s)
 		})
 		if err != nil || !more {
 			return err
 		}
 	}
-	return nil
+	_, err := equal.flush()
+	return err
+}
+
+// equalRows are rows that the index does not put in order, since the first key is
+// equal in all of them.
+type equalRows struct {
+	ordered    *inIndexOrder
+	top        *topRows
+	skip, left int
+	emit       emitter
+}
+
+func (q *equalRows) add(s eval.Solution) (bool, error) {
+	a, b := q.ordered.answer, q.ordered.answer.block
+	list := []eval.Solution{s}
+	keys, err := a.run.SortKeys(b, eval.RowScope(b, list))
+	if err != nil || q.ordered.after != nil && eval.CompareKeys(b.OrderBy, keys, q.ordered.after) <= 0 {
+		return err == nil, err
+	}
+	if len(q.top.rows) > 0 && value.Compare(q.top.rows[0].keys[0], keys[0]) != 0 {
+		if more, err := q.flush(); err != nil || !more {
+			return false, err
+		}
+	}
+	if q.top.wanted = -1; q.left >= 0 {
+		q.top.wanted = q.skip + q.left
+	}
+	return true, q.top.add(a.sketch(keys, list))
+}
+
+// flush gives the rows, and reports whether more are wanted.
+func (q *equalRows) flush() (bool, error) {
+	a, b := q.ordered.answer, q.ordered.answer.block
+	q.top.sort()
+	rows, held := q.top.rows, 0
+	q.top.rows = nil
+	for _, one := range rows {
+		held += one.size()
+	}
+	defer func() { _ = a.run.Hold(-held) }()
+	for _, one := range rows {
+		if q.skip > 0 {
+			q.skip--
+			continue
+		}
+		list, err := a.restore(one)
+		if err != nil {
+			return false, err
+		}
+		row, err := a.run.Row(b, eval.RowScope(b, list))
+		if err != nil {
+			return false, err
+		}
+		q.left--
+		if more, err := q.emit(row); err != nil || !more || q.left == 0 {
+			return false, err
+		}
+	}
+	return true, nil
 }
