@@ -33,6 +33,7 @@ func BenchmarkQuery(b *testing.B) {
 		{"full scan", `{'n': count(*)}`},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
 			q, err := jsonql.Parse(bench.query)
 			if err != nil {
 				b.Fatal(err)

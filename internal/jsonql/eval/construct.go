@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"maps"
 	"slices"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
@@ -15,6 +14,9 @@ type maker struct {
 	run    *Run
 	block  *resolve.Block
 	writer *pjson.Writer
+	// star says that rows show all properties; more is how many the last did.
+	star bool
+	more int
 }
 
 func (m *maker) row(s *Scope) (any, error) {
@@ -37,7 +39,7 @@ func (m *maker) main(s *Scope) *Object {
 }
 
 func (m *maker) object(s *Scope) (any, error) {
-	out := pjson.Map{}
+	out := make(pjson.Map, 0, len(m.block.Items)+m.more)
 	for _, it := range m.block.Items {
 		if it.Star {
 			continue
@@ -63,20 +65,23 @@ func (m *maker) object(s *Scope) (any, error) {
 // addStar adds what "*" stands for: the id first, if it is to be seen, then
 // every property that the row does not have yet.
 func (m *maker) addStar(out pjson.Map, o *Object) (any, error) {
-	star := slices.ContainsFunc(m.block.Items, func(it resolve.Item) bool { return it.Star })
 	forUpdate := m.run.ForUpdate
-	if _, has := out.Get("id"); !has && (forUpdate || star && !statement.IsHidden(o.subject)) {
-		out = slices.Concat(pjson.Map{{Key: "id", Value: m.writer.ID(o.subject)}}, out)
-	}
-	if !star {
+	if !m.star && !forUpdate {
 		return out, nil
 	}
+	if _, has := out.Get("id"); !has && (forUpdate || m.star && !statement.IsHidden(o.subject)) {
+		out = slices.Insert(out, 0, pjson.Member{Key: "id", Value: m.writer.ID(o.subject)})
+	}
+	if !m.star {
+		return out, nil
+	}
+	defer func() { m.more = len(out) }()
 	for name, list := range o.own.properties() {
 		key := m.writer.Key(name)
 		if _, has := out.Get(key); has {
 			continue
 		}
-		v, err := m.property(list, o.tree, m.block.Depth, trail{o.subject: true})
+		v, err := m.property(list, o.tree, m.block.Depth, &trail{subject: o.subject})
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +91,7 @@ func (m *maker) addStar(out pjson.Map, o *Object) (any, error) {
 }
 
 func (m *maker) list(s *Scope) (any, error) {
-	out := []any{}
+	out := make([]any, 0, len(m.block.Items))
 	for _, it := range m.block.Items {
 		if !it.Star {
 			v, err := m.item(it, s)
@@ -101,7 +106,7 @@ func (m *maker) list(s *Scope) (any, error) {
 			continue
 		}
 		for _, list := range o.own.properties() {
-			v, err := m.property(list, o.tree, m.block.Depth, trail{o.subject: true})
+			v, err := m.property(list, o.tree, m.block.Depth, &trail{subject: o.subject})
 			if err != nil {
 				return nil, err
 			}
@@ -162,7 +167,7 @@ func (m *maker) value(e resolve.Expr, s *Scope) (any, error) {
 			return nil, m.run.Fail(e, `"*" has no meaning here`)
 		}
 		// The object itself is one level below its own row.
-		return m.expand(statement.Reference(o.subject), o.tree, m.block.Depth+1, trail{})
+		return m.expand(statement.Reference(o.subject), o.tree, m.block.Depth+1, nil)
 	case *resolve.Nested:
 		return m.nested(e.Block, s)
 	}
@@ -209,13 +214,19 @@ func isMissing(e resolve.Expr, s *Scope) bool {
 }
 
 func (m *maker) properties(e *resolve.Prop, s *Scope) (any, error) {
+	if o, single := s.only(e.Set, e.Up); single {
+		if o == nil {
+			return nil, nil
+		}
+		return m.property(o.values(e.Path[0]), o.tree, m.block.Depth, &trail{subject: o.subject})
+	}
 	objects := s.objects(e.Set, e.Up)
 	if len(objects) == 1 {
-		return m.property(objects[0].values(e.Path[0]), objects[0].tree, m.block.Depth, trail{objects[0].subject: true})
+		return m.property(objects[0].values(e.Path[0]), objects[0].tree, m.block.Depth, &trail{subject: objects[0].subject})
 	}
 	var out []any
 	for _, o := range objects {
-		v, err := m.property(o.values(e.Path[0]), o.tree, m.block.Depth, trail{o.subject: true})
+		v, err := m.property(o.values(e.Path[0]), o.tree, m.block.Depth, &trail{subject: o.subject})
 		if err != nil {
 			return nil, err
 		}
@@ -229,6 +240,12 @@ func (m *maker) properties(e *resolve.Prop, s *Scope) (any, error) {
 }
 
 func (m *maker) ids(e *resolve.ID, s *Scope) (any, error) {
+	if o, single := s.only(e.Set, e.Up); single {
+		if o == nil {
+			return nil, nil
+		}
+		return m.writer.ID(o.subject), m.run.count(1)
+	}
 	var out []any
 	for _, o := range s.objects(e.Set, e.Up) {
 		out = append(out, m.writer.ID(o.subject))
@@ -263,7 +280,7 @@ func (m *maker) nested(b *resolve.Block, s *Scope) (any, error) {
 
 func (m *maker) write(v value.Value) (any, error) {
 	if !v.IsList {
-		return m.expand(v.Term, nil, m.block.Depth, trail{})
+		return m.expand(v.Term, nil, m.block.Depth, nil)
 	}
 	out := []any{}
 	for _, member := range v.List {
@@ -277,16 +294,22 @@ func (m *maker) write(v value.Value) (any, error) {
 }
 
 // trail has the subjects that are being written around a value, so that
-// references in a circle end.
-type trail map[string]bool
-
-func (t trail) with(subject string) trail {
-	out := maps.Clone(t)
-	out[subject] = true
-	return out
+// references in a circle end; nil is none.
+type trail struct {
+	subject string
+	around  *trail
 }
 
-func (m *maker) property(list []statement.Statement, in *Tree, depth int, t trail) (any, error) {
+func (t *trail) has(subject string) bool {
+	for ; t != nil; t = t.around {
+		if t.subject == subject {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *maker) property(list []statement.Statement, in *Tree, depth int, t *trail) (any, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
@@ -297,7 +320,7 @@ func (m *maker) property(list []statement.Statement, in *Tree, depth int, t trai
 	return m.values(ordered, in, depth, t)
 }
 
-func (m *maker) values(list []statement.Statement, in *Tree, depth int, t trail) ([]any, error) {
+func (m *maker) values(list []statement.Statement, in *Tree, depth int, t *trail) ([]any, error) {
 	out := make([]any, 0, len(list))
 	for _, s := range list {
 		v, err := m.expand(s.Term, in, depth, t)
@@ -311,13 +334,13 @@ func (m *maker) values(list []statement.Statement, in *Tree, depth int, t trail)
 
 // expand writes a term. Lists in lists and anonymous objects are always
 // written in place of the reference to them, other objects as deep as asked.
-func (m *maker) expand(term statement.Term, in *Tree, depth int, t trail) (any, error) {
+func (m *maker) expand(term statement.Term, in *Tree, depth int, t *trail) (any, error) {
 	if err := m.run.count(1); err != nil {
 		return nil, err
 	}
 	id := term.Text
 	anonymous := statement.IsAnonymous(id)
-	if !term.IsRef() || term == statement.EmptyList() || t[id] || !anonymous && depth <= 0 {
+	if !term.IsRef() || term == statement.EmptyList() || t.has(id) || !anonymous && depth <= 0 {
 		return m.writer.Term(term), nil
 	}
 	own, in, err := m.run.factsOf(id, in)
@@ -326,7 +349,7 @@ func (m *maker) expand(term statement.Term, in *Tree, depth int, t trail) (any, 
 	}
 	if statement.IsList(id) {
 		items, _ := statement.InOrder(own.of(statement.ListItem))
-		return m.values(items, in, depth, t.with(id))
+		return m.values(items, in, depth, &trail{id, t})
 	}
 	if !anonymous {
 		depth--
@@ -336,7 +359,7 @@ func (m *maker) expand(term statement.Term, in *Tree, depth int, t trail) (any, 
 		out.Set("id", m.writer.ID(id))
 	}
 	for name, list := range own.properties() {
-		v, err := m.property(list, in, depth, t.with(id))
+		v, err := m.property(list, in, depth, &trail{id, t})
 		if err != nil {
 			return nil, err
 		}

@@ -246,6 +246,9 @@ func (r *Run) sub(e *resolve.Sub, s *Scope) (value.Value, error) {
 		slices.SortFunc(found.List, value.Compare)
 	}
 	if len(resolve.SetsOf(e)) == 0 && (s == nil || s.outer == nil) {
+		if r.subs == nil {
+			r.subs = map[*resolve.Sub]value.Value{}
+		}
 		r.subs[e] = found
 	} else {
 		_ = r.Hold(-len(found.List) * 2 * ValueBytes) // they are let go of

@@ -22,6 +22,9 @@ func (r *Run) Independent(b *resolve.Block) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.apart == nil {
+		r.apart = map[*resolve.Block][]any{}
+	}
 	r.apart[b] = rows
 	return rows, nil
 }
@@ -115,11 +118,19 @@ func Cut[T any](b *resolve.Block, rows []T) []T {
 
 // Row makes one row.
 func (r *Run) Row(b *resolve.Block, s *Scope) (any, error) {
-	w, err := r.writer(b)
-	if err != nil {
-		return nil, err
+	m := r.makers[b]
+	if m == nil {
+		w, err := r.writer(b)
+		if err != nil {
+			return nil, err
+		}
+		m = &maker{run: r, block: b, writer: w, star: slices.ContainsFunc(b.Items, func(it resolve.Item) bool { return it.Star })}
+		if r.makers == nil {
+			r.makers = map[*resolve.Block]*maker{}
+		}
+		r.makers[b] = m
 	}
-	return (&maker{run: r, block: b, writer: w}).row(s)
+	return m.row(s)
 }
 
 func (r *Run) writer(b *resolve.Block) (*pjson.Writer, error) {
@@ -129,6 +140,9 @@ func (r *Run) writer(b *resolve.Block) (*pjson.Writer, error) {
 	w, err := pjson.NewWriter(pjson.Format{OmitScopes: true, Namemap: b.NamemapOf()})
 	if err != nil {
 		return nil, &Error{Message: err.Error()}
+	}
+	if r.writers == nil {
+		r.writers = map[string]*pjson.Writer{}
 	}
 	r.writers[b.Namemap] = w
 	return w, nil

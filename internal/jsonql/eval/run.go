@@ -74,6 +74,7 @@ type Run struct {
 	writers map[string]*pjson.Writer
 	subs    map[*resolve.Sub]value.Value
 	apart   map[*resolve.Block][]any
+	makers  map[*resolve.Block]*maker
 
 	steps, values, held int
 }
@@ -82,8 +83,10 @@ type Run struct {
 // json.Number, statement.Ref, or a []any of these.
 func NewRun(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l Limits) (*Run, error) {
 	r := &Run{
-		ctx: ctx, query: q, src: src, limits: l, bound: map[string]value.Value{},
-		writers: map[string]*pjson.Writer{}, subs: map[*resolve.Sub]value.Value{}, apart: map[*resolve.Block][]any{},
+		ctx: ctx, query: q, src: src, limits: l,
+	}
+	if len(bindings) > 0 {
+		r.bound = make(map[string]value.Value, len(bindings))
 	}
 	for name, v := range bindings {
 		bound, err := bind(v)

@@ -51,6 +51,10 @@ type chooser struct {
 	outer **eval.Scope
 }
 
+// fewEnough is how many candidates are found and read for less than it costs to
+// find out whether there is a way to fewer.
+const fewEnough = 32
+
 // best returns the cheapest way to the objects of a set, about which alone are
 // conditions.
 func (c *chooser) best(id resolve.SetID, alone []resolve.Expr) (access, error) {
@@ -70,6 +74,9 @@ func (c *chooser) best(id resolve.SetID, alone []resolve.Expr) (access, error) {
 	}
 	for _, a := range values {
 		take(a)
+	}
+	if found && best.rows <= fewEnough {
+		return best, nil
 	}
 	for _, cond := range alone {
 		for _, a := range c.byCondition(id, cond) {

@@ -226,6 +226,11 @@ func (a *Answer) byMain(visit func([]eval.Solution) (bool, error)) error {
 				return false, err
 			}
 		}
+		if once { // there is no other solution with this object
+			more, err := visit([]eval.Solution{s.Clone()})
+			ended = err != nil || !more
+			return more, err
+		}
 		if len(same) > 0 { // one is held anyway
 			size := s.Size()
 			held += size
@@ -234,9 +239,6 @@ func (a *Answer) byMain(visit func([]eval.Solution) (bool, error)) error {
 			}
 		}
 		same = append(same, s.Clone())
-		if once { // there is no other solution with this object
-			return finish()
-		}
 		return true, nil
 	})
 	if err != nil {

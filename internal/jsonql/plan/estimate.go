@@ -40,7 +40,7 @@ type withKey struct {
 }
 
 func newEstimates(src source.Source) (*estimates, error) {
-	e := &estimates{objects: guessObjects, having: map[string]float64{}, with: map[withKey]float64{}}
+	e := &estimates{objects: guessObjects}
 	from, ok := src.(source.Estimator)
 	if !ok {
 		return e, nil
@@ -68,6 +68,9 @@ func (e *estimates) countHaving(prop string, matters float64) float64 {
 	atMost := int(min(countAtMost, matters+1))
 	n, more := e.from.CountHaving(prop, atMost)
 	if !more || atMost == countAtMost {
+		if e.having == nil {
+			e.having = map[string]float64{}
+		}
 		e.having[prop] = e.bounded(n, more)
 	}
 	return e.bounded(n, more)
@@ -82,6 +85,9 @@ func (e *estimates) countWith(prop string, term statement.Term) float64 {
 	n := float64(guessWith)
 	if e.from != nil {
 		n = e.bounded(e.from.CountWith(prop, term, countAtMost))
+	}
+	if e.with == nil {
+		e.with = map[withKey]float64{}
 	}
 	e.with[key] = n
 	return n

@@ -75,22 +75,24 @@ type planner struct {
 // draft is an environment that is being planned.
 type draft struct {
 	*planner
-	choose  *chooser
-	env     *resolve.Env
-	joins   map[resolve.Expr]bool
-	sets    map[resolve.Expr]resolve.Sets
-	conds   []resolve.Expr // but those of outer joins
-	alone   map[resolve.SetID][]resolve.Expr
-	access  map[resolve.SetID]access
-	objects map[resolve.SetID]float64 // that pass what is asked of them alone
+	choose *chooser
+	env    *resolve.Env
+	joins  map[resolve.Expr]bool
+	sets   map[resolve.Expr]resolve.Sets
+	conds  []resolve.Expr // but those of outer joins
+	// By set: what is asked of it alone, how it is found by itself, and how many
+	// objects it then has.
+	alone   [][]resolve.Expr
+	access  []access
+	objects []float64
 }
 
 // plan chooses how an environment is solved.
 func (p *planner) plan(env *resolve.Env, visible resolve.Sets, w wish) (*envPlan, error) {
 	out := &envPlan{env: env}
 	d := &draft{
-		planner: p, env: env, joins: env.Joins(), sets: map[resolve.Expr]resolve.Sets{}, alone: map[resolve.SetID][]resolve.Expr{},
-		access: map[resolve.SetID]access{}, objects: map[resolve.SetID]float64{},
+		planner: p, env: env, joins: env.Joins(), sets: map[resolve.Expr]resolve.Sets{},
+		alone: make([][]resolve.Expr, len(env.Sets)), access: make([]access, len(env.Sets)), objects: make([]float64, len(env.Sets)),
 		choose: &chooser{run: p.run, est: p.est, env: env, find: p.all, outer: &out.outer},
 	}
 	out.constant = d.sort()

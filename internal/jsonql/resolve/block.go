@@ -14,7 +14,9 @@ func Resolve(q *syntax.Query) (*Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Query{Text: q.Text, Skipped: q.Skipped, Env: env, Root: root}, nil
+	out := &Query{Text: q.Text, Skipped: q.Skipped, Env: env, Root: root}
+	out.looks = looksOf(out)
+	return out, nil
 }
 
 // environment resolves a construct that shares nothing with those around it.
@@ -158,6 +160,7 @@ func (b *builder) operations(c *syntax.Construct, out *Block) (err error) {
 	if out.After, err = b.all(c.After, out.Main); err != nil {
 		return err
 	}
+	out.expressions = out.Expressions()
 	return nil
 }
 

@@ -19,6 +19,8 @@ type Query struct {
 	Skipped []string
 	Env     *Env
 	Root    *Block
+
+	looks map[*Set]Looks
 }
 
 // SetID is the place of a row set in its environment's Sets.
@@ -97,6 +99,8 @@ type Block struct {
 	// Namemap is the JSON text of the namemap that rows are written with, "" for
 	// none: its own, with what it does not say as the construct around has it.
 	Namemap string
+
+	expressions []Expr
 }
 
 // Shape is the kind of a row.

@@ -15,7 +15,8 @@ func SetsOf(e Expr) Sets {
 	return out
 }
 
-// Visible returns the sets that the rows of a construct are about.
+// Visible returns the sets that the rows of a construct are about. It must not
+// be changed.
 func Visible(b *Block) Sets {
 	out := Sets{}
 	noteBlock(b, 0, out)
@@ -63,6 +64,9 @@ func noteBlock(b *Block, up int, out Sets) {
 // Expressions returns all expressions of a construct: of its items, and of its
 // group and order.
 func (b *Block) Expressions() []Expr {
+	if b.expressions != nil {
+		return b.expressions
+	}
 	var out []Expr
 	for _, it := range b.Items {
 		out = append(out, it.Key, it.Value)
@@ -94,7 +98,9 @@ type Looks struct {
 
 // Looks returns what is looked at in the objects of each set, in all
 // environments: to find the solutions, and to make the rows.
-func (q *Query) Looks() map[*Set]Looks {
+func (q *Query) Looks() map[*Set]Looks { return q.looks }
+
+func looksOf(q *Query) map[*Set]Looks {
 	l := looker{names: map[*Set]map[string]bool{}, all: map[*Set]bool{}, seen: map[*Env]bool{}}
 	l.block(q.Root, []*Env{q.Env})
 	out := map[*Set]Looks{}
