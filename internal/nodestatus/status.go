@@ -73,6 +73,9 @@ type Status struct {
 	// Writable is false when writes are refused; WritesRefused says why.
 	Writable      bool   `json:"writable"`
 	WritesRefused string `json:"writesRefused,omitempty"`
+	// Draining is true when writes are refused until somebody undoes that, across
+	// restarts too, and none is under way: Revision has all that the node ever wrote.
+	Draining bool `json:"draining,omitempty"`
 	// Started is when the process started.
 	Started time.Time `json:"started"`
 

@@ -17,7 +17,7 @@ var (
 	full = Status{
 		Version: "v0.1.0", Branch: "0B", Trunk: "0A", Incarnation: "f00d",
 		Revision: branch.Revision{{Branch: "0A", Seq: 3}, {Branch: "0B", Seq: 2}}, Digest: "abcd", Objects: 5,
-		Ready: true, Reason: ReasonReady, Message: "m", Writable: true, WritesRefused: "w", Started: at,
+		Ready: true, Reason: ReasonReady, Message: "m", Writable: true, WritesRefused: "w", Draining: true, Started: at,
 		Links: []Link{{Name: "main", Channel: "C", Hosts: []string{"mq:61613"}, Address: "mq:61613", Server: "ActiveMQ/5.17.2",
 			Connected: true, Subscribed: true, CaughtUp: true, Since: &at, LastError: "e", Reconnects: 1}},
 		Outbox:     Outbox{Changesets: 1, OldestAge: 1.5},
@@ -52,6 +52,7 @@ func TestStatusJSON(t *testing.T) {
   "message": "m",
   "writable": true,
   "writesRefused": "w",
+  "draining": true,
   "started": "2026-11-23T04:00:00Z",
   "links": [
     {

@@ -73,7 +73,7 @@ func entries(t *testing.T, file string) (out []access.Entry) {
 // without a thought about its role is missed here.
 func TestEveryRouteTakesTheRoleItShould(t *testing.T) {
 	n, _ := guarded(t)
-	admins := map[string]bool{"POST /v1/bundle": true, "POST /v1/branch/accept": true, "DELETE /v1/forks/{branch}": true, "DELETE /v1/quarantine/{number}": true}
+	admins := map[string]bool{"POST /v1/bundle": true, "POST /v1/branch/accept": true, "POST /v1/drain": true, "DELETE /v1/drain": true, "DELETE /v1/forks/{branch}": true, "DELETE /v1/quarantine/{number}": true}
 	opens := map[string]bool{"GET /healthz": true, "GET /readyz": true, "GET /v1/openapi.json": true}
 	asks := map[string]bool{"POST /datarequest": true, "POST /{store}/datarequest": true, "POST /v1/query": true, "POST /api/query": true}
 	for _, r := range n.server.routes() {

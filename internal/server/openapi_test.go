@@ -147,6 +147,8 @@ func apiCalls(bundle string) []apiCall {
 		{"POST", "/v1/bundle", "/v1/bundle", bundle, 200, h("Content-Type: application/octet-stream")},
 		{"GET", "/v1/snapshot", "/v1/snapshot", "", 200, nil},
 		{"POST", "/v1/branch/accept", "/v1/branch/accept", "", 200, nil},
+		{"POST", "/v1/drain", "/v1/drain", "", 200, nil},
+		{"DELETE", "/v1/drain", "/v1/drain", "", 200, nil},
 		{"GET", "/v1/forks", "/v1/forks", "", 200, nil},
 		{"DELETE", "/v1/forks/{branch}", "/v1/forks/0B", "", 404, nil},
 		{"GET", "/v1/quarantine", "/v1/quarantine", "", 200, nil},

@@ -65,6 +65,7 @@ func (s *Server) routes() []route {
 		{"/api/update", methods{"POST": write(s.form("update"))}},
 		{"/api/delete", methods{"POST": write(s.form("delete"))}},
 		{"/v1/branch/accept", methods{"POST": admin(s.acceptBranch)}},
+		{"/v1/drain", methods{"POST": admin(s.drain), "DELETE": admin(s.undrain)}},
 		{"/v1/forks", methods{"GET": read(s.getForks)}},
 		{"/v1/forks/{branch}", methods{"DELETE": admin(s.settleFork)}},
 		{"/v1/quarantine", methods{"GET": read(s.getQuarantine)}},

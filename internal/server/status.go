@@ -85,8 +85,10 @@ func (h *storageHealth) message() string {
 func (s *Server) status() nodestatus.Status {
 	st := s.deps.Store
 	s.tryStorage()
+	draining := st.Draining() // before the revision is read: it then has all that was written
 	stats := st.Stats()
 	status := s.replicationStatus()
+	status.Draining = draining
 	status.Version = version.Version
 	status.Trunk = s.deps.Config.TrunkID
 	status.Objects, status.Conflicts = stats.Objects, stats.Conflicts

@@ -63,6 +63,9 @@ type Store struct {
 	unsure atomic.Bool
 	// copied is set while the file is a copy that nobody has accepted.
 	copied atomic.Bool
+	// draining is how far the refusal of all writes has come, see Drain.
+	draining atomic.Int32
+	drainMu  sync.Mutex // one change of it at a time
 
 	counted counted
 	mu      sync.Mutex
@@ -140,6 +143,9 @@ func (o *Options) complete() error {
 
 func (s *Store) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.opts.Dir, 0o750); err != nil {
+		return err
+	}
+	if err := s.readDraining(); err != nil {
 		return err
 	}
 	if s.file, err = openFile(s.path, s.opts); err != nil {

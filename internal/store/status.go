@@ -121,9 +121,12 @@ func (s *Store) RefuseWrites(reason string) {
 // AllowWrites ends RefuseWrites.
 func (s *Store) AllowWrites() { s.RefuseWrites("") }
 
-// WritesRefused returns the reason given to RefuseWrites, or that the lease of
-// writes has run out; "" when writes are taken.
+// WritesRefused returns that the store is being drained, or the reason given to
+// RefuseWrites, or that the lease of writes has run out; "" when writes are taken.
 func (s *Store) WritesRefused() string {
+	if s.draining.Load() != drainNone {
+		return drainReason
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refused == "" && s.overslept() {
