@@ -187,6 +187,5 @@ func (s *nodeScope) makeOperatorSecret(ctx context.Context) error {
 	}
 	applier := s.applier()
 	applier.Seen = s.access.made.ResourceVersion
-	_, err := applier.Apply(ctx, resources.NodeOperatorSecret(s.desired(false), s.access.token), &corev1.Secret{})
-	return err
+	return applyUnless(ctx, s.pause.By != "", &s.pause.Waiting, applier, resources.NodeOperatorSecret(s.desired(false), s.access.token), &corev1.Secret{})
 }

@@ -71,7 +71,9 @@ func (s *nodeScope) fillStatus() {
 
 func (s *nodeScope) fillState(status *v1alpha1.VesperNodeStatus) {
 	status.ObservedGeneration = s.node.Generation
-	status.Image = s.image()
+	if s.pause.By == "" || status.Image == "" {
+		status.Image = s.image()
+	}
 	if s.statefulSet != nil {
 		status.VolumeUID = s.statefulSet.Annotations[v1alpha1.AnnotationVolumeUID]
 	}
@@ -106,6 +108,7 @@ func (s *nodeScope) seen() conditions.Node {
 		Branch: s.id(), Verdict: s.verdict, Broker: s.broker, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
 		Size: s.node.Spec.Storage.Size, Retention: s.node.Spec.Retention.Duration(), Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
 		Guarded: s.access.guarded, AccessProblem: s.access.problem,
+		Departure: s.departure, Suspended: s.node.Spec.Suspended, Pause: s.pause,
 	}
 }
 

@@ -140,6 +140,22 @@ type VesperNodeSpec struct {
 	// +optional
 	TLS *NodeTLS `json:"tls,omitempty"`
 
+	// draining says that the node is to leave: it takes no more writes and goes on
+	// replicating, and the condition Drained says when its peers have all that it
+	// wrote. Its cluster sets it. Default: false. A change restarts nothing.
+	// +optional
+	Draining bool `json:"draining,omitempty"`
+
+	// suspended stops the node: its pod ends; branch id and volume are kept. Default:
+	// false, unless its cluster or group is suspended. A change takes effect at once.
+	// +optional
+	Suspended bool `json:"suspended,omitempty"`
+
+	// paused keeps the operator from changing anything of the node; its status is
+	// told all the same. Default: false, unless its cluster is paused.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+
 	// deletionPolicy of the node's volume when this object is deleted. Default:
 	// Retain. A change applies at once.
 	// +optional

@@ -21,6 +21,13 @@ type Reader interface {
 	Status(ctx context.Context, target Target) (nodestatus.Status, error)
 }
 
+// Drainer tells nodes whether to take writes.
+type Drainer interface {
+	// SetDraining makes the target take no more writes and returns when none is
+	// under way, or makes it take writes again.
+	SetDraining(ctx context.Context, target Target, draining bool) error
+}
+
 const (
 	// timeout bounds one question, whatever the caller's context says.
 	timeout = 2 * time.Second
@@ -29,7 +36,7 @@ const (
 	maxAnswer = 16 << 20
 )
 
-// Client is a Reader over HTTP. Its zero value is not usable; see New.
+// Client is a Reader and a Drainer over HTTP. Its zero value is not usable; see New.
 type Client struct {
 	http *http.Client
 }
@@ -67,6 +74,20 @@ func (c *Client) Status(ctx context.Context, target Target) (nodestatus.Status, 
 		return nodestatus.Status{}, fmt.Errorf("asking the node at %s for its status: %w", target.Address, err)
 	}
 	return status, nil
+}
+
+// SetDraining implements Drainer.
+func (c *Client) SetDraining(ctx context.Context, target Target, draining bool) error {
+	method, what := http.MethodDelete, "take writes again"
+	if draining {
+		method, what = http.MethodPost, "take no more writes"
+	}
+	_, done, err := c.do(ctx, target, method, "/v1/drain")
+	if err != nil {
+		return fmt.Errorf("telling the node at %s to %s: %w", target.Address, what, err)
+	}
+	done()
+	return nil
 }
 
 func (c *Client) status(ctx context.Context, target Target) (status nodestatus.Status, err error) {

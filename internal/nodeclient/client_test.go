@@ -121,3 +121,31 @@ func TestTheCallersContextEndsAQuestion(t *testing.T) {
 		t.Error("no error from a question whose context ended")
 	}
 }
+
+func TestSetDrainingTellsTheNodeAndSaysWhyNot(t *testing.T) {
+	var got []string
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Method+" "+r.URL.Path)
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	c, address := New(), strings.TrimPrefix(server.URL, "http://")
+	defer c.Close()
+	for _, draining := range []bool{true, false} {
+		if err := c.SetDraining(t.Context(), Target{Address: address}, draining); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := "[POST /v1/drain DELETE /v1/drain]"; fmt.Sprint(got) != want {
+		t.Errorf("requests were %v, want %s", got, want)
+	}
+	status = http.StatusNotFound
+	if err := c.SetDraining(t.Context(), Target{Address: address}, true); err == nil || !strings.Contains(err.Error(), "to take no more writes: it answered 404 Not Found") {
+		t.Errorf("a node that does not know it gave %v", err)
+	}
+	server.Close()
+	if err := c.SetDraining(t.Context(), Target{Address: address}, false); err == nil || !strings.Contains(err.Error(), "take writes again: ") {
+		t.Errorf("a node that is away gave %v", err)
+	}
+}

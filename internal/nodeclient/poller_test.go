@@ -253,3 +253,79 @@ func (g *gated) Status(ctx context.Context, target Target) (nodestatus.Status, e
 	<-g.leave
 	return g.fakeNodes.Status(ctx, target)
 }
+
+// drainable is one node that does as it is told, unless it refuses.
+type drainable struct {
+	mu       sync.Mutex
+	draining bool
+	told     []bool
+	refuses  error
+}
+
+func (d *drainable) Status(context.Context, Target) (nodestatus.Status, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return nodestatus.Status{Branch: "0A", Draining: d.draining}, nil
+}
+
+func (d *drainable) SetDraining(_ context.Context, _ Target, draining bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = append(d.told, draining)
+	if d.refuses == nil {
+		d.draining = draining
+	}
+	return d.refuses
+}
+
+func TestANodeIsToldOnceWhatToDoAboutWrites(t *testing.T) {
+	refuses := errors.New("it answered 404 Not Found")
+	for _, test := range []struct {
+		name     string
+		was      bool
+		want     Writes
+		refuses  error
+		draining bool
+		told     []bool
+	}{
+		{"it takes writes, and should drain", false, DrainWrites, nil, true, []bool{true}},
+		{"it drains already", true, DrainWrites, nil, true, nil},
+		{"it drains, and should take writes again", true, TakeWrites, nil, false, []bool{false}},
+		{"it takes writes already", false, TakeWrites, nil, false, nil},
+		{"nobody minds", true, LeaveWrites, nil, true, nil},
+		{"it does not know how", false, DrainWrites, refuses, false, []bool{true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			node := &drainable{draining: test.was, refuses: test.refuses}
+			changes, changed := news()
+			p := start(t, node, changed)
+			target := Target{PodUID: "1", Address: "a", Writes: test.want}
+			p.Ask(key("a"), target, time.Hour)
+			<-changes
+			answer, known := p.Last(key("a"))
+			if !known || answer.Err != nil || answer.Status.Draining != test.draining || !errors.Is(answer.Refused, test.refuses) {
+				t.Errorf("answer is %+v, want draining %v, refused %v", answer, test.draining, test.refuses)
+			}
+			if !slices.Equal(node.told, test.told) {
+				t.Errorf("it was told %v, want %v", node.told, test.told)
+			}
+		})
+	}
+	node := &fakeNodes{}
+	node.set("a", Answer{})
+	changes, changed := news()
+	p := start(t, node, changed)
+	p.Refresh(key("a"), 0) // of one that nobody asks, nothing is asked
+	p.Ask(key("a"), Target{Address: "a"}, time.Hour)
+	<-changes
+	p.Refresh(key("a"), time.Hour)
+	node.set("a", Answer{Status: nodestatus.Status{Objects: 1}})
+	p.Refresh(key("a"), 0)
+	<-changes
+	if n := node.times("a"); n != 2 {
+		t.Errorf("it was asked %d times, want twice: refreshing asks only for what is too old", n)
+	}
+	if _, known := start(t, &drainable{}, func(context.Context, types.NamespacedName) {}).Last(key("b")); known {
+		t.Error("something is known of a node that nobody asked")
+	}
+}

@@ -58,6 +58,9 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brok
 		WithImage(image).
 		WithStorage(applyStorage(cluster.Spec.Storage)).
 		WithDeletionPolicy(cluster.Spec.DeletionPolicy)
+	if m.Draining {
+		spec.WithDraining(true)
+	}
 	if brokerHash != "" {
 		spec.WithBrokerHash(brokerHash)
 	}

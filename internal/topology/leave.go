@@ -40,8 +40,9 @@ type Leaver struct {
 type Peer struct {
 	Name string
 	ID   branch.ID
-	// Suspended is true when it is not meant to run: it is not waited for.
-	Suspended bool
+	// Excused is true when it may be away, such as one that is suspended: it is not
+	// waited for.
+	Excused bool
 	// Heard is true when it is known what it has applied: Revision.
 	Heard    bool
 	Revision branch.Revision
@@ -95,12 +96,12 @@ func takesWrites(l Leaver) (Departure, bool) {
 // lastOne decides about a node that leaves nobody behind: the broker's word that it
 // has all, and the volume, are then all that there can be.
 func lastOne(l Leaver) (Departure, bool) {
-	if len(l.holders()) > 0 || slices.ContainsFunc(l.Peers, func(p Peer) bool { return !p.Suspended }) {
+	if len(l.holders()) > 0 || slices.ContainsFunc(l.Peers, func(p Peer) bool { return !p.Excused }) {
 		return Departure{}, false
 	}
 	who := "nobody else is left"
 	if len(l.Peers) > 0 {
-		who = "all others are suspended"
+		who = "all others are suspended or may be away"
 	}
 	switch {
 	case len(l.Revision) == 0:
@@ -121,8 +122,8 @@ const maxWaited = 5
 func peersLack(l Leaver) (Departure, bool) {
 	var waiting []string
 	for _, p := range l.Peers {
-		switch lacks := l.lacks(p); {
-		case p.Suspended:
+		switch lacks := l.Lacks(p); {
+		case p.Excused:
 		case !p.Heard:
 			waiting = append(waiting, p.Name+" (not heard)")
 		case lacks > 0:
@@ -139,9 +140,9 @@ func peersLack(l Leaver) (Departure, bool) {
 		strings.Join(waiting, ", "), l.force())}, true
 }
 
-// lacks is how many changesets the leaver has that a peer has not: its own, and
+// Lacks is how many changesets the leaver has that a peer has not: its own, and
 // those of branches whose own node is not there to give them.
-func (l Leaver) lacks(p Peer) (n uint64) {
+func (l Leaver) Lacks(p Peer) (n uint64) {
 	if !p.Heard {
 		return 0
 	}
@@ -157,7 +158,7 @@ func (l Leaver) lacks(p Peer) (n uint64) {
 // holders names the peers that have all.
 func (l Leaver) holders() (names []string) {
 	for _, p := range l.Peers {
-		if p.Heard && !p.Suspended && l.lacks(p) == 0 {
+		if p.Heard && !p.Excused && l.Lacks(p) == 0 {
 			names = append(names, p.Name)
 		}
 	}

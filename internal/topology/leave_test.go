@@ -33,7 +33,7 @@ func TestALeavingNodeStaysUntilAllThatItWroteIsOnItsPeers(t *testing.T) {
 		{"what the broker has confirmed is not enough", func(l *Leaver) { has(l, 1, "0A00007,0B00002,0C00001") }, false, false, []string{"waits for shop-core-0b (lacks 11 changesets)", "bring them or the broker back", force}},
 		{"one lacks one", func(l *Leaver) { has(l, 0, "0A00007,0B00002,0C00011") }, false, false, []string{"shop-core-0a (lacks 1 changeset)"}},
 		{"a peer that was not heard counts", func(l *Leaver) { l.Peers[0].Heard = false }, false, false, []string{"waits for shop-core-0a (not heard)"}},
-		{"a suspended peer does not", func(l *Leaver) { l.Peers[0].Suspended = true; has(l, 0, "") }, true, false, []string{"is on shop-core-0b"}},
+		{"a suspended peer does not", func(l *Leaver) { l.Peers[0].Excused = true; has(l, 0, "") }, true, false, []string{"is on shop-core-0b"}},
 		{"what a peer wrote itself need not be with the others", func(l *Leaver) { has(l, 1, "0A00003,0B00002,0C00012") }, true, false, nil},
 		{"what somebody wrote who has left must", func(l *Leaver) { l.Revision = revision("0A00007,0B00002,0C00012,0D00005") }, false, false,
 			[]string{"shop-core-0a (lacks 5 changesets), shop-core-0b (lacks 5 changesets)"}},
@@ -41,7 +41,7 @@ func TestALeavingNodeStaysUntilAllThatItWroteIsOnItsPeers(t *testing.T) {
 		{"the last one has something to send", func(l *Leaver) { l.Peers, l.Unsent = nil, 12 }, false, false, []string{"12 changesets to send that the broker has not confirmed, and nobody else is left", force}},
 		{"the last one, and its volume would go", func(l *Leaver) { l.Peers, l.VolumeKept = nil, false }, false, true,
 			[]string{"would be lost with it, since nobody else is left and deletionPolicy is Delete: suspend it", "set deletionPolicy to Retain", "they are lost with volume claim data-shop-core-0c"}},
-		{"all others are suspended", func(l *Leaver) { l.Peers, l.VolumeKept = []Peer{{Name: "shop-core-0a", Suspended: true}}, false }, false, true, []string{"all others are suspended"}},
+		{"all others are suspended", func(l *Leaver) { l.Peers, l.VolumeKept = []Peer{{Name: "shop-core-0a", Excused: true}}, false }, false, true, []string{"all others are suspended"}},
 		{"the last one has no data", func(l *Leaver) { l.Peers, l.Revision, l.VolumeKept = nil, nil, false }, true, false, []string{"has no data"}},
 		{"many are not heard", func(l *Leaver) {
 			l.Peers = nil

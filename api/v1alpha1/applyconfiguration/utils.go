@@ -30,12 +30,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BranchLedgerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ExternalBrokerSpec"):
 		return &apiv1alpha1.ExternalBrokerSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LeftSubscription"):
+		return &apiv1alpha1.LeftSubscriptionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeGroup"):
 		return &apiv1alpha1.NodeGroupApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeTLS"):
 		return &apiv1alpha1.NodeTLSApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Rollout"):
+		return &apiv1alpha1.RolloutApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretKeyReference"):
 		return &apiv1alpha1.SecretKeyReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Storage"):

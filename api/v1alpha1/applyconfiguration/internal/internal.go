@@ -351,6 +351,24 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Flavor
   scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.LeftSubscription
+  map:
+    fields:
+    - name: branchID
+      type:
+        scalar: string
+    - name: broker
+      type:
+        scalar: string
+    - name: channel
+      type:
+        scalar: string
+    - name: problem
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: io.vesperdb.vesper.api.v1alpha1.LocalReference
   map:
     fields:
@@ -365,10 +383,19 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+    - name: remove
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: replicas
       type:
         scalar: numeric
       default: 1
+    - name: suspended
+      type:
+        scalar: boolean
 - name: io.vesperdb.vesper.api.v1alpha1.NodeTLS
   map:
     fields:
@@ -383,6 +410,19 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Retention
   scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.Rollout
+  map:
+    fields:
+    - name: held
+      type:
+        scalar: boolean
+    - name: maxUnavailable
+      type:
+        scalar: numeric
+      default: 1
+    - name: pauseSeconds
+      type:
+        scalar: numeric
 - name: io.vesperdb.vesper.api.v1alpha1.SecretKeyReference
   map:
     fields:
@@ -432,6 +472,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: external
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.ExternalBrokerSpec
+    - name: paused
+      type:
+        scalar: boolean
 - name: io.vesperdb.vesper.api.v1alpha1.VesperBrokerStatus
   map:
     fields:
@@ -541,6 +584,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: modelURI
       type:
         scalar: string
+    - name: paused
+      type:
+        scalar: boolean
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements
@@ -548,10 +594,16 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Retention
       default: forever
+    - name: rollout
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Rollout
     - name: storage
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Storage
       default: {}
+    - name: suspended
+      type:
+        scalar: boolean
     - name: tls
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.NodeTLS
@@ -588,6 +640,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: replicas
       type:
         scalar: numeric
+    - name: subscriptions
+      type:
+        list:
+          elementType:
+            namedType: io.vesperdb.vesper.api.v1alpha1.LeftSubscription
+          elementRelationship: atomic
 - name: io.vesperdb.vesper.api.v1alpha1.VesperNode
   map:
     fields:
@@ -634,6 +692,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.DeletionPolicy
       default: Retain
+    - name: draining
+      type:
+        scalar: boolean
     - name: group
       type:
         scalar: string
@@ -657,6 +718,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: modelURI
       type:
         scalar: string
+    - name: paused
+      type:
+        scalar: boolean
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements
@@ -667,6 +731,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Storage
       default: {}
+    - name: suspended
+      type:
+        scalar: boolean
     - name: tls
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.NodeTLS

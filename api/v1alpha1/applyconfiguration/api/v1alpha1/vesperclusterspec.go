@@ -68,6 +68,16 @@ type VesperClusterSpecApplyConfiguration struct {
 	// tls turns on TLS at the nodes' HTTP interface. Default: plain HTTP. Setting
 	// or removing it restarts the nodes one after another.
 	TLS *NodeTLSApplyConfiguration `json:"tls,omitempty"`
+	// rollout says how a change that restarts nodes goes through them. Default: one
+	// node at a time, the next as soon as the one before is well again.
+	Rollout *RolloutApplyConfiguration `json:"rollout,omitempty"`
+	// suspended stops all nodes: their pods end; branch ids, volumes and VesperNodes
+	// are kept, and all of it goes on when this is false again. Default: false. A
+	// change takes effect on all nodes at once.
+	Suspended *bool `json:"suspended,omitempty"`
+	// paused keeps the operator from changing anything of the cluster and its nodes;
+	// their status is told all the same. Default: false.
+	Paused *bool `json:"paused,omitempty"`
 	// deletionPolicy of the nodes' volumes when a node is scaled away or the
 	// cluster is deleted. Default: Retain. A change applies to volumes that exist.
 	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -214,6 +224,30 @@ func (b *VesperClusterSpecApplyConfiguration) WithAccess(value *AccessApplyConfi
 // If called multiple times, the TLS field is set to the value of the last call.
 func (b *VesperClusterSpecApplyConfiguration) WithTLS(value *NodeTLSApplyConfiguration) *VesperClusterSpecApplyConfiguration {
 	b.TLS = value
+	return b
+}
+
+// WithRollout sets the Rollout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollout field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithRollout(value *RolloutApplyConfiguration) *VesperClusterSpecApplyConfiguration {
+	b.Rollout = value
+	return b
+}
+
+// WithSuspended sets the Suspended field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Suspended field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithSuspended(value bool) *VesperClusterSpecApplyConfiguration {
+	b.Suspended = &value
+	return b
+}
+
+// WithPaused sets the Paused field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Paused field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithPaused(value bool) *VesperClusterSpecApplyConfiguration {
+	b.Paused = &value
 	return b
 }
 

@@ -72,6 +72,16 @@ type VesperNodeSpecApplyConfiguration struct {
 	// tls turns on TLS at the node's HTTP interface. Default: plain HTTP. Setting
 	// or removing it restarts the node.
 	TLS *NodeTLSApplyConfiguration `json:"tls,omitempty"`
+	// draining says that the node is to leave: it takes no more writes and goes on
+	// replicating, and the condition Drained says when its peers have all that it
+	// wrote. Its cluster sets it. Default: false. A change restarts nothing.
+	Draining *bool `json:"draining,omitempty"`
+	// suspended stops the node: its pod ends; branch id and volume are kept. Default:
+	// false, unless its cluster or group is suspended. A change takes effect at once.
+	Suspended *bool `json:"suspended,omitempty"`
+	// paused keeps the operator from changing anything of the node; its status is
+	// told all the same. Default: false, unless its cluster is paused.
+	Paused *bool `json:"paused,omitempty"`
 	// deletionPolicy of the node's volume when this object is deleted. Default:
 	// Retain. A change applies at once.
 	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -229,6 +239,30 @@ func (b *VesperNodeSpecApplyConfiguration) WithAccess(value *AccessApplyConfigur
 // If called multiple times, the TLS field is set to the value of the last call.
 func (b *VesperNodeSpecApplyConfiguration) WithTLS(value *NodeTLSApplyConfiguration) *VesperNodeSpecApplyConfiguration {
 	b.TLS = value
+	return b
+}
+
+// WithDraining sets the Draining field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Draining field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithDraining(value bool) *VesperNodeSpecApplyConfiguration {
+	b.Draining = &value
+	return b
+}
+
+// WithSuspended sets the Suspended field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Suspended field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithSuspended(value bool) *VesperNodeSpecApplyConfiguration {
+	b.Suspended = &value
+	return b
+}
+
+// WithPaused sets the Paused field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Paused field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithPaused(value bool) *VesperNodeSpecApplyConfiguration {
+	b.Paused = &value
 	return b
 }
 
