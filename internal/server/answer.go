@@ -14,6 +14,8 @@ const (
 	// rowsBytes is how much of a result is held, and sent at once. An answer that
 	// is no longer is sent when it is whole, and a fault of it is a problem.
 	rowsBytes = 64 << 10
+	// firstBytes is what is set aside for it at first: most answers are short.
+	firstBytes = 1 << 10
 	// trailerRows is how many rows were sent as lines, after the last of them: an
 	// answer without it broke off.
 	trailerRows = "Vesper-Rows"
@@ -52,7 +54,7 @@ type answerStream struct {
 
 // make makes the rows. It returns the fault of the query or of the client.
 func (o *answerStream) make(answer *jsonql.Answer) error {
-	o.answer, o.part = answer, make([]byte, 0, rowsBytes+4096)
+	o.answer, o.part = answer, make([]byte, 0, firstBytes)
 	if !o.lines {
 		o.part = append(o.part, `{"results":[`...)
 	}
