@@ -185,7 +185,7 @@ func writeData(file string, n int) error {
 // startVesper fills a node over HTTP and starts it again, so that its memory is
 // what queries take. A copy of its file is for the questions in this process.
 func (s *querySize) startVesper(w *world, dir string, n int) error {
-	first, err := w.startNode(dir, "0A", "", "")
+	first, err := w.startNode(dir, "0A", "", "", vesperIndexes())
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (s *querySize) startVesper(w *world, dir string, n int) error {
 		return err
 	}
 	w.t.Cleanup(func() { _ = inside.store.Close() })
-	if s.node, err = w.startNode(dir, "0A", "", "", "limits: {queryTime: "+askLimit.String()+"}"); err != nil {
+	if s.node, err = w.startNode(dir, "0A", "", "", vesperIndexes(), "limits: {queryTime: "+askLimit.String()+"}"); err != nil {
 		return err
 	}
 	w.t.Cleanup(s.node.stop)
@@ -211,6 +211,15 @@ func (s *querySize) startVesper(w *world, dir string, n int) error {
 	s.add(vesperInside, inside)
 	s.add(vesperHTTP, overHTTP{client})
 	return err
+}
+
+// vesperIndexes is what the node's configuration says of indexes.
+func vesperIndexes() string {
+	list := make([]string, len(vesperOrdered))
+	for i, property := range vesperOrdered {
+		list[i] = "{property: " + property + "}"
+	}
+	return "indexes: [" + strings.Join(list, ", ") + "]"
 }
 
 func fillNode(ctx context.Context, n *node, objects int) error {

@@ -101,8 +101,9 @@ var questions = []question{
 }
 
 // The indexes that a sensible user would make for these questions. Vesper has
-// one of every value by itself.
+// one of every value by itself, and of the declared properties one in order.
 var (
+	vesperOrdered = []string{"price"}
 	sqliteIndexes = []string{
 		"CREATE INDEX by_batch ON objects (json_extract(body, '$.batch'))",
 		"CREATE INDEX by_price ON objects (json_extract(body, '$.price'))",

@@ -12,7 +12,7 @@ import (
 // fillStore makes a store of orders in a directory.
 func fillStore(t *testing.T, dir string, n int) {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{Dir: dir, Branch: "0A", NoSync: true})
+	s, err := store.Open(t.Context(), store.Options{Dir: dir, Branch: "0A", NoSync: true, Indexes: vesperOrdered})
 	if err != nil {
 		t.Fatal(err)
 	}
