@@ -26,7 +26,7 @@ type asked interface {
 }
 
 // askLimit is how long a single answer may take; the node has the same limit.
-const askLimit = 10 * time.Second
+const askLimit = 30 * time.Second
 
 // repeat calls for so long and returns the seconds of a call.
 func repeat(calls [][]any, d time.Duration, call func([]any) error) (float64, error) {
