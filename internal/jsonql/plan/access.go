@@ -363,11 +363,14 @@ func (c *chooser) alternatives(id resolve.SetID, cond resolve.Expr) ([]access, b
 			}
 			return right, okR
 		case "=":
-			return c.equalTo(id, e, e.Left, e.Right)
+			if out, ok := c.equalTo(id, e, e.Left, e.Right); ok {
+				return out, true
+			}
 		}
 		if a, ok := c.ranged(id, e); ok {
 			return []access{a}, true
 		}
+		return c.tryable(id, e)
 	case *resolve.In:
 		if e.Negate {
 			return nil, false
@@ -376,13 +379,42 @@ func (c *chooser) alternatives(id resolve.SetID, cond resolve.Expr) ([]access, b
 		for _, member := range e.Set {
 			one, ok := c.equalTo(id, e, e.Value, member)
 			if !ok {
-				return nil, false
+				return c.tryable(id, e)
 			}
 			out = append(out, one...)
 		}
 		return out, true
 	}
 	return nil, false
+}
+
+// tryable: one part of a condition is tried on the values of an index. What has
+// not the property does not fulfil it, unless "not" or "if" excuse that.
+func (c *chooser) tryable(id resolve.SetID, part resolve.Expr) ([]access, bool) {
+	name, single := onlyProperty(part)
+	if !single || !ofSet(part, id) || excuses(part) {
+		return nil, false
+	}
+	guarded := &resolve.Binary{Op: "and", Left: &resolve.Call{Name: "exists", Args: []resolve.Expr{&resolve.Prop{Set: id, Path: []string{name}}}}, Right: part}
+	a, ok := c.filtered(c.env.Sets[id], guarded, countAtMost)
+	return []access{a}, ok
+}
+
+// excuses reports whether a condition may hold without the properties in it.
+func excuses(e resolve.Expr) (found bool) {
+	resolve.Walk(e, func(e resolve.Expr) bool {
+		c, isCall := e.(*resolve.Call)
+		_, isNot := e.(*resolve.Not)
+		found = found || isNot || isCall && (c.Name == "if" || c.Name == "exists")
+		return !found
+	})
+	return found
+}
+
+// ofSet reports whether all properties in an expression are those of a set.
+func ofSet(e resolve.Expr, id resolve.SetID) bool {
+	sets := resolve.SetsOf(e)
+	return len(sets) == 1 && sets[id]
 }
 
 func total(parts []access) (cost float64) {

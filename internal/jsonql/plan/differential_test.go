@@ -189,7 +189,7 @@ func (d drawer) condition(depth int) string {
 		name + " not in {" + d.name() + "}", "not {" + d.name() + " = " + label + "}", "not {" + d.name() + " = " + label + "." + name + "}",
 		"lower(" + name + ") = lower(" + label + "." + d.name() + ")", name + " + 1 = " + label + "." + d.name(), name + "." + d.name() + " = " + constant,
 		"id in follow(@a, " + name + ")", label + " in rfollow(@b, " + name + ")", "exists(" + name + ")", "id = " + constant, "(maybe " + name + ") = null",
-		label + " = ref(" + name + ")", name + " " + op + " " + label + "." + d.name(), "id = ?m.p", "?m = " + label + "." + name,
+		label + " = ref(" + name + ")", name + " " + op + " " + label + "." + d.name(), "id = ?m.p", "if(exists(" + name + "), " + name + " = 1, true)", "not lower(" + name + ")", "if(" + name + ", 1, 2) = 2", "?m = " + label + "." + name,
 	}
 	if depth > 0 && d.one(3, "nest") {
 		left, right := d.condition(depth-1), d.condition(depth-1)

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"hash/maphash"
+	"slices"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/source"
@@ -19,7 +20,7 @@ const (
 func (c *chooser) filtered(set *resolve.Set, cond resolve.Expr, matters float64) (access, bool) {
 	postings, ok := c.run.Source().(source.PostingSource)
 	name, single := onlyProperty(cond)
-	if !ok || !single || set.Nullable[name] {
+	if !ok || !single || set.Nullable[name] || !slices.Contains(set.Required, name) && !asksFor(cond, name) {
 		return access{}, false
 	}
 	rows := c.est.countHaving(name, matters)
@@ -27,6 +28,22 @@ func (c *chooser) filtered(set *resolve.Set, cond resolve.Expr, matters float64)
 		op: opFiltered, detail: textOf(cond, c.env), rows: max(rows, keptOf) / keptOf, cost: rows*costEntry + rows/keptOf*costObject,
 		find: func(visit visitor) error { return c.tried(postings, set, name, cond, visit) },
 	}, true
+}
+
+// asksFor reports whether a condition holds for no object without the property.
+func asksFor(cond resolve.Expr, name string) bool {
+	switch e := cond.(type) {
+	case *resolve.Call:
+		return e.Name == "exists" && isProperty(e.Args[0], name)
+	case *resolve.Binary:
+		switch e.Op {
+		case "and":
+			return asksFor(e.Left, name) || asksFor(e.Right, name)
+		case "or":
+			return asksFor(e.Left, name) && asksFor(e.Right, name)
+		}
+	}
+	return false
 }
 
 // onlyProperty returns the property of a condition on the values of one.
@@ -38,7 +55,7 @@ func onlyProperty(cond resolve.Expr) (name string, single bool) {
 			single = single && (name == "" || name == e.Path[0]) && len(e.Path) == 1 && !e.EndID && !e.Maybe && e.Up == 0
 			name = e.Path[0]
 		case *resolve.Call:
-			single = single && e.Name != "exists" && e.Name != "follow" && e.Name != "rfollow"
+			single = single && e.Name != "follow" && e.Name != "rfollow"
 		case *resolve.Const, *resolve.Bind, *resolve.Binary, *resolve.Not, *resolve.In:
 		default:
 			single = false

@@ -1,6 +1,10 @@
 package resolve
 
-import "vesperdb.io/vesper/internal/jsonql/syntax"
+import (
+	"slices"
+
+	"vesperdb.io/vesper/internal/jsonql/syntax"
+)
 
 // present is the condition that there is a value.
 func present(e Expr) Expr {
@@ -84,7 +88,7 @@ func (b *builder) outerJoin(m *syntax.Maybe, main SetID) error {
 		return b.fail(m.At, "a join compares a property of one row set with another set", "maybe can not be used on a condition that is not a join")
 	}
 	optional := right
-	if right == main {
+	if right == main && !b.isAround(left) || b.isAround(right) {
 		optional = left
 	}
 	Walk(tied, func(e Expr) bool {
@@ -96,6 +100,12 @@ func (b *builder) outerJoin(m *syntax.Maybe, main SetID) error {
 	b.env.Conds = append(b.env.Conds, tied)
 	b.env.Sets[optional].Optional = len(b.env.Conds)
 	return nil
+}
+
+// isAround reports whether a set is that of a construct around the innermost: its
+// rows are there whatever the constructs in them find.
+func (b *builder) isAround(set SetID) bool {
+	return len(b.around) > 1 && slices.Contains(b.around[:len(b.around)-1], set)
 }
 
 // setOf returns the one set that a plain side of a join is about.

@@ -70,6 +70,8 @@ func (b *builder) block(c *syntax.Construct) (*Block, error) {
 		out.Main = b.place(b.scope.owners[c])
 		b.labeled(c.Label, out.Main)
 	}
+	b.around = append(b.around, out.Main)
+	defer func() { b.around = b.around[:len(b.around)-1] }()
 	if err := b.condition(c.Where, out.Main); err != nil {
 		return nil, err
 	}
@@ -127,8 +129,13 @@ func (b *builder) shown(e syntax.Expr, main SetID) (Expr, error) {
 		return nil, err
 	}
 	Walk(r, func(e Expr) bool {
-		if p, ok := e.(*Prop); ok && !p.Maybe && p.Up == 0 {
-			b.env.Sets[p.Set].named[p.Path[0]] = true
+		switch e := e.(type) {
+		case *Call:
+			return e.Name != "exists" // which asks, and does not require
+		case *Prop:
+			if !e.Maybe && e.Up == 0 {
+				b.env.Sets[e.Set].named[e.Path[0]] = true
+			}
 		}
 		return true
 	})

@@ -18,6 +18,8 @@ type builder struct {
 	ids   map[SetID]SetID // from a set of the scope to its place in the environment
 	outer *builder        // of the environment around, for a sub-query
 	names names
+	// around are the sets of the constructs around, the innermost last.
+	around []SetID
 	// aggregates says that aggregates have a meaning where the builder is.
 	aggregates bool
 }
