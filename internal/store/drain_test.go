@@ -50,15 +50,6 @@ func TestADrainingStoreTakesNoWritesAcrossRestartsAndGoesOnApplying(t *testing.T
 	}
 }
 
-// again closes a store and opens what it left.
-func again(t *testing.T, s *Store) *Store {
-	t.Helper()
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return open(t, s.opts.Dir, s.opts.Branch)
-}
-
 // TestNothingIsWrittenOnceDrainHasReturned: whatever was acknowledged is in the
 // revision that the store had then.
 func TestNothingIsWrittenOnceDrainHasReturned(t *testing.T) {
