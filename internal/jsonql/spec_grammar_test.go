@@ -102,7 +102,7 @@ func TestWhatTheGrammarDoesNotHaveIsRefused(t *testing.T) {
 		{`{*`, "1:3", "end of the query"}, {`{name age}`, "1:7", `"age"`}, {`{, name}`, "1:2", `","`}, {`{name where}`, "1:12", "a value should be here"},
 		{`{name,, age}`, "1:7", `","`}, {`{'x'}`, "1:2", "needs a name"}, {`{'x' : }`, "1:8", "a value should be here"},
 		{`{* limit -1}`, "1:10", "whole number"}, {`{* offset 1.5}`, "1:11", "whole number"}, {`{* depth x}`, "1:10", "whole number"},
-		{`{* order name}`, "1:10", `"by"`}, {`{* where name.}`, "1:15", "dot"},
+		{`{* order name}`, "1:10", `"by"`}, {`{* where age in ()}`, "1:18", "empty set"}, {`{* where name.}`, "1:15", "dot"},
 		{"{*\n where nofunc(age)}", "2:8", `unknown function "nofunc"`}, {`{'x' : upper()}`, "1:8", "argument"},
 		{`{* where count(age) = 1}`, "1:10", "count"},
 	})

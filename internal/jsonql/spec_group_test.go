@@ -41,6 +41,8 @@ func TestGroupsHaveARowForEachValueOfTheKey(t *testing.T) {
 		{name: "ids and forced lists", query: `{[item], 'ids' : [id] where shop = 'S' group by shop}`, want: `[{"item":["@tea"],"ids":["@s2"]}]`},
 		{name: "in order of an aggregate", query: `(shop group by shop order by count(*))`, want: `["S","N"]`},
 		{name: "a part of them", query: `[shop, count(*) group by shop limit 1 offset 1]`, want: `[["S",1]]`},
+		{name: "several keys", query: `{shop, item, 'n' : count(*) where sum group by shop, item}`,
+			want: `[{"shop":"N","item":"@gone","n":1},{"shop":"N","item":"@rye","n":1},{"shop":"N","item":"@tea","n":1},{"shop":"S","item":"@tea","n":1}]`},
 		{name: "a condition before", query: `{shop, 'n' : count(*) where sum > 0 group by shop}`, want: `[{"shop":"N","n":2}]`},
 		{name: "in order", query: `{shop, 'n' : count(*) group by shop order by shop desc}`, want: `[{"shop":"S","n":1},{"shop":"N","n":3}]`},
 		{name: "by an absent key", query: `(count(*) group by none)`, want: `[]`},

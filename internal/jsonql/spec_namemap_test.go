@@ -19,9 +19,11 @@ func TestANamemapSaysHowNamesAreReadAndWritten(t *testing.T) {
 			want: `[{"x":{"f:name":"B"},"e:name":"A"}]`},
 		{name: "that of the query in a nested construct", query: `{'x' : {<e:name> where id = @http://e/b} where <e:next> namemap = {"propertypatterns" : {"e:" : "http://e/"}}}`,
 			want: `[{"x":{"e:name":"B"}}]`},
+		{name: "both together", query: `{'x' : {<e:next> where id = @http://e/a namemap = {"refpattern" : "!(URIREF)"}}, <e:next> namemap = {"propertypatterns" : {"e:" : "http://e/"}}}`,
+			want: `[{"x":{"e:next":"!http://e/b"},"e:next":"@http://e/b"}]`},
 		{name: "not the name of the id", query: `{id where <http://e/next> namemap = {"id" : "key"}}`, want: `[{"id":"@http://e/a"}]`},
 	})
 	refuses(t, named, []fault{
-		{`{* namemap = 3 3}`, "1:16", "3"}, {`{* namemap = {'idpatterns' : }}`, "1:30", "}"},
+		{`{* namemap = 3 3}`, "1:16", "3"}, {`{* namemap = {'refpattern' : '@(['}}`, "1:14", "parenthesis"}, {`{* namemap = {'idpatterns' : }}`, "1:30", "}"},
 	})
 }

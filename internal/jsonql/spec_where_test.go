@@ -81,6 +81,13 @@ func TestValuesOfAllKindsHaveAnOrder(t *testing.T) {
 	})
 }
 
+func TestEmptyListsAreOrderedAsLists(t *testing.T) {
+	tells(t, `[{"id":"a","v":[]},{"id":"b","v":[[]]},{"id":"c","v":1},{"id":"d","v":"x"},{"id":"f","v":"@y"}]`, []told{
+		{name: "before texts", query: `(id where v < '')`, want: `["@a","@b","@c"]`},
+		{name: "in an order", query: `(id where id != @b order by v)`, want: `["@c","@a","@d","@f"]`},
+	})
+}
+
 func TestMembershipLooksAtEachValue(t *testing.T) {
 	tells(t, `[{"id":"a","v":[1,2],"to":["@b","@c"]},{"id":"b","v":1,"to":"@c"},{"id":"c","v":"x"},{"id":"d","w":1}]`, []told{
 		{name: "one is enough", query: `(id where v in (2, 'x'))`, want: `["@a","@c"]`},

@@ -56,3 +56,24 @@ func TestAQueryTakesTheOptionsOfTheOriginal(t *testing.T) {
 		t.Errorf("a fault beside the rows: %s", r.body)
 	}
 }
+
+func TestQueriesTellWhichChangesetWroteAValue(t *testing.T) {
+	n := newNode(t)
+	n.rpc("[" + request("1", "add", `[{"id":"a","v":1,"l":["x","y"]},{"id":"b","v":1}]`) + "," + request("2", "transaction_info", `{"comment":"first"}`) + "]")
+	n.rpc(request("1", "update", `{"id":"a","v":2}`))
+	n.rpc(request("1", "update", `{"id":"a","l":["x","z"]}`))
+	id := func(seq int) string {
+		return fmt.Sprintf(`"@context:txn:%s;0A0000%d"`, n.server.deps.Config.ModelURI, seq)
+	}
+	for params, rows := range map[string]string{
+		`"{v, 'by' : getTransactionId(v)}"`:                                     `[{"v":2,"by":` + id(2) + `},{"v":1,"by":` + id(1) + `}]`,
+		`"{'by' : getTransactionId(?x.l) where ?x.l = 'z'}"`:                    `[{"by":` + id(3) + `}]`,
+		`{"query":"{'by' : getTransactionId(v) where id = @a}","at":"0A00001"}`: `[{"by":` + id(1) + `}]`,
+		`"[getTransactionComment(v), getTransactionAuthor(v)]"`:                 `[[null,null],["first",null]]`,
+		`"(getTransactionId(none) where v = 1)"`:                                `[]`,
+	} {
+		if r := n.rpc(request("1", "query", params)); !strings.Contains(strings.Join(strings.Fields(r.body), ""), `"results":`+rows+`,`) {
+			t.Errorf("%s\n got %s\nwant %s", params, r.body, rows)
+		}
+	}
+}
