@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,10 +16,12 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	clientgoac "k8s.io/client-go/applyconfigurations"
@@ -44,6 +47,7 @@ type stage struct {
 	*cluster
 	t        *testing.T
 	kubelet  *kubelet
+	api      *registry
 	clusters *VesperClusterReconciler
 	nodes    *VesperNodeReconciler
 
@@ -77,6 +81,7 @@ func newStage(t *testing.T) *stage {
 		WithStatusSubresource(&v1alpha1.VesperBroker{}, &v1alpha1.VesperCluster{}, &v1alpha1.VesperNode{}, &appsv1.StatefulSet{}, &corev1.Pod{}, &corev1.PersistentVolumeClaim{}).
 		Build()
 	api := &registry{WithWatch: plain, stage: s, specs: map[string]string{}}
+	s.api = api
 	s.cluster = &cluster{Client: client.NewNamespacedClient(api, "prod"), Namespace: "prod", brokers: &dropper{}}
 	s.kubelet = &kubelet{c: s.cluster, ips: map[string]string{}, say: map[string]func() (nodestatus.Status, error){}, removed: map[string]int{}, drains: map[string]bool{}, tell: s.note}
 	recorder := storyteller{s}
@@ -222,6 +227,8 @@ type registry struct {
 	stage *stage
 	specs map[string]string
 	made  int
+	// terminating means that the namespace is being deleted: nothing new is taken.
+	terminating bool
 }
 
 // Create implements client.Client.
@@ -250,6 +257,9 @@ func (r *registry) Patch(ctx context.Context, object client.Object, patch client
 
 // Apply implements client.Client.
 func (r *registry) Apply(ctx context.Context, desired runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+	if r.terminating {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "objects"}, "prod", errors.New("unable to create new content in namespace prod because it is being terminated"))
+	}
 	if err := r.WithWatch.Apply(ctx, desired, opts...); err != nil {
 		return err
 	}

@@ -34,9 +34,13 @@ type clusterScope struct {
 	channel []branch.ID                     // of all nodes on its channel
 	claims  map[string]*corev1.PersistentVolumeClaim
 	planned topology.Plan
-	behind  []string      // nodes whose turn to get the current spec has not come
-	later   time.Duration // when what has just been seen may be written
-	pause   conditions.Pause
+	// behind are nodes whose turn to get the current spec has not come, behindWhy is
+	// what they wait for, and rollAgain when to look at that again.
+	behind    []string
+	behindWhy string
+	rollAgain time.Duration
+	later     time.Duration // when what has just been seen may be written
+	pause     conditions.Pause
 
 	// left are the subscriptions that could not be dropped yet, nil when that was not
 	// looked at; dropAgain is when to look again.
@@ -206,8 +210,12 @@ func (s *clusterScope) make(ctx context.Context) error {
 	image := s.image()
 	_, err := s.applier().Apply(ctx, resources.ClusterService(s.cluster), &corev1.Service{})
 	failed := []error{err, s.tellMembers(ctx)}
+	now, err := s.takeTurns(ctx, image)
+	failed = append(failed, err)
 	for _, member := range s.planned.Members {
-		failed = append(failed, s.makeNode(ctx, member, image))
+		if now[member.Name] {
+			failed = append(failed, s.makeNode(ctx, member, image))
+		}
 	}
 	return firstTransient(failed)
 }
@@ -225,19 +233,6 @@ func (s *clusterScope) tellMembers(ctx context.Context) error {
 	}
 	_, err := s.applier().Apply(ctx, resources.ClusterMembers(s.cluster, ids), &corev1.ConfigMap{})
 	return err
-}
-
-// mayChange reports whether a node that exists may be given a new spec, which may
-// restart it, beside the others as they are now.
-func (s *clusterScope) mayChange(name string) bool {
-	var others []*v1alpha1.VesperNode
-	for _, member := range s.planned.Members {
-		other := s.nodes[member.Name]
-		if member.Name != name && other != nil && !other.Spec.Draining && !other.Spec.Suspended {
-			others = append(others, other)
-		}
-	}
-	return s.nodes[name] == nil || conditions.NodeMayRestart(s.nodes[name], others)
 }
 
 // brokerHash is that of the broker which a node may be configured for. While
@@ -258,13 +253,6 @@ func (s *clusterScope) applier() apply.Applier {
 
 func (s *clusterScope) makeNode(ctx context.Context, member topology.Member, image string) error {
 	node, desired := &v1alpha1.VesperNode{}, s.desiredNode(member, image)
-	if !s.suspended(member.Group) && !s.mayChange(member.Name) {
-		differs, err := s.applier().Differs(ctx, desired, node)
-		if err != nil || differs {
-			s.behind = append(s.behind, member.Name)
-			return err // its turn comes when the others are ready
-		}
-	}
 	was := s.nodes[member.Name]
 	outcome, err := s.applier().Apply(ctx, desired, node)
 	if err != nil {

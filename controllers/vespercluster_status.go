@@ -51,7 +51,7 @@ func (s *clusterScope) fillStatus() {
 
 // seen is the scope as the conditions see it.
 func (s *clusterScope) seen() conditions.Cluster {
-	seen := conditions.Cluster{Behind: s.behind, Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused,
+	seen := conditions.Cluster{Behind: s.behind, BehindWhy: s.behindWhy, Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused,
 		Assigned: len(s.cluster.Status.Ledger.Assigned), Suspended: s.cluster.Spec.Suspended, Pause: s.pause}
 	stopped := map[string]bool{} // groups of a cluster that is to run otherwise
 	for _, group := range s.cluster.Spec.Groups {
@@ -83,13 +83,21 @@ func (s *clusterScope) seen() conditions.Cluster {
 	return seen
 }
 
+// soonest is the shorter of two times that are not 0.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
 // lookAgain says when to look again without being told of a change; zero is not at all.
 func (s *clusterScope) lookAgain() time.Duration {
 	switch {
 	case s.later > 0:
 		return s.later
-	case s.dropAgain > 0:
-		return s.dropAgain
+	case s.dropAgain > 0 || s.rollAgain > 0:
+		return soonest(s.dropAgain, s.rollAgain)
 	case s.refused != nil:
 		return clusterLookAgain // what it depends on may change
 	}

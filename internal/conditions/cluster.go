@@ -24,8 +24,9 @@ type Cluster struct {
 	// Members are the nodes that should exist, nil for one that does not yet.
 	Members []*v1alpha1.VesperNode
 	// Behind names nodes that have not got the current spec yet: they are
-	// changed one after another.
-	Behind []string
+	// changed one after another. BehindWhy is what the ready ones of them wait for.
+	Behind    []string
+	BehindWhy string
 	// Leaving names nodes that are being removed.
 	Leaving []string
 	// Draining are the nodes that should leave and have to hand over what they
@@ -47,6 +48,14 @@ func (c Cluster) ReadyNodes() int {
 		}
 	}
 	return ready
+}
+
+// becauseOf says in brackets what those wait for that have not got the current spec.
+func (c Cluster) becauseOf() string {
+	if c.BehindWhy == "" {
+		return ""
+	}
+	return " (" + c.BehindWhy + ")"
 }
 
 // running counts the nodes whose pods run.
@@ -156,7 +165,7 @@ func clusterNodes(c Cluster) judgement {
 	case c.ReadyNodes() == c.Wanted && len(c.Leaving) > 0:
 		return no(v1alpha1.ReasonScaling, "%s; removing %s", count, list(c.Leaving))
 	case len(c.Behind) > 0:
-		return no(v1alpha1.ReasonRolling, "%s", strings.Join(append([]string{count, "changed one after another, still to come: " + list(c.Behind)}, waiting...), "; "))
+		return no(v1alpha1.ReasonRolling, "%s", strings.Join(append([]string{count, "changed one after another, still to come: " + list(c.Behind) + c.becauseOf()}, waiting...), "; "))
 	case len(waiting) > 0:
 		return no(v1alpha1.ReasonNodesNotReady, "%s; %s", count, list(waiting))
 	case c.ReadyNodes() < c.Wanted:
