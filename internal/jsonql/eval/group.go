@@ -46,9 +46,15 @@ func (r *Run) split(b *resolve.Block, list []Solution) ([]*Scope, error) {
 // list for each group that it belongs to. A key with several values puts it
 // into several groups.
 func (r *Run) KeysOf(b *resolve.Block, s Solution) ([][]value.Value, error) {
+	scope := &Scope{list: []Solution{s}}
+	if len(b.GroupBy) == 1 {
+		if v, err := r.Eval(b.GroupBy[0], scope); err != nil || !v.IsList {
+			return [][]value.Value{{v}}, err
+		}
+	}
 	out := [][]value.Value{nil}
 	for _, key := range b.GroupBy {
-		v, err := r.Eval(key, &Scope{list: []Solution{s}})
+		v, err := r.Eval(key, scope)
 		if err != nil {
 			return nil, err
 		}
@@ -67,12 +73,12 @@ func (r *Run) KeysOf(b *resolve.Block, s Solution) ([][]value.Value, error) {
 	return out, nil
 }
 
-// KeyText is different for different keys of a group: 1 and 1.0 are equal in
-// conditions, but two values.
-func KeyText(key []value.Value) string {
-	text := ""
+// AppendKeyText appends a text that is different for different keys of a group:
+// 1 and 1.0 are equal in conditions, but two values.
+func AppendKeyText(text []byte, key []value.Value) []byte {
 	for _, v := range key {
-		text += v.Term.Type + "\x00" + v.Term.Text + "\x00"
+		text = append(append(text, v.Term.Type...), 0)
+		text = append(append(text, v.Term.Text...), 0)
 	}
 	return text
 }
@@ -97,7 +103,7 @@ func (r *Run) byKeys(b *resolve.Block, list []Solution) ([]*Scope, error) {
 			return nil, err
 		}
 		for _, key := range keys {
-			text := KeyText(key)
+			text := string(AppendKeyText(nil, key))
 			if at[text] == nil {
 				at[text] = &Scope{main: b.Main, grouped: true, keys: b.GroupBy, agreed: key}
 				out = append(out, at[text])
@@ -158,7 +164,7 @@ func (r *Run) aggregate(c *resolve.Call, s *Scope) (value.Value, error) {
 	if s == nil || s.all == nil && !s.grouped {
 		return value.Null, r.Fail(c, "%s has no meaning for one object", c.Name)
 	}
-	t := newTotal(c, len(s.keys) > 0)
+	t := newTotal(c, len(s.keys) > 0, s.main)
 	for _, m := range s.members(argument(c)) {
 		if err := r.add(t, m); err != nil {
 			return value.Null, err

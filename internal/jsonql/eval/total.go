@@ -14,7 +14,9 @@ import (
 // total is an aggregate, or the list of the values of an expression, as far as
 // it has been computed. Nulls do not count in aggregates.
 type total struct {
-	e    resolve.Expr
+	e resolve.Expr
+	// set is that whose objects are the members.
+	set  resolve.SetID
 	call *resolve.Call // nil for a list
 	// whole: min, max and count of a group look at members, each with its one
 	// value or its list; everything else at values.
@@ -35,10 +37,10 @@ type part struct {
 	values  []value.Value
 }
 
-func newTotal(e resolve.Expr, grouped bool) *total {
-	t := &total{e: e}
+func newTotal(e resolve.Expr, grouped bool, main resolve.SetID) *total {
+	t := &total{e: e, set: memberSet(e, main)}
 	if c, ok := e.(*resolve.Call); ok && syntax.IsAggregate(c.Name) {
-		t.call = c
+		t.call, t.set = c, memberSet(argument(c), main)
 		t.whole = grouped && c.Name != "sum" && c.Name != "avg" && c.Name != "total"
 	}
 	return t
@@ -119,8 +121,8 @@ func (r *Run) addToList(t *total, member *Scope) error {
 		return err
 	}
 	subject, bytes := "", 0
-	if o := member.list[0][memberSet(t.e, member.main)]; o != nil {
-		subject = o.subject
+	if t.set != resolve.NoSet && member.list[0][t.set] != nil {
+		subject = member.list[0][t.set].subject
 	}
 	values := v.Members()
 	for _, m := range values {
@@ -188,13 +190,13 @@ func (r *Run) NewGroup(b *resolve.Block, key []value.Value) *Group {
 		resolve.Walk(e, func(e resolve.Expr) bool {
 			if c, ok := e.(*resolve.Call); ok && syntax.IsAggregate(c.Name) {
 				aggregates = true
-				g.totals = append(g.totals, newTotal(c, len(b.GroupBy) > 0))
+				g.totals = append(g.totals, newTotal(c, len(b.GroupBy) > 0, b.Main))
 				return false
 			}
 			return true
 		})
 		if !aggregates && !keyed.aboutKeys(e) && !slices.Contains(b.GroupBy, e) {
-			g.totals = append(g.totals, newTotal(e, true))
+			g.totals = append(g.totals, newTotal(e, true, b.Main))
 		}
 	}
 	return g
@@ -205,13 +207,8 @@ func (r *Run) NewGroup(b *resolve.Block, key []value.Value) *Group {
 func (g *Group) Add(s Solution, distinct bool) error {
 	scope := &Scope{list: []Solution{s}, main: g.block.Main, keys: g.block.GroupBy, agreed: g.key}
 	for _, t := range g.totals {
-		e := t.e
-		if t.call != nil {
-			e = argument(t.call)
-		}
-		set := memberSet(e, g.block.Main)
-		if set != resolve.NoSet {
-			o := s[set]
+		if t.set != resolve.NoSet {
+			o := s[t.set]
 			if o == nil {
 				continue
 			}

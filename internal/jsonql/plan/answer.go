@@ -272,7 +272,7 @@ func (a *Answer) streamed(emit emitter) error {
 // found.
 func (a *Answer) groups(emit emitter) error {
 	b := a.block
-	known := map[string]*eval.Group{}
+	known, text := map[string]*eval.Group{}, []byte(nil)
 	var all []*eval.Group
 	if b.Aggregated {
 		all = append(all, a.run.NewGroup(b, nil))
@@ -287,11 +287,11 @@ func (a *Answer) groups(emit emitter) error {
 			return false, err
 		}
 		for _, key := range keys {
-			text := eval.KeyText(key)
-			g := known[text]
+			text = eval.AppendKeyText(text[:0], key)
+			g := known[string(text)]
 			if g == nil {
 				g = a.run.NewGroup(b, key)
-				known[text] = g
+				known[string(text)] = g
 				all = append(all, g)
 				if err := a.run.Hold(2*len(text) + groupBytes); err != nil {
 					return false, err

@@ -80,6 +80,7 @@ type draft struct {
 	joins  map[resolve.Expr]bool
 	sets   map[resolve.Expr]resolve.Sets
 	conds  []resolve.Expr // but those of outer joins
+	ways   map[wayKey][]resolve.Way
 	// By set: what is asked of it alone, how it is found by itself, and how many
 	// objects it then has.
 	alone   [][]resolve.Expr
@@ -87,11 +88,47 @@ type draft struct {
 	objects []float64
 }
 
+// wayKey is a condition that may lead to the objects of a set.
+type wayKey struct {
+	cond resolve.Expr
+	set  resolve.SetID
+}
+
+// setsOf is resolve.SetsOf, found out once for each expression.
+func (d *draft) setsOf(e resolve.Expr) resolve.Sets {
+	sets, known := d.sets[e]
+	if !known {
+		sets = resolve.SetsOf(e)
+		d.sets[e] = sets
+	}
+	return sets
+}
+
+func (d *draft) within(e resolve.Expr, bound resolve.Sets) bool {
+	for id := range d.setsOf(e) {
+		if !bound[id] {
+			return false
+		}
+	}
+	return true
+}
+
+// waysOf is resolve.Ways, found out once for each condition and set.
+func (d *draft) waysOf(c resolve.Expr, id resolve.SetID) []resolve.Way {
+	key := wayKey{c, id}
+	ways, known := d.ways[key]
+	if !known {
+		ways = resolve.Ways(c, id)
+		d.ways[key] = ways
+	}
+	return ways
+}
+
 // plan chooses how an environment is solved.
 func (p *planner) plan(env *resolve.Env, visible resolve.Sets, w wish) (*envPlan, error) {
 	out := &envPlan{env: env}
 	d := &draft{
-		planner: p, env: env, joins: env.Joins(), sets: map[resolve.Expr]resolve.Sets{},
+		planner: p, env: env, joins: env.Joins(), sets: map[resolve.Expr]resolve.Sets{}, ways: map[wayKey][]resolve.Way{},
 		alone: make([][]resolve.Expr, len(env.Sets)), access: make([]access, len(env.Sets)), objects: make([]float64, len(env.Sets)),
 		choose: &chooser{run: p.run, est: p.est, env: env, find: p.all, outer: &out.outer},
 	}
@@ -254,20 +291,20 @@ func (d *draft) options(id resolve.SetID, bound resolve.Sets) []*step {
 		conds = append(slices.Clip(conds), d.env.Conds[set.Optional-1])
 	}
 	for _, c := range conds {
-		for _, w := range resolve.Ways(c, id) {
-			if resolve.Within(w.Other, bound) {
+		for _, w := range d.waysOf(c, id) {
+			if d.within(w.Other, bound) {
 				out = append(out, &step{id: id, set: set, kind: lookup, access: d.access[id], way: w})
 			}
 		}
 		if key, probe, ok := d.sides(c, id, bound); ok && d.fits(id) {
-			out = append(out, &step{id: id, set: set, kind: hash, access: d.access[id], key: key, probe: probe, way: wayOf(c, id)})
+			out = append(out, &step{id: id, set: set, kind: hash, access: d.access[id], key: key, probe: probe, way: d.wayOf(c, id)})
 		}
 	}
 	return out
 }
 
-func wayOf(c resolve.Expr, id resolve.SetID) resolve.Way {
-	for _, w := range resolve.Ways(c, id) {
+func (d *draft) wayOf(c resolve.Expr, id resolve.SetID) resolve.Way {
+	for _, w := range d.waysOf(c, id) {
 		return w
 	}
 	return resolve.Way{}
@@ -281,8 +318,8 @@ func (d *draft) sides(c resolve.Expr, id resolve.SetID, bound resolve.Sets) (key
 		return nil, nil, false
 	}
 	for range 2 {
-		if sets := resolve.SetsOf(left); len(sets) == 1 && sets[id] {
-			if other := resolve.SetsOf(right); len(other) > 0 && resolve.Within(right, bound) {
+		if sets := d.setsOf(left); len(sets) == 1 && sets[id] {
+			if other := d.setsOf(right); len(other) > 0 && d.within(right, bound) {
 				return left, right, true
 			}
 		}
@@ -319,14 +356,14 @@ func (d *draft) fits(id resolve.SetID) bool {
 // perLookup estimates how many candidates a way leads to from one solution.
 func (d *draft) perLookup(w resolve.Way, id resolve.SetID) float64 {
 	if w.Prop == "" {
-		if len(resolve.SetsOf(w.Other)) == 0 {
+		if len(d.setsOf(w.Other)) == 0 {
 			return guessMembers
 		}
 		return 1
 	}
 	values := d.est.countHaving(w.Prop, countAtMost)
 	different := float64(keptOf * keptOf)
-	for other := range resolve.SetsOf(w.Other) {
+	for other := range d.setsOf(w.Other) {
 		different = max(different, d.objects[other])
 	}
 	return max(values/max(different, 1), min(values, 1))
