@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"maps"
 	"slices"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
@@ -53,23 +54,24 @@ func (s Solution) Size() int {
 	return n
 }
 
-// SortSolutions puts solutions in order of the objects of their sets, whatever
-// the order in which they were found.
-func SortSolutions(list []Solution) {
+// SortSolutions puts the solutions of rows in order of the objects that the rows
+// are about, whatever the order in which they were found.
+func (r *Run) SortSolutions(b *resolve.Block, list []Solution) {
 	if len(list) < 2 {
 		return
 	}
+	visible := r.visibleIn(b)
 	slices.SortStableFunc(list, func(x, y Solution) int {
-		for i := range x {
+		for _, id := range visible {
 			switch {
-			case x[i] == y[i]:
+			case x[id] == y[id]:
 				continue
-			case x[i] == nil:
+			case x[id] == nil:
 				return -1
-			case y[i] == nil:
+			case y[id] == nil:
 				return 1
 			}
-			if o := source.CompareSubjects(x[i].subject, y[i].subject); o != 0 {
+			if o := source.CompareSubjects(x[id].subject, y[id].subject); o != 0 {
 				return o
 			}
 		}
@@ -77,10 +79,23 @@ func SortSolutions(list []Solution) {
 	})
 }
 
+// visibleIn returns the sets that the rows of a construct are about, in order.
+func (r *Run) visibleIn(b *resolve.Block) []resolve.SetID {
+	if list, known := r.visible[b]; known {
+		return list
+	}
+	list := slices.Sorted(maps.Keys(resolve.Visible(b)))
+	if r.visible == nil {
+		r.visible = map[*resolve.Block][]resolve.SetID{}
+	}
+	r.visible[b] = list
+	return list
+}
+
 // Collected makes the rows of a construct from all solutions of its environment,
 // or from those of the row around it.
 func (r *Run) Collected(b *resolve.Block, list []Solution) ([]any, error) {
-	SortSolutions(list)
+	r.SortSolutions(b, list)
 	scopes, err := r.split(b, list)
 	if err != nil {
 		return nil, err

@@ -75,6 +75,7 @@ type Run struct {
 	subs    map[*resolve.Sub]value.Value
 	apart   map[*resolve.Block][]any
 	makers  map[*resolve.Block]*maker
+	visible map[*resolve.Block][]resolve.SetID
 
 	steps, values, held int
 }

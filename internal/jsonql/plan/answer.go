@@ -200,16 +200,17 @@ func (a *Answer) collected(emit emitter) error {
 }
 
 // byMain calls visit with the solutions of one row after the other, which come
-// in order of the objects of the rows.
+// in order of the objects of the rows. The visitor must not keep them.
 func (a *Answer) byMain(visit func([]eval.Solution) (bool, error)) error {
 	var same []eval.Solution
 	main, held, ended := a.block.Main, 0, false
+	alone := make([]eval.Solution, 1)
 	once := !slices.ContainsFunc(a.plan.steps[1:], func(st *step) bool { return st.needed })
 	finish := func() (bool, error) {
 		if len(same) == 0 || ended {
 			return !ended, nil
 		}
-		eval.SortSolutions(same)
+		a.run.SortSolutions(a.block, same)
 		more, err := visit(same)
 		same, ended = nil, err != nil || !more
 		_ = a.run.Hold(-held)
@@ -227,7 +228,8 @@ func (a *Answer) byMain(visit func([]eval.Solution) (bool, error)) error {
 			}
 		}
 		if once { // there is no other solution with this object
-			more, err := visit([]eval.Solution{s.Clone()})
+			alone[0] = s
+			more, err := visit(alone)
 			ended = err != nil || !more
 			return more, err
 		}
@@ -253,12 +255,14 @@ func (a *Answer) byMain(visit func([]eval.Solution) (bool, error)) error {
 func (a *Answer) streamed(emit emitter) error {
 	b := a.block
 	skip, left := b.Offset, b.Limit
+	scope := eval.RowScope(b, nil)
 	return a.byMain(func(list []eval.Solution) (bool, error) {
 		if skip > 0 {
 			skip--
 			return true, nil
 		}
-		row, err := a.run.Row(b, eval.RowScope(b, list))
+		scope.Let(list)
+		row, err := a.run.Row(b, scope)
 		if err != nil {
 			return false, err
 		}

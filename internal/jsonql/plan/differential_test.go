@@ -27,7 +27,7 @@ const queriesOfOne = 40
 func TestPlansAnswerAsThePlainestEvaluatorDoes(t *testing.T) {
 	asked, gave := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		src := drawObjects(t)
+		src, objects := drawObjects(t)
 		for range queriesOfOne {
 			text := drawer{t}.query()
 			q := resolved(text)
@@ -46,7 +46,7 @@ func TestPlansAnswerAsThePlainestEvaluatorDoes(t *testing.T) {
 			for name, from := range variants(t, src) {
 				got, top, err := planned(context.Background(), q, from, bindings, roomy)
 				if err != nil || rowsText(got) != rowsText(want) {
-					t.Fatalf("%s\n%s, by %s, gives\n%s%v\nwant\n%s", text, name, top, rowsText(got), err, rowsText(want))
+					t.Fatalf("%s\nof\n%s\n%s, by %s, gives\n%s%v\nwant\n%s", text, objects, name, top, rowsText(got), err, rowsText(want))
 				}
 			}
 		}
@@ -128,7 +128,7 @@ func rowsText(rows []any) string {
 
 // drawObjects draws objects that refer to each other, share numbers and texts,
 // hold lists and embed others.
-func drawObjects(t *rapid.T) *jsonqltest.Source {
+func drawObjects(t *rapid.T) (*jsonqltest.Source, string) {
 	values := []string{`1`, `2`, `3`, `1.0`, `true`, `null`, `"x"`, `"X"`, `"y"`, `"@a"`, `"@b"`, `"@c"`, `"@gone"`, `[]`, `{"n":1,"p":"@a"}`, `{"s":"x"}`}
 	var objects []string
 	for _, id := range []string{"a", "b", "c", "d", "e", "f"}[:rapid.IntRange(1, 6).Draw(t, "objects")] {
@@ -152,7 +152,7 @@ func drawObjects(t *rapid.T) *jsonqltest.Source {
 	for _, o := range doc.Objects {
 		list = append(list, o.Statements...)
 	}
-	return jsonqltest.New(list)
+	return jsonqltest.New(list), strings.Join(objects, ",\n")
 }
 
 // drawer draws queries.

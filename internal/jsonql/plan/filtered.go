@@ -7,6 +7,7 @@ import (
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/source"
+	"vesperdb.io/vesper/internal/jsonql/syntax"
 	"vesperdb.io/vesper/internal/statement"
 )
 
@@ -55,7 +56,7 @@ func onlyProperty(cond resolve.Expr) (name string, single bool) {
 			single = single && (name == "" || name == e.Path[0]) && len(e.Path) == 1 && !e.EndID && !e.Maybe && e.Up == 0
 			name = e.Path[0]
 		case *resolve.Call:
-			single = single && e.Name != "follow" && e.Name != "rfollow"
+			single = single && e.Name != "follow" && e.Name != "rfollow" && !syntax.IsRevision(e.Name) // which are about the object
 		case *resolve.Const, *resolve.Bind, *resolve.Binary, *resolve.Not, *resolve.In:
 		default:
 			single = false

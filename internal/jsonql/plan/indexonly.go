@@ -141,7 +141,7 @@ func onlyAbout(e resolve.Expr, prop string, grouped bool) bool {
 			aggregate := syntax.IsAggregate(e.Name)
 			// Of an object with several values count(*) counts one, and anything
 			// but the bare property is computed of their list.
-			ok = ok && (grouped || aggregate && !e.Star && isProperty(e.Args[0], prop)) && e.Name != "exists" && e.Name != "follow" && e.Name != "rfollow"
+			ok = ok && (grouped || aggregate && !e.Star && isProperty(e.Args[0], prop)) && e.Name != "exists" && e.Name != "follow" && e.Name != "rfollow" && !syntax.IsRevision(e.Name)
 		case *resolve.Prop:
 			ok = ok && isProperty(e, prop)
 		case *resolve.Const, *resolve.Bind, *resolve.Binary, *resolve.In, *resolve.Not:

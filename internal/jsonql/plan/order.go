@@ -203,14 +203,17 @@ func (d *draft) arrange(inner []resolve.SetID, w wish) (best []*step, rows float
 	least := math.Inf(1)
 	for _, first := range inner {
 		steps, cost, found := d.from(first, inner)
+		if best != nil && cost >= impossible {
+			continue
+		}
 		if w.first != resolve.NoSet && len(inner) > 1 {
 			if first != w.first {
 				cost += found * costObject // to keep them, and to put them in order
-			} else if w.rows > 0 && found > float64(w.rows) {
+			} else if w.rows > 0 && found > float64(w.rows) && cost < impossible {
 				cost *= float64(w.rows) / found
 			}
 		}
-		if best == nil || cost < least {
+		if best == nil || cost < least || least >= impossible {
 			best, least, rows = steps, cost, found
 		}
 	}

@@ -92,6 +92,9 @@ func (x *inIndexOrder) rows(emit emitter) error {
 	st := a.plan.steps[0]
 	s := make(eval.Solution, 1)
 	e := &execution{solver: a.solver, plan: a.plan, s: s, scope: eval.ConditionScope(s, nil)}
+	if ok, err := e.holds(a.plan.constant); err != nil || !ok {
+		return err
+	}
 	st.found.Op, st.found.Detail = opOrdered, x.prop
 	defer func() { st.found.Elapsed, st.joined.Elapsed = time.Since(a.solver.start), time.Since(a.solver.start) }()
 	equal := &equalRows{ordered: x, top: &topRows{answer: a, wanted: -1}, skip: b.Offset, left: b.Limit, emit: emit}

@@ -157,7 +157,7 @@ func (a *Answer) restore(s sketch) ([]eval.Solution, error) {
 		}
 		list = append(list, one)
 	}
-	eval.SortSolutions(list)
+	a.run.SortSolutions(a.block, list)
 	return list, nil
 }
 
