@@ -47,7 +47,7 @@ func TestItemsOfAConstructHaveTheirForms(t *testing.T) {
 // A value in braces is a set where it has a condition, and a construct else.
 func TestBracketsInAnItemMeanWhatIsInThem(t *testing.T) {
 	tells(t, people, []told{
-		{name: "a condition: the id of who fulfils it", query: `{name, 'x' : {age = 40} where id = @cid}`, want: `[{"name":"Cid","x":"@bob"}]`},
+		{name: "a condition: the id of who meets it", query: `{name, 'x' : {age = 40} where id = @cid}`, want: `[{"name":"Cid","x":"@bob"}]`},
 		{name: "a comparison", query: `{'x' : {age < 35}}`, want: `[{"x":"@ann"}]`},
 		{name: "a name: a construct", query: `{'x' : {name} where id = @cid}`, want: `[{"x":[{"name":"Ann"},{"name":"Bob"},{"name":"Cid"}]}]`},
 		{name: "several names", query: `{'x' : {name, age} where id = @cid}`, want: `[{"x":[{"name":"Ann","age":30},{"name":"Bob","age":40}]}]`},

@@ -73,7 +73,7 @@ func TestSetsWithoutAnEquationAreCombinedEachWithEach(t *testing.T) {
 		{name: "a set that has an object holds", query: `(place where {pupil = 'Abe'})`, want: `["Bonn","Ulm"]`},
 		{name: "one that has none does not", query: `(place where {pupil = 'Zoe'})`, want: `[]`},
 		{name: "a condition on another set only", query: `(place where ?m.master = 'Max')`, want: `["Bonn","Ulm"]`},
-		{name: "that no object fulfils", query: `(place where ?m.master = 'Moe')`, want: `[]`},
+		{name: "that no object meets", query: `(place where ?m.master = 'Moe')`, want: `[]`},
 		{name: "a comparison of two sets", query: `{master, 'p' : ?p.pupil where ?p.since < since}`, want: `[{"master":"Max","p":"Bea"}]`},
 	})
 }

@@ -8,19 +8,19 @@ import (
 )
 
 func TestAQueryRangesOverTheObjectsThatItNames(t *testing.T) {
-	const all = `[{"colour":"red","k":5},` +
+	const all = `[{"color":"red","k":5},` +
 		`{"id":"@h","door":{"k":2,"lock":{"k":3}},"grid":[[1,2],[3]],"none":[]},{"id":"@i","k":[4,"4",4.5],"next":"@h"}]`
-	data := `[{"id":"h","door":{"k":2,"lock":{"k":3}},"grid":[[1,2],[3]],"none":[]},{"id":"i","k":[4,"4",4.5],"next":"@h"},{"k":5,"colour":"red"},{"id":"bare"}]`
+	data := `[{"id":"h","door":{"k":2,"lock":{"k":3}},"grid":[[1,2],[3]],"none":[]},{"id":"i","k":[4,"4",4.5],"next":"@h"},{"k":5,"color":"red"},{"id":"bare"}]`
 	tells(t, data, []told{
 		{name: "a star: none that is embedded, an order of a list, or without properties", query: `{*}`, want: all},
 		{name: "ids: the same objects", query: `{id}`, want: `[{"id":"@_:j:t:object:5"},{"id":"@h"},{"id":"@i"}]`},
 		{name: "a property: embedded objects too", query: `{k}`, want: `[{"k":5},{"k":2},{"k":3},{"k":[4,"4",4.5]}]`},
 		{name: "an id and a property", query: `{id, maybe lock where k < 4}`,
 			want: `[{"id":"@_:j:e:object:h:1","lock":{"k":3}},{"id":"@_:j:e:object:h:2","lock":null}]`},
-		{name: "all properties of the construct", query: `{k, colour}`, want: `[{"k":5,"colour":"red"}]`},
-		{name: "and of the condition", query: `{k where colour}`, want: `[{"k":5}]`},
-		{name: "not those under maybe", query: `{k, maybe colour where maybe next and k > 4}`, want: `[{"k":5,"colour":"red"},{"k":[4,"4",4.5],"colour":null}]`},
-		{name: "nor those of the order", query: `(id where k != 2 and k != 3 order by colour desc)`, want: `["@_:j:t:object:5","@i"]`},
+		{name: "all properties of the construct", query: `{k, color}`, want: `[{"k":5,"color":"red"}]`},
+		{name: "and of the condition", query: `{k where color}`, want: `[{"k":5}]`},
+		{name: "not those under maybe", query: `{k, maybe color where maybe next and k > 4}`, want: `[{"k":5,"color":"red"},{"k":[4,"4",4.5],"color":null}]`},
+		{name: "nor those of the order", query: `(id where k != 2 and k != 3 order by color desc)`, want: `["@_:j:t:object:5","@i"]`},
 		{name: "no list in a list by itself", query: `{id, maybe none where not k}`, want: `[{"id":"@h","none":[]}]`},
 		{name: "rows in order of ids, whatever index is used", query: `(id where k in (5, 4))`, want: `["@_:j:t:object:5","@i"]`},
 	})
@@ -28,7 +28,7 @@ func TestAQueryRangesOverTheObjectsThatItNames(t *testing.T) {
 
 func TestAConditionChoosesTheValuesThatAreShown(t *testing.T) {
 	tells(t, `[{"id":"a","v":[1,"1",1.1,2],"w":7},{"id":"b","v":2}]`, []told{
-		{name: "those that fulfil it", query: `{id, v where v = 1}`, want: `[{"id":"@a","v":[1]}]`},
+		{name: "those that meet it", query: `{id, v where v = 1}`, want: `[{"id":"@a","v":[1]}]`},
 		{name: "by value and type", query: `{id, v where v = '1'}`, want: `[{"id":"@a","v":["1"]}]`},
 		{name: "all, where the property is named too", query: `{id, v where v = 1 and v}`, want: `[{"id":"@a","v":[1,"1",1.1,2]}]`},
 		{name: "all, with a star", query: `{* where v = 1}`, want: `[{"id":"@a","v":[1,"1",1.1,2],"w":7}]`},

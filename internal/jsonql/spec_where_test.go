@@ -105,7 +105,7 @@ func TestConditionsAreJoined(t *testing.T) {
 	tells(t, `[{"id":"a","tag":["@x","@y"],"n":1},{"id":"b","tag":"@x","n":2},{"id":"c","n":3,"m":1},{"id":"d","tag":"@y"}]`, []told{
 		{name: "both hold of the object, not of a value", query: `{id, tag where tag = @x and tag = @y}`, want: `[{"id":"@a","tag":["@x","@y"]}]`},
 		{name: "one of two", query: `(id where n = 3 or tag = @y)`, want: `["@a","@c","@d"]`},
-		{name: "an absent property fulfils nothing below or", query: `(id where m < 5 or n > 2)`, want: `["@c"]`},
+		{name: "an absent property meets nothing below or", query: `(id where m < 5 or n > 2)`, want: `["@c"]`},
 		{name: "its absence does", query: `(id where not tag or n = 1)`, want: `["@a","@c"]`},
 		{name: "and below or", query: `(id where n = 3 and m = 1 or n = 2 and tag = @x)`, want: `["@b","@c"]`},
 		{name: "or below and", query: `(id where (n = 1 or n = 2) and (tag = @y or m))`, want: `["@a"]`},

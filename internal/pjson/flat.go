@@ -27,7 +27,7 @@ func (w *Writer) isFlat(id string, statements []statement.Statement) bool {
 
 // showsID reports whether an object is written with its id.
 func (w *Writer) showsID(id string) bool {
-	return !(w.format.OmitHiddenIDs && statement.IsHidden(id) || w.format.OmitEmbeddedIDs && statement.IsEmbedded(id))
+	return (!w.format.OmitHiddenIDs || !statement.IsHidden(id)) && (!w.format.OmitEmbeddedIDs || !statement.IsEmbedded(id))
 }
 
 // properties yields the statements of each property of a flat object.

@@ -239,7 +239,7 @@ func (b *batch) reorder(before, after view) {
 // puts those that are only in the second.
 func (b *batch) exchange(was, is [][]byte) {
 	for len(was) > 0 || len(is) > 0 {
-		c := 0
+		var c int
 		switch {
 		case len(was) == 0:
 			c = 1

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"iter"
 	"slices"
 
@@ -142,7 +143,7 @@ func (w *orderedWalk) run(yield func(string) bool) error {
 	if w.within.Desc {
 		walk = w.down
 	}
-	if err := walk(); err != (errDone{}) {
+	if err := walk(); !errors.Is(err, errDone{}) {
 		return err
 	}
 	return nil
@@ -417,7 +418,7 @@ func (w *orderedWalk) compare(a, b longValue) int {
 		c = -c
 	}
 	if c == 0 {
-		return a.place.compare(b.place)
+		return a.compare(b.place)
 	}
 	return c
 }

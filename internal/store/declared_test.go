@@ -94,9 +94,9 @@ func checkOrdered(r *Reader, predicate string, within ValueRange) error {
 		near := func(list []string) []string { return list[min(at, len(list)):min(at+5, len(list))] }
 		return fmt.Errorf("within %+v the index yields %d and the objects say %d; at %d: %q, not %q", within, len(got), len(want), at, near(got), near(want))
 	}
-	for subject := range seq { // again, and not to its end
-		if subject != got[0] {
-			return fmt.Errorf("the second time the index begins with %s", subject)
+	for subject, err := range seq { // again, and not to its end
+		if err != nil || subject != got[0] {
+			return fmt.Errorf("the second time the index begins with %s, %w", subject, err)
 		}
 		break
 	}

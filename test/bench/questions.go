@@ -152,7 +152,8 @@ func (q question) calls(n int) [][]any {
 func orders(n int, prefix string, visit func(id, body string) error) error {
 	r := rand.New(rand.NewPCG(uint64(n), 1))
 	for i := range n {
-		name, body := customerID(i), ""
+		name := customerID(i)
+		var body string
 		if i%ordersEach == 0 {
 			body = fmt.Sprintf(`{"id":"%s","name":"%s %s","city":"city %d","level":%d,"since":%d}`,
 				name, word(r), word(r), r.IntN(cities), r.IntN(5), 1990+r.IntN(35))

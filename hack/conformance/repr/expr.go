@@ -153,12 +153,7 @@ func (b *builder) owner(column, set string) string {
 // call makes a function call or an operator of getOp((namespace, name), ...).
 func (b *builder) call(n *node, in place) (syntax.Expr, error) {
 	pos := syntax.Pos{At: n.at}
-	key, _ := n.arg(0).(list)
-	name := ""
-	if len(key) == 2 {
-		name, _ = key[1].(string)
-	}
-	args := n.nodes()
+	name, args := n.functionName(), n.nodes()
 	if name == "count" && len(args) == 1 && args[0].name == "Project" && isStar(args[0]) {
 		return &syntax.Call{Pos: pos, Name: name, Star: true}, nil
 	}
@@ -179,6 +174,14 @@ func (b *builder) call(n *node, in place) (syntax.Expr, error) {
 		return nil, fault(n.at, "a function has no name")
 	}
 	return &syntax.Call{Pos: pos, Name: name, Args: values}, nil
+}
+
+// functionName is the name in the key of a function.
+func (n *node) functionName() (name string) {
+	if key, _ := n.arg(0).(list); len(key) == 2 {
+		name, _ = key[1].(string)
+	}
+	return name
 }
 
 // constantTerm is the value of a Constant.

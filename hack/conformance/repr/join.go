@@ -22,7 +22,7 @@ func partOf(n *node) (part, error) {
 		return part{}, fault(n.at, "%s is nothing that is joined", n.name)
 	}
 	p := part{at: n.at, op: op, position: n.arg(1), kind: n.text(2), left: n.arg(3)}
-	if op.name == "Filter" && !(isID(p.position, "") && isID(p.left, "")) {
+	if op.name == "Filter" && (!isID(p.position, "") || !isID(p.left, "")) {
 		return part{}, fault(n.at, "a filter that is joined by anything but the id is not supported")
 	}
 	return p, nil
@@ -186,16 +186,21 @@ func (b *builder) filter(p part, set string) (conds, values []syntax.Expr, err e
 		}
 	}
 	if in.property != "" && !asked {
-		prop := b.property(p.op.at, list{in.property}, set, set)
-		switch {
-		case p.kind == "a":
-			prop = &syntax.Not{Pos: syntax.Pos{At: p.at}, Inner: prop}
-		case maybe:
-			prop = &syntax.Maybe{Pos: syntax.Pos{At: p.at}, Inner: prop}
-		}
-		conds = append(conds, prop)
+		conds = append(conds, b.has(p, in, maybe))
 	}
 	return append(conds, b.labels(p.op, in)...), values, nil
+}
+
+// has is the condition that consists of a property.
+func (b *builder) has(p part, in place, maybe bool) syntax.Expr {
+	prop := b.property(p.op.at, list{in.property}, in.set, in.set)
+	switch {
+	case p.kind == "a":
+		return &syntax.Not{Pos: syntax.Pos{At: p.at}, Inner: prop}
+	case maybe:
+		return &syntax.Maybe{Pos: syntax.Pos{At: p.at}, Inner: prop}
+	}
+	return prop
 }
 
 // labels are the conditions that the labels of columns mean: a label that is

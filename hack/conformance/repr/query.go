@@ -214,6 +214,10 @@ func (b *builder) operations(n *node, c *syntax.Construct, set string) error {
 			c.GroupBy = append(c.GroupBy, e)
 		}
 	}
+	return b.order(n, c, set)
+}
+
+func (b *builder) order(n *node, c *syntax.Construct, set string) error {
 	order, ok := n.named["orderby"].(*node)
 	if !ok {
 		return nil

@@ -83,6 +83,7 @@ var same = []struct{ name, repr, text string }{
 // withoutPlaces sets to zero what says where things are.
 func withoutPlaces(v reflect.Value) {
 	switch v.Kind() {
+	default:
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {
 			withoutPlaces(v.Elem())

@@ -34,7 +34,7 @@ type access struct {
 	// reading them.
 	rows, cost float64
 	find       func(visitor) error
-	// answered is a condition that all candidates fulfil.
+	// answered is a condition that all candidates meet.
 	answered resolve.Expr
 	// outer says that what is found depends on the environments around.
 	outer bool
@@ -60,7 +60,7 @@ const fewEnough = 32
 func (c *chooser) best(id resolve.SetID, alone []resolve.Expr) (access, error) {
 	set := c.env.Sets[id]
 	if len(set.IDs) > 0 {
-		return c.byID(set, set.IDs[0]), nil
+		return c.byID(set.IDs[0]), nil
 	}
 	best, found := access{}, false
 	take := func(a access) {
@@ -100,7 +100,7 @@ func (c *chooser) best(id resolve.SetID, alone []resolve.Expr) (access, error) {
 	return best, nil
 }
 
-func (c *chooser) byID(set *resolve.Set, e resolve.Expr) access {
+func (c *chooser) byID(e resolve.Expr) access {
 	return access{op: opID, detail: "id = " + textOf(e, c.env), rows: 1, cost: costObject, find: func(visit visitor) error {
 		v, err := c.run.Eval(e, nil)
 		if err != nil {
@@ -389,7 +389,7 @@ func (c *chooser) alternatives(id resolve.SetID, cond resolve.Expr) ([]access, b
 }
 
 // tryable: one part of a condition is tried on the values of an index. What has
-// not the property does not fulfil it, unless "not" or "if" excuse that.
+// not the property does not meet it, unless "not" or "if" excuse that.
 func (c *chooser) tryable(id resolve.SetID, part resolve.Expr) ([]access, bool) {
 	name, single := onlyProperty(part)
 	if !single || !ofSet(part, id) || excuses(part) {
@@ -440,22 +440,25 @@ func (c *chooser) equalTo(id resolve.SetID, cond, left, right resolve.Expr) ([]a
 	switch left := left.(type) {
 	case *resolve.ID:
 		if left.Set == id && left.Up == 0 {
-			return []access{c.byID(c.env.Sets[id], right)}, true
+			return []access{c.byID(right)}, true
 		}
 	case *resolve.Prop:
-		if left.Set != id || left.Up != 0 || len(left.Path) != 1 || left.EndID || left.Maybe || c.env.Sets[id].Nullable[left.Path[0]] {
-			return nil, false
+		if left.Set == id && isProperty(left, left.Path[0]) && !left.Maybe && !c.env.Sets[id].Nullable[left.Path[0]] {
+			return c.anyOf(left.Path[0], v)
 		}
-		var out []access
-		for _, m := range v.Members() {
-			if !m.Exact() || m.IsNull() {
-				return nil, false
-			}
-			out = append(out, c.byValue(left.Path[0], m.Term))
-		}
-		return out, len(out) > 0
 	}
 	return nil, false
+}
+
+// anyOf: a property has one of some values.
+func (c *chooser) anyOf(prop string, v value.Value) (out []access, ok bool) {
+	for _, m := range v.Members() {
+		if !m.Exact() || m.IsNull() {
+			return nil, false
+		}
+		out = append(out, c.byValue(prop, m.Term))
+	}
+	return out, len(out) > 0
 }
 
 // each calls visit for what an index yields until it returns false.

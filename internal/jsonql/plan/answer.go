@@ -28,7 +28,6 @@ type Answer struct {
 	plan    *envPlan
 	index   *indexOnly
 	ordered *inIndexOrder
-	given   int
 }
 
 // Start chooses how a query is answered. It returns an *eval.Error for one that

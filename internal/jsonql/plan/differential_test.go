@@ -261,7 +261,7 @@ func (d drawer) query() string {
 	switch d.of("kind", "rows", "rows", "rows", "rows", "groups", "groups", "aggregates", "star", "list", "beside") {
 	case "groups":
 		key := d.of("by", d.name(), d.name(), d.label(), d.label()+"."+d.name(), d.name()+", "+d.name())
-		first := strings.Split(key, ", ")[0]
+		first, _, _ := strings.Cut(key, ", ")
 		items = append(items, "'k': "+first, "'n': "+d.aggregate(), "'m': "+d.of("member", d.aggregate(), d.name(), "1"))
 		return "{" + main + strings.Join(items, ", ") + where + " group by " + key + d.operations(true) + "}"
 	case "aggregates":

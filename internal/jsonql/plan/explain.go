@@ -13,7 +13,7 @@ func (d *draft) explain(p *envPlan) {
 	for i, st := range p.steps {
 		op, detail, rows := st.access.op, st.access.detail, st.access.rows
 		if st.kind == lookup {
-			op, detail, rows = opID, textOf(st.way.Cond, d.env), d.perLookup(st.way, st.id)
+			op, detail, rows = opID, textOf(st.way.Cond, d.env), d.perLookup(st.way)
 			if st.way.Prop != "" {
 				op = opValue
 			}

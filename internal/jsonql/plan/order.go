@@ -257,7 +257,7 @@ func (st *step) cost(d *draft, rows float64) float64 {
 	a := d.access[st.id]
 	switch {
 	case st.kind == lookup:
-		return rows * (costLookup + d.perLookup(st.way, st.id)*(costEntry+costObject))
+		return rows * (costLookup + d.perLookup(st.way)*(costEntry+costObject))
 	case d.env.FollowsReferences(st.id):
 		return impossible
 	case st.kind == hash:
@@ -357,7 +357,7 @@ func (d *draft) fits(id resolve.SetID) bool {
 }
 
 // perLookup estimates how many candidates a way leads to from one solution.
-func (d *draft) perLookup(w resolve.Way, id resolve.SetID) float64 {
+func (d *draft) perLookup(w resolve.Way) float64 {
 	if w.Prop == "" {
 		if len(d.setsOf(w.Other)) == 0 {
 			return guessMembers
@@ -374,12 +374,12 @@ func (d *draft) perLookup(w resolve.Way, id resolve.SetID) float64 {
 
 // fanout estimates how many solutions there are for each one before.
 func (d *draft) fanout(st *step, bound resolve.Sets) float64 {
-	more := 1.0
+	var more float64
 	switch {
 	case st.kind == scan:
 		more = d.objects[st.id]
 	case st.way.Cond != nil:
-		more = d.perLookup(st.way, st.id) * d.passing(st.id)
+		more = d.perLookup(st.way) * d.passing(st.id)
 	default:
 		more = max(1, d.objects[st.id]/keptOf/keptOf) // computed keys
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"vesperdb.io/vesper/internal/jsonql/eval"
@@ -30,26 +31,18 @@ func (a *Answer) orderedByIndex(set *resolve.Set) *inIndexOrder {
 	if !ok || a.needsAll() || len(b.OrderBy) == 0 {
 		return nil
 	}
-	key, ok := b.OrderBy[0].Value.(*resolve.Prop)
-	if !ok || !isProperty(key, key.Path[0]) || key.Maybe || key.Set != b.Main || !requires(set, key.Path[0]) {
-		return nil
-	}
-	x := &inIndexOrder{answer: a, source: src, prop: key.Path[0]}
-	x.within.Desc = b.OrderBy[0].Desc
+	prop, ok := a.firstKey(set)
 	after, err := a.run.After(b)
-	if err != nil {
+	if !ok || err != nil {
 		return nil
 	}
-	if x.after = after; after != nil && !after[0].IsList {
+	x := &inIndexOrder{answer: a, source: src, prop: prop, after: after}
+	x.within.Desc = b.OrderBy[0].Desc
+	if after != nil && !after[0].IsList {
 		if x.within.Desc {
 			x.within.High = &after[0]
 		} else {
 			x.within.Low = &after[0]
-		}
-	}
-	for _, f := range set.Filters {
-		if f.Prop == x.prop {
-			return nil // there is one value, and the index of values has it
 		}
 	}
 	n, more, built := src.CountRange(x.prop, x.within, countAtMost)
@@ -59,13 +52,15 @@ func (a *Answer) orderedByIndex(set *resolve.Set) *inIndexOrder {
 	return x
 }
 
-func requires(set *resolve.Set, name string) bool {
-	for _, one := range set.Required {
-		if one == name {
-			return true
-		}
+// firstKey returns the property that rows are ordered by first, if they all have
+// it, and more than one value of it.
+func (a *Answer) firstKey(set *resolve.Set) (string, bool) {
+	key, ok := a.block.OrderBy[0].Value.(*resolve.Prop)
+	if !ok || !isProperty(key, key.Path[0]) || key.Maybe || key.Set != a.block.Main || !slices.Contains(set.Required, key.Path[0]) {
+		return "", false
 	}
-	return false
+	ofOne := slices.ContainsFunc(set.Filters, func(f resolve.Filter) bool { return f.Prop == key.Path[0] })
+	return key.Path[0], !ofOne
 }
 
 // cheaper compares reading in order until the limit is reached with reading what

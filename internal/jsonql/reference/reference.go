@@ -8,6 +8,7 @@ package reference
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"vesperdb.io/vesper/internal/jsonql/eval"
 	"vesperdb.io/vesper/internal/jsonql/resolve"
@@ -38,8 +39,7 @@ func (v solver) Solve(env *resolve.Env, visible resolve.Sets, outer *eval.Scope,
 	})
 	j.order = append(inner, optional...)
 	j.divide(env)
-	_, err := j.bind(0, make(eval.Solution, len(env.Sets)))
-	return err
+	return j.bind(0, make(eval.Solution, len(env.Sets)))
 }
 
 func number(b bool) int {
@@ -89,58 +89,57 @@ func (j *join) holds(conds []resolve.Expr, s eval.Solution) (bool, error) {
 	return true, nil
 }
 
-// bind binds the sets from place i on, and reports whether there is an object
-// for the first of them.
-func (j *join) bind(i int, s eval.Solution) (matched bool, err error) {
+// bind binds the sets from place i on.
+func (j *join) bind(i int, s eval.Solution) error {
 	if i == 0 {
 		if ok, err := j.holds(j.conds[0], s); err != nil || !ok {
-			return false, err
+			return err
 		}
 	}
 	if i == len(j.order) {
-		return true, j.give(s)
+		return j.give(s)
 	}
-	id := j.order[i]
+	id, matched := j.order[i], false
 	objects, err := j.objects(id, s)
 	if err != nil {
-		return false, err
+		return err
 	}
 	for _, o := range objects {
 		if err := j.run.Looked(); err != nil || j.ended {
-			return true, err
+			return err
 		}
 		s[id] = o
 		ok, err := j.holds(j.conds[i+1], s)
 		if err != nil {
-			return false, err
+			return err
 		}
 		if ok {
 			matched = true
-			if _, err := j.bind(i+1, s); err != nil {
-				return true, err
+			if err := j.bind(i+1, s); err != nil {
+				return err
 			}
 		}
 	}
 	s[id] = nil
 	if !matched && j.env.Sets[id].Optional > 0 {
-		_, err = j.bind(i+1, s)
+		return j.bind(i+1, s)
 	}
-	return matched, err
+	return nil
 }
 
 // give passes a solution on that differs from all before in what is visible.
 func (j *join) give(s eval.Solution) error {
-	text := ""
+	var text strings.Builder
 	for id, o := range s {
 		if j.visible[resolve.SetID(id)] && o != nil {
-			text += o.Subject()
+			text.WriteString(o.Subject())
 		}
-		text += "\x00"
+		text.WriteByte(0)
 	}
-	if j.seen[text] || j.ended {
+	if j.seen[text.String()] || j.ended {
 		return nil
 	}
-	j.seen[text] = true
+	j.seen[text.String()] = true
 	more, err := j.visit(slices.Clone(s))
 	j.ended = !more
 	return err

@@ -20,7 +20,7 @@ func near(word string, list []string) string {
 }
 
 // distance is how many characters must be changed, left out, put in, or
-// exchanged with their neighbour to make one word of another.
+// exchanged with their neighbor to make one word of another.
 func distance(a, b string) int {
 	if len(a) > 40 || len(b) > 40 {
 		return 40
