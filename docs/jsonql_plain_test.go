@@ -15,7 +15,7 @@ import (
 // plainly answers an example with the grammar of the page and the plainest engine.
 func (e example) plainly(t *testing.T) ([]any, error) {
 	t.Helper()
-	src, err := sourceOf(e.data)
+	src, err := e.source(t)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ const (
 // info strings:
 //
 //	json data               the objects that the queries after it are about
+//	json history            the same, as a list of what was written one after the other
 //	json bindvars           the bind variables of the query after it
 //	text query [forUpdate]  a query
 //	json                    its rows
@@ -37,8 +38,10 @@ const (
 //	text error              why it is refused, or what was skipped in it
 //	text grammar            the grammar, in EBNF
 type example struct {
-	query    fence
-	data     string
+	query fence
+	data  string
+	// history says that the data is a history.
+	history  bool
 	bindvars string
 	// answers are the indexes of the blocks after the query that say what comes of it.
 	answers []int
@@ -48,14 +51,15 @@ type example struct {
 func examplesOf(all []fence) ([]example, error) {
 	var out []example
 	var data, bindvars string
+	history := false
 	for i, f := range all {
 		switch info := f.kind + " " + f.name; info {
-		case "json data":
-			data = f.body
+		case "json data", "json history":
+			data, history = f.body, f.name == "history"
 		case "json bindvars":
 			bindvars = f.body
 		case "text query", "text query forUpdate":
-			out = append(out, example{query: f, data: data, bindvars: bindvars})
+			out = append(out, example{query: f, data: data, history: history, bindvars: bindvars})
 			bindvars = ""
 		case "json ", "json plan", "text error":
 			if len(out) == 0 {
@@ -76,6 +80,14 @@ func examplesOf(all []fence) ([]example, error) {
 	return out, nil
 }
 
+func (e example) source(t *testing.T) (jsonql.Source, error) {
+	t.Helper()
+	if e.history {
+		return sourceWithHistory(t, e.data)
+	}
+	return sourceOf(e.data)
+}
+
 func sourceOf(data string) (jsonql.Source, error) {
 	doc, err := pjson.Parse([]byte(data), pjson.Options{IDs: pjson.Counter()})
 	if err != nil {
@@ -91,7 +103,7 @@ func sourceOf(data string) (jsonql.Source, error) {
 // ask runs a query, and returns what it answers by the info string of a block.
 func (e example) ask(t *testing.T) (map[string]string, error) {
 	t.Helper()
-	src, err := sourceOf(e.data)
+	src, err := e.source(t)
 	if err != nil {
 		return nil, fmt.Errorf("%s: the data of the example: %w", e.query.place(), err)
 	}

@@ -47,9 +47,9 @@ func (r *record) writes(root string, policy ConflictPolicy) Writes {
 }
 
 // Of returns the stamp of the changeset that wrote a value last, and whether the
-// value is seen. A changeset that writes a value anew has written it; of
-// concurrent ones, and of those of the same value in several scopes, it is the
-// latest whose writing is read.
+// value is seen. A changeset that changes a list writes all of it. Of concurrent
+// changesets, and of those of the same value in several scopes, it is the latest
+// whose writing is read.
 func (w Writes) Of(subject, predicate string, term statement.Term) (changeset.Stamp, bool) {
 	var last changeset.Stamp
 	found := false

@@ -53,6 +53,7 @@ func TestEachValueHasTheChangesetThatWroteItLast(t *testing.T) {
 	}
 	do(t, s, drop, `{"id":"x"}`)
 	do(t, s, (*Tx).Add, `{"id":"x","v":"a"}`)
+	do(t, s, (*Tx).Update, `{"id":"x","v":"a"}`)
 	if got := writers(t, s, "x", nil); got != "v=a:0A00005" {
 		t.Errorf("after it was deleted and made anew: %s", got)
 	}
@@ -61,6 +62,15 @@ func TestEachValueHasTheChangesetThatWroteItLast(t *testing.T) {
 	}
 	if got := writers(t, s, "x", branch.Revision{{Branch: "0A", Seq: 4}}); got != "" {
 		t.Errorf("when it was deleted: %s", got)
+	}
+}
+
+func TestAListIsWrittenAsAWhole(t *testing.T) {
+	s := open(t, t.TempDir(), "0A")
+	do(t, s, (*Tx).Add, `{"id":"x","l":["a","b"],"v":["a"]}`)
+	do(t, s, (*Tx).Update, `{"id":"x","l":["a","c"],"v":["a"]}`)
+	if got := writers(t, s, "x", nil); got != "l=a:0A00002 l=c:0A00002 v=a:0A00001" {
+		t.Errorf("got %s", got)
 	}
 }
 
