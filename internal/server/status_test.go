@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"vesperdb.io/vesper/internal/nodestatus"
 	"vesperdb.io/vesper/internal/store"
@@ -155,6 +156,7 @@ func TestErrorsOfTheStoreBecomeProblems(t *testing.T) {
 
 func TestAFailingDiskShowsInTheStatusUntilAWriteSucceeds(t *testing.T) {
 	n := newNode(t)
+	n.server.storage.tried = time.Now().Add(time.Hour) // no try without a write: it would succeed
 	n.server.storage.note(&store.StorageError{Op: "committing", Path: "vesper.db", Err: syscall.ENOSPC})
 	n.server.storage.note(&store.ExistsError{ID: "a"}) // says nothing about the disk
 	s := n.status()
