@@ -33,6 +33,15 @@ func (o rows) flush(part []byte) error {
 	return err
 }
 
+// last sends the part after which the connection is cut: what is held anywhere
+// on its way would be lost with it.
+func (o rows) last(part []byte) error {
+	if err := o.flush(part); err != nil {
+		return err
+	}
+	return http.NewResponseController(o.w).Flush()
+}
+
 // answerStream sends the rows of a query while they are made. It holds no more
 // than one part of them.
 type answerStream struct {
@@ -122,18 +131,19 @@ func (o *answerStream) finish() error {
 	return err
 }
 
-// breakOff returns the fault that ends the answer. If that has begun, the
-// connection will be cut; a document says before that, why.
+// breakOff returns the fault that ends the answer. If that has begun, it says
+// why, and the connection will be cut.
 func (o *answerStream) breakOff(err error) error {
 	if !o.begun {
 		return err
 	}
+	why := lineOf(err)
 	if !o.lines {
-		text, _ := json.Marshal(problemOf(err)) // strings and numbers
-		o.part = append(append(append(o.part, `],"problem":`...), text...), "}\n"...)
+		why = append([]byte("],"), why[1:]...)
 	}
-	if o.send() == nil {
-		_ = http.NewResponseController(o.w).Flush() // what is cut off is not sent without it
+	o.part = append(o.part, why...)
+	if err := o.last(o.part); err != nil {
+		o.gone = true
 	}
 	return err
 }

@@ -108,7 +108,11 @@ func TestAFaultAfterTheFirstRowsCutsTheAnswer(t *testing.T) {
 		t.Errorf("%d rows, errors %v, problem %+v", len(out.Results), out.Errors, out.Problem)
 	}
 	text, trailer := n.broken(`{"query":"{*}"}`, typeNDJSON)
-	for line := range strings.Lines(text) {
+	lines := strings.SplitAfter(text, "\n")
+	if len(lines) != 52 || lines[51] != "" || !strings.HasPrefix(lines[50], `{"problem":{"type":"urn:vesper:problem:bad-query",`) || !strings.Contains(lines[50], "50 rows") {
+		t.Errorf("%d lines, the last of them %s", len(lines)-1, lines[len(lines)-2])
+	}
+	for _, line := range lines[:50] {
 		if !json.Valid([]byte(line)) || !strings.Contains(line, `"id":"@o`) {
 			t.Errorf("no row: %s", line)
 		}

@@ -114,14 +114,23 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, q question) error {
 	if q.limit > 0 && q.limit <= limits.MaxRows {
 		limits.MaxRows = q.limit + 1 // one more tells that there are more
 	}
+	params := queryParams{Query: q.text, BindVars: q.binds, At: at}
 	err = s.deps.Store.View(clock.ctx, func(rd *store.Reader) error {
-		answer, err := s.startQuery(clock.ctx, rd, queryParams{Query: q.text, BindVars: q.binds, At: at}, limits)
+		w.Header().Set(headerRevision, rd.Revision().String())
+		if r.Method == http.MethodHead { // a query that can be read is not run for its headers
+			_, _, err := s.prepareQuery(rd, params)
+			return err
+		}
+		answer, err := s.startQuery(clock.ctx, rd, params, limits)
 		if err != nil {
 			return err
 		}
-		w.Header().Set(headerRevision, rd.Revision().String())
 		return out.make(answer)
 	})
+	if err == nil && r.Method == http.MethodHead {
+		out.begin()
+		return nil
+	}
 	if err == nil {
 		err = out.finish() // without holding the store
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -22,11 +23,24 @@ func compress(next http.Handler) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing compression: %w", err)
 	}
-	zipped := wrap(next)
+	zipped := wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Value(headKey{}) != nil {
+			r.Method = http.MethodHead
+		}
+		next.ServeHTTP(w, r)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true)) // a copy
+			r.Method = http.MethodGet
+		}
 		zipped(&weakener{ResponseWriter: w}, r)
 	}), nil
 }
+
+// headKey marks requests with HEAD, which the compressor takes for GET: it would
+// not compress, and the headers would be others than those of GET.
+type headKey struct{}
 
 // weakener makes the entity tag of a compressed answer a weak one: a strong tag
 // promises equal bytes. For conditions both count alike; see tags.

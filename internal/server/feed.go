@@ -139,6 +139,9 @@ func (s *Server) getChanges(w http.ResponseWriter, r *http.Request) error {
 	if ask.events {
 		return s.sendEvents(w, r, ask.after)
 	}
+	if r.Method == http.MethodHead {
+		ask.wait = 0 // there is nothing to wait for
+	}
 	if ask.wait > 0 {
 		unhurried(w)
 	}
@@ -217,15 +220,13 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, after uint64
 	}
 	for s.stopping.Err() == nil {
 		entries, err := s.awaitFeed(r.Context(), after, s.heartbeat, eventBytes)
-		if err != nil {
-			return ended(r, err)
-		}
 		block := ": still here\n\n"
-		if len(entries) > 0 {
-			if block, err = events(entries); err != nil {
-				return err
-			}
+		if err == nil && len(entries) > 0 {
 			after = entries[len(entries)-1].Pos
+			block, err = events(entries)
+		}
+		if err != nil {
+			return out.breakOff(r, err)
 		}
 		if err := out.send(block); err != nil {
 			return nil //nolint:nilerr // the client is gone, or too slow: it resumes
@@ -234,11 +235,16 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, after uint64
 	return nil
 }
 
-// ended tells the end of a client from a fault of the node.
-func ended(r *http.Request, err error) error {
+// breakOff tells the client why the stream ends, as an event without an id; the
+// connection will be cut. The end of the client is no fault.
+func (e *eventWriter) breakOff(r *http.Request, err error) error {
 	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
 		return nil
 	}
+	var b strings.Builder
+	b.WriteString("event: problem\ndata: ")
+	writeJSON(&b, problemOf(err))
+	_ = e.send(b.String() + "\n") // who is gone need not be told
 	return err
 }
 

@@ -41,6 +41,10 @@ func (s *Server) form(action string) handler {
 			sendForm(w, problemOf(err).Status, formFailure(action, problemOf(err).Detail))
 			return nil
 		}
+		if r.Method == http.MethodHead {
+			describeForm(w, http.StatusOK) // no query is run for headers
+			return nil
+		}
 		var out formAnswer
 		if write := formActions[action]; write != nil {
 			out, err = s.formWrite(w, r, form, write)
@@ -82,11 +86,15 @@ func formFailure(action, why string) formAnswer {
 	return formAnswer{"action": action, "success": false, "error": why}
 }
 
-func sendForm(w http.ResponseWriter, status int, out formAnswer) {
+func describeForm(w http.ResponseWriter, status int) {
 	h := w.Header()
 	h.Set("Content-Type", typeJSON)
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
+}
+
+func sendForm(w http.ResponseWriter, status int, out formAnswer) {
+	describeForm(w, status)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "    ")

@@ -24,6 +24,9 @@ const (
 	maxLines      = 1 << 53
 )
 
+// brokenOff begins the last line of an export that broke off.
+var brokenOff = []byte(`{"problem":{"type":"urn:vesper:problem:`)
+
 // imported is the answer to an import, and what a problem says of one.
 type imported struct {
 	// Lines are those that are done, Objects the objects in them.
@@ -176,6 +179,9 @@ func (in *importer) read(lines *bufio.Reader) ([]byte, error) {
 func (in *importer) take(r *http.Request, line []byte) error {
 	if len(bytes.TrimSpace(line)) == 0 {
 		return nil
+	}
+	if bytes.HasPrefix(line, brokenOff) {
+		return in.bad(errors.New("the export that these lines are of broke off here: export again, or go on after the line before"))
 	}
 	doc, err := pjson.Parse(line, pjson.Options{IDs: pjson.Random()})
 	if err != nil {

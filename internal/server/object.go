@@ -84,6 +84,18 @@ func query(r *http.Request, known ...string) (url.Values, error) {
 	return values, nil
 }
 
+// checkCursor refuses what no id can be: a page would begin somewhere else than
+// its client thinks.
+func checkCursor(name, id string) error {
+	if id == "" {
+		return nil
+	}
+	if err := statement.CheckID(id); err != nil {
+		return problem(kindBadRequest, "%s: %v: send the id of the last object that you have", name, err)
+	}
+	return nil
+}
+
 func (s *Server) getObject(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {

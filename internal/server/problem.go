@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -160,7 +161,9 @@ func unavailable(err error) *Problem {
 // write sends the problem. Whatever headers of success were set are dropped.
 func (p *Problem) write(w http.ResponseWriter) {
 	h := w.Header()
-	h.Del("ETag")
+	for _, name := range []string{"ETag", "Trailer", headerRevision} {
+		h.Del(name)
+	}
 	h.Set("Content-Type", typeProblem)
 	h.Set("Cache-Control", "no-store")
 	if p.retryAfter > 0 {
@@ -174,6 +177,19 @@ func (p *Problem) write(w http.ResponseWriter) {
 	}
 	w.WriteHeader(p.Status)
 	writeJSON(w, p)
+}
+
+// breakingOff is what stands where an answer that has begun ends before its end:
+// in a document beside the rows, in lines as the last of them.
+type breakingOff struct {
+	Problem *Problem `json:"problem"`
+}
+
+// lineOf is the last line of an answer of lines that breaks off.
+func lineOf(err error) []byte {
+	var b bytes.Buffer
+	writeJSON(&b, breakingOff{problemOf(err)})
+	return b.Bytes()
 }
 
 // writeJSON sends v. An error here means that the client is gone.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -140,26 +139,6 @@ func revisionParam(rd *store.Reader, params url.Values, name string) (branch.Rev
 		return nil, problem(kindNotFound, "%s: this node is at revision %s, which does not cover %s: wait until it is there", name, rd.Revision(), at)
 	}
 	return at, nil
-}
-
-// writtenBetween returns the ids of the objects that the changesets between two
-// revisions wrote, in order.
-func writtenBetween(rd *store.Reader, d diff) ([]string, error) {
-	seen := map[string]bool{}
-	err := d.eachWritten(rd, func(id string) error { seen[id] = true; return nil })
-	return slices.Sorted(maps.Keys(seen)), err
-}
-
-// after leaves out the ids up to one.
-func after(ids []string, id string) []string {
-	if id == "" {
-		return ids
-	}
-	at, found := slices.BinarySearch(ids, id)
-	if found {
-		at++
-	}
-	return ids[at:]
 }
 
 // sendDiff writes {"from", "to", "objects": [...], "next"}.

@@ -12,8 +12,10 @@ const (
 	// maxBetween is how many changesets there may be between the revisions of a
 	// diff: each page reads them all.
 	maxBetween = 100_000
-	// idsHeld is how many ids of a diff are kept at a time.
+	// idsHeld is how many ids are kept at a time, and idBytes how long they may be
+	// together.
 	idsHeld = 10_000
+	idBytes = 1 << 20
 )
 
 // ranges yields what is between the revisions: the sequences of a branch above
@@ -29,32 +31,43 @@ func (d diff) ranges(yield func(id branch.ID, low, high uint64) error) error {
 }
 
 // eachWritten gives the objects that the changesets between the revisions wrote,
-// in no order, some of them again and again. It reads in the transaction of the
-// reader: to open another one inside it could wait for a writer that waits for
-// this one.
+// in no order, some of them again and again.
 func (d diff) eachWritten(rd *store.Reader, visit func(id string) error) error {
 	return d.ranges(func(id branch.ID, low, high uint64) error {
 		for seq := low + 1; seq <= high; seq++ {
-			c, _, err := rd.Changeset(branch.Dot{Branch: id, Seq: seq})
-			if err != nil {
+			if err := writtenBy(rd, branch.Dot{Branch: id, Seq: seq}, visit); err != nil {
 				return err
-			}
-			for _, o := range c.Objects {
-				if err := visit(o.Root); err != nil {
-					return err
-				}
 			}
 		}
 		return nil
 	})
 }
 
+// writtenBy gives the objects that a changeset wrote. It reads in the transaction
+// of the reader: to open another one inside it could wait for a writer that waits
+// for this one.
+func writtenBy(rd *store.Reader, d branch.Dot, visit func(id string) error) error {
+	c, _, err := rd.Changeset(d)
+	if err != nil {
+		return err
+	}
+	for _, o := range c.Objects {
+		if err := visit(o.Root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // idWindow holds the first ids after one, of any number of them.
 type idWindow struct {
 	after string
 	ids   []string
-	// more says that there are ids beyond those.
+	size  int
+	// more says that there are ids beyond those that are held: only up to last are
+	// all of them known.
 	more bool
+	last string
 }
 
 // collect takes the ids of what was written between the revisions of a diff.
@@ -72,10 +85,11 @@ func (w *idWindow) collect(ctx context.Context, rd *store.Reader, d diff) error 
 }
 
 func (w *idWindow) add(id string) {
-	if id <= w.after {
+	if id <= w.after || w.more && id > w.last {
 		return
 	}
-	if w.ids = append(w.ids, id); len(w.ids) >= 2*idsHeld {
+	w.ids, w.size = append(w.ids, id), w.size+len(id)
+	if len(w.ids) >= 2*idsHeld || w.size >= 2*idBytes {
 		w.shrink()
 	}
 }
@@ -83,9 +97,14 @@ func (w *idWindow) add(id string) {
 // shrink keeps the first ids, each once.
 func (w *idWindow) shrink() {
 	slices.Sort(w.ids)
-	w.ids = slices.Compact(w.ids)
-	if len(w.ids) > idsHeld {
-		w.ids, w.more = w.ids[:idsHeld], true
+	w.ids, w.size = slices.Compact(w.ids), 0
+	for i, id := range w.ids {
+		if i > 0 && (i == idsHeld || w.size+len(id) > idBytes) {
+			clear(w.ids[i:])
+			w.ids, w.more, w.last = w.ids[:i], true, w.ids[i-1]
+			return
+		}
+		w.size += len(id)
 	}
 }
 
@@ -93,4 +112,14 @@ func (w *idWindow) shrink() {
 func (w *idWindow) sorted() []string {
 	w.shrink()
 	return w.ids
+}
+
+// drop lets go of the ids up to one.
+func (w *idWindow) drop(upTo string) {
+	w.after = upTo
+	at, found := slices.BinarySearch(w.sorted(), upTo)
+	if found {
+		at++
+	}
+	w.ids = slices.Delete(w.ids, 0, at)
 }
