@@ -84,6 +84,24 @@ type dumpState struct {
 	Bytes   int64  `json:"bytes"`
 }
 
+// exportedID returns the id of the object in a line. The last line of an export
+// that breaks off is an *answerError.
+func exportedID(line []byte) (id string, err error) {
+	var members map[string]json.RawMessage
+	var problem struct {
+		Status int
+		Detail string
+	}
+	switch {
+	case json.Unmarshal(line, &members) != nil:
+	case json.Unmarshal(members["id"], &id) == nil:
+		return id, nil
+	case json.Unmarshal(members["problem"], &problem) == nil && problem.Status > 0:
+		return "", &answerError{status: problem.Status, detail: problem.Detail}
+	}
+	return "", fmt.Errorf("the node sent a line that is no object: %.80q", bytes.TrimSpace(line))
+}
+
 // dumpStep is how many objects are in the file before that is noted.
 const dumpStep = 5000
 
@@ -108,6 +126,9 @@ func (d *dump) run(ctx context.Context) error {
 	}
 	err = again(ctx, d.progress, func() int64 { return d.state.Objects }, func() error { return d.fetch(ctx, f) })
 	d.progress.end(d.state.Objects)
+	if gone, ok := errors.AsType[*answerError](err); ok && gone.status == http.StatusGone {
+		err = fmt.Errorf("%w; what there is of it cannot be completed any more: remove %s and %s, and dump anew", err, d.partName(), d.stateName())
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
@@ -211,14 +232,17 @@ func (d *dump) member(f *os.File, body *bufio.Reader) (next dumpState, err error
 	for range dumpStep {
 		line, err := body.ReadBytes('\n')
 		if err == nil {
-			var object struct{ ID string }
-			if err := json.Unmarshal(line, &object); err != nil || object.ID == "" {
-				return next, fmt.Errorf("the node sent a line that is no object: %.80q", bytes.TrimSpace(line))
+			id, err := exportedID(line)
+			if _, broke := errors.AsType[*answerError](err); broke {
+				return next, errors.Join(d.finish(plain, z, f, &next), err, d.save(f, next))
+			}
+			if err != nil {
+				return next, err
 			}
 			if _, err := w.Write(line); err != nil {
 				return next, err
 			}
-			next.After, next.Objects = object.ID, next.Objects+1
+			next.After, next.Objects = id, next.Objects+1
 			continue
 		}
 		if !errors.Is(err, io.EOF) {

@@ -161,6 +161,35 @@ func TestADumpThatBreaksOffGoesOnAtItsRevision(t *testing.T) {
 	}
 }
 
+// TestADumpTellsWhyTheNodeBrokeItOff, keeps what came, and says what to do.
+func TestADumpTellsWhyTheNodeBrokeItOff(t *testing.T) {
+	var tries atomic.Int32
+	_, address := transferNode(t, "0A", func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v1/export" {
+				next.ServeHTTP(w, r)
+				return
+			}
+			tries.Add(1)
+			w.Header().Set("Vesper-Revision", "0A00001")
+			_, _ = io.WriteString(w, `{"id":"a","ID":"b","problem":"mine"}`+"\n"+`{"problem":{"status":410,"detail":"it has left the log"}}`+"\n")
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		})
+	})
+	path := filepath.Join(t.TempDir(), "out.ndjson")
+	code, _, errs := run(t, "dump", "--node", address, "--out", path)
+	if code != exitFailed || tries.Load() != 1 || !strings.Contains(errs, "410: it has left the log") || !strings.Contains(errs, "remove "+path+".part") {
+		t.Errorf("after %d tries: %d %s", tries.Load(), code, errs)
+	}
+	if got := content(t, path+".part"); got != `{"id":"a","ID":"b","problem":"mine"}`+"\n" {
+		t.Errorf("kept: %s", got)
+	}
+	if state := content(t, path+".part.json"); !strings.Contains(state, `"after":"a"`) || !strings.Contains(state, `"objects":1`) {
+		t.Errorf("the state is %s", state)
+	}
+}
+
 // TestALoadStopsAtABadLineAndGoesOnAfterItIsMended: its number in the file is told.
 func TestALoadStopsAtABadLineAndGoesOnAfterItIsMended(t *testing.T) {
 	s, address := transferNode(t, "0A", nil)

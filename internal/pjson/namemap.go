@@ -296,6 +296,8 @@ func (n *names) apply(m *member, c *compiler) (err error) {
 // compiler reads the patterns of one document, each once, and bounds how many
 // there are and what matching them costs.
 type compiler struct {
+	// stopped says that the patterns are to match no more.
+	stopped  func() bool
 	known    map[[2]string]*pattern
 	steps    int
 	namemaps map[entered]*names
@@ -307,8 +309,8 @@ type entered struct {
 	text  string
 }
 
-func newCompiler() *compiler {
-	return &compiler{known: map[[2]string]*pattern{}, namemaps: map[entered]*names{}}
+func newCompiler(stopped func() bool) *compiler {
+	return &compiler{stopped: stopped, known: map[[2]string]*pattern{}, namemaps: map[entered]*names{}}
 }
 
 // enter is names.with; one namemap at many places is read once.
@@ -342,6 +344,7 @@ func (c *compiler) pattern(at int, source, replacement string) (*pattern, error)
 		return nil, faultf(at, "use fewer patterns, and shorter repetitions",
 			"the patterns of this document are too large together")
 	}
+	p.stopped = c.stopped
 	c.known[key] = p
 	return p, nil
 }

@@ -1,7 +1,9 @@
 package pjson
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -14,10 +16,17 @@ import (
 // text that is not strict JSON and for everything that cannot be stored
 // exactly as it was sent. Nothing of a document with an error is returned.
 func Parse(data []byte, opts Options) (Document, error) {
+	return ParseContext(context.Background(), data, opts)
+}
+
+// ParseContext is Parse that ends when the context does, with its cause: the
+// patterns of a document, though each is bounded, may have much to match.
+func ParseContext(ctx context.Context, data []byte, opts Options) (Document, error) {
+	stopped := func() bool { return ctx.Err() != nil }
 	p := &parser{
 		opts:     opts,
 		locate:   newLocator(data),
-		compiler: newCompiler(),
+		compiler: newCompiler(stopped),
 		objects:  map[string]int{},
 		bodies:   map[string]body{},
 		props:    map[Prop]bool{},
@@ -27,19 +36,27 @@ func Parse(data []byte, opts Options) (Document, error) {
 	if p.opts.IDs == nil {
 		p.opts.IDs = Random()
 	}
-	if err := p.document(); err != nil {
+	err := p.document()
+	switch {
+	case stopped(): // from then on no pattern has matched
+		return Document{}, fmt.Errorf("parsing a document: %w", context.Cause(ctx))
+	case err != nil:
 		return Document{}, p.located(err)
 	}
 	return p.doc, nil
 }
 
+var errStopped = errors.New("the context ended")
+
 // located gives a fault its line and column.
-func (p *parser) located(err error) error {
-	var f *fault
-	if !errors.As(err, &f) {
-		return err
-	}
-	return &SyntaxError{Position: p.locate.position(f.at), Message: f.message, Remedy: f.remedy}
+func (p *parser) located(err error) error { return p.locate.located(err) }
+
+// Check returns a *SyntaxError for text that is not JSON as a document must be:
+// one value, strict, in UTF-8, with no key twice in an object, no NUL, no half of
+// a surrogate pair, and nested no deeper than 100 levels.
+func Check(text []byte) error {
+	_, err := scan(text)
+	return newLocator(text).located(err)
 }
 
 // WithIDs returns the document's text with the generated ids put in, so that
@@ -207,6 +224,9 @@ func (p *parser) wholeObject(item *node, f frame) error {
 
 // object reads an object and returns its id.
 func (p *parser) object(n *node, f frame) (string, error) {
+	if p.compiler.stopped() {
+		return "", errStopped
+	}
 	// The namemap stands under the name that the object around gives to it.
 	namemap := f.names.namemap
 	f, err := p.enter(n, f)

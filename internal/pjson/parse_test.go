@@ -1,6 +1,8 @@
 package pjson
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -420,5 +422,41 @@ func TestTheIDOfTheLongestOwnerFitsWhatIsEmbeddedInIt(t *testing.T) {
 	owner := strings.Repeat("k", statement.MaxIDBytes)
 	if _, err := Parse([]byte(`{"id":"`+owner+`","o":{"k":[[1]]}}`), Options{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// ending is a context that ends after it was asked so often.
+type ending struct {
+	context.Context
+	left int
+}
+
+func (e *ending) Err() error {
+	if e.left--; e.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestPatternsEndWithTheirContext: a document whose patterns have much to match is
+// given up at the next match, and nothing of it is returned.
+func TestPatternsEndWithTheirContext(t *testing.T) {
+	text := `{"pjson":"0.9","namemap":{"refpattern":"<((a|b|ab)*)>"},"data":[{"id":"x","v":[` +
+		strings.Repeat(`"<abababababababababababab!>",`, 5000) + `1]}]}`
+	ctx := &ending{context.Background(), 100}
+	doc, err := ParseContext(ctx, []byte(text), Options{})
+	if err == nil || len(doc.Objects) > 0 {
+		t.Fatalf("it is parsed all the same: %v", err)
+	}
+	if ctx.left > -1 {
+		t.Errorf("the context was not asked at each match: %d are left", ctx.left)
+	}
+	gone, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("the client is gone"))
+	if _, err := ParseContext(gone, []byte(text), Options{}); err == nil || !strings.Contains(err.Error(), "the client is gone") {
+		t.Errorf("the cause is not told: %v", err)
+	}
+	if _, err := ParseContext(t.Context(), []byte(text), Options{}); err != nil {
+		t.Errorf("with time enough: %v", err)
 	}
 }

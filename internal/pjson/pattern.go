@@ -46,6 +46,8 @@ type pattern struct {
 	weight int
 	// steps is the size of the compiled expression.
 	steps int
+	// stopped, of a client's pattern, says that it is to match nothing any more.
+	stopped func() bool
 }
 
 // newPattern compiles `literal(regex)literal`, or a literal prefix without
@@ -207,7 +209,7 @@ func (p *pattern) write(name string) (string, bool) {
 }
 
 func (p *pattern) between(text, left, right string) (string, bool) {
-	if len(text) < len(left)+len(right) || len(text) > maxMatchBytes || !strings.HasPrefix(text, left) || !strings.HasSuffix(text, right) {
+	if p.stopped != nil && p.stopped() || len(text) < len(left)+len(right) || len(text) > maxMatchBytes || !strings.HasPrefix(text, left) || !strings.HasSuffix(text, right) {
 		return "", false
 	}
 	x := text[len(left) : len(text)-len(right)]

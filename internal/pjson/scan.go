@@ -2,6 +2,7 @@ package pjson
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -138,6 +139,9 @@ func scan(text []byte) (*node, error) {
 // scanFrom is scan of what stands from a byte on.
 func scanFrom(text []byte, at int) (*node, error) {
 	s := &scanner{text: text, at: at}
+	if s.space(); s.at == len(text) {
+		return nil, faultf(at, "send JSON, such as an object", "there is no text")
+	}
 	root, err := s.value()
 	if err != nil {
 		return nil, err
@@ -475,6 +479,15 @@ type locator struct {
 
 func newLocator(text []byte) *locator {
 	return &locator{text: text, here: Position{Line: 1, Column: 1}}
+}
+
+// located makes a fault a *SyntaxError.
+func (l *locator) located(err error) error {
+	var f *fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	return &SyntaxError{Position: l.position(f.at), Message: f.message, Remedy: f.remedy}
 }
 
 func (l *locator) position(at int) Position {

@@ -41,8 +41,8 @@ func (list refusals) run(t *testing.T, opts Options) {
 
 func TestTextThatIsNotStrictJSONIsRefusedWithItsPlace(t *testing.T) {
 	refusals{
-		{"nothing", ``, 1, 1, "unexpected end of text"},
-		{"only blanks", " \n ", 2, 2, "unexpected end of text"},
+		{"nothing", ``, 1, 1, "there is no text"},
+		{"only blanks", " \n ", 1, 1, "there is no text"},
 		{"a word", `hello`, 1, 1, `unexpected 'h' where a value should be`},
 		{"a comment", "// x\n{}", 1, 1, "where a value should be"},
 		{"single quotes", `{'a':1}`, 1, 2, "property names stand in double quotes"},

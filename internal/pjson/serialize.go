@@ -134,7 +134,7 @@ func (n *names) withMap(namemap Map) (*names, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.with(root, newCompiler())
+	return n.with(root, newCompiler(nil))
 }
 
 // graph is a set of statements by subject, being written.

@@ -4,25 +4,19 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
-	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/jsonql"
+	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/store"
 )
 
 // question is a query as /v1/query takes it.
 type question struct {
-	text  string
-	binds jsonql.Bindings
+	queryParams
 	// limit is the most rows wanted; 0 for as many as the node gives.
 	limit int
-	// at is the revision asked about; empty for the present. explain asks for the plan.
-	at      string
-	explain bool
 }
 
 // getQuery answers the query of the parameter q.
@@ -34,8 +28,8 @@ func (s *Server) getQuery(w http.ResponseWriter, r *http.Request) error {
 	if !params.Has("q") {
 		return problem(kindBadRequest, "q is missing: the query, percent-encoded")
 	}
-	q := question{text: params.Get("q"), at: params.Get("at"), explain: params.Get("explain") == "true"}
-	if params.Has("explain") && !q.explain {
+	q := question{queryParams: queryParams{Query: params.Get("q"), Explain: params.Get("explain") == "true"}}
+	if params.Has("explain") && !q.Explain {
 		return problem(kindBadRequest, "explain: %q is not understood: leave it out, or send true", params.Get("explain"))
 	}
 	if params.Has("limit") {
@@ -43,22 +37,28 @@ func (s *Server) getQuery(w http.ResponseWriter, r *http.Request) error {
 			return problem(kindBadRequest, "limit: %q is not a number from 1 on", params.Get("limit"))
 		}
 	}
-	if err := q.bind(params); err != nil {
-		return err
+	if params.Has("at") {
+		if err := q.ask(params.Get("at")); err != nil {
+			return err
+		}
+	}
+	if params.Has("bindvars") {
+		if err := q.bindText(params.Get("bindvars")); err != nil {
+			return err
+		}
 	}
 	return s.ask(w, r, q)
 }
 
-func (q *question) bind(params url.Values) error {
-	if !params.Has("bindvars") {
-		return nil
+// bindText reads the bind variables of a query string.
+func (q *question) bindText(vars string) error {
+	body := text(vars)
+	err := pjson.Check(body)
+	if err == nil {
+		err = q.bind(body, value{raw: json.RawMessage(body)})
 	}
-	body := text(params.Get("bindvars"))
-	if err := body.check(); err != nil {
+	if err != nil {
 		return problem(kindBadRequest, "bindvars: %s", problemOf(err).Detail)
-	}
-	if err := json.Unmarshal(body, &q.binds); err != nil {
-		return problem(kindBadRequest, "bindvars: %v", err)
 	}
 	return nil
 }
@@ -73,24 +73,16 @@ func (s *Server) postQuery(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var q question
-	found := false
-	err = body.members(value{raw: json.RawMessage(body)}, "the body", map[string]func(value) error{
-		"query":   func(v value) error { found = true; return body.string("query", &q.text)(v) },
-		"at":      body.string("at", &q.at),
-		"explain": body.bool("explain", &q.explain),
-		"bindvars": func(v value) error {
-			if err := json.Unmarshal(v.raw, &q.binds); err != nil {
-				return body.fault(v.at, "bindvars: %v", err)
-			}
-			return nil
-		},
-		"limit": func(v value) error {
-			if json.Unmarshal(v.raw, &q.limit) != nil || q.limit < 1 {
-				return body.fault(v.at, "limit must be a number from 1 on")
-			}
-			return nil
-		},
-	})
+	known, found := q.members(body), false
+	read := known["query"]
+	known["query"] = func(v value) error { found = true; return read(v) }
+	known["limit"] = func(v value) error {
+		if json.Unmarshal(v.raw, &q.limit) != nil || q.limit < 1 {
+			return body.fault(v.at, "limit must be a number from 1 on")
+		}
+		return nil
+	}
+	err = body.members(value{raw: json.RawMessage(body)}, "the body", known)
 	if err == nil && !found {
 		err = body.fault(0, `the body must have "query", the text of the query`)
 	}
@@ -101,36 +93,26 @@ func (s *Server) postQuery(w http.ResponseWriter, r *http.Request) error {
 }
 
 // ask runs a query and sends its rows while they are made, as one document or
-// as lines of JSON.
+// as lines of JSON. HEAD does not run it.
 func (s *Server) ask(w http.ResponseWriter, r *http.Request, q question) error {
-	at, err := branch.ParseRevision(q.at)
-	if err != nil {
-		return problem(kindBadRequest, "at: %v", err)
-	}
 	clock := startClock(r.Context(), s.deps.Config.Limits.QueryTime)
 	defer clock.stop()
-	out := answerStream{rows: rows{w: w, patience: s.patience}, clock: clock, lines: acceptsLines(r), limit: q.limit, explain: q.explain, start: time.Now()}
+	out := answerStream{rows: rows{w: w, patience: s.patience}, clock: clock, lines: acceptsLines(r), limit: q.limit, explain: q.Explain, start: time.Now()}
 	limits := s.queryLimits()
 	if q.limit > 0 && q.limit <= limits.MaxRows {
 		limits.MaxRows = q.limit + 1 // one more tells that there are more
 	}
-	params := queryParams{Query: q.text, BindVars: q.binds, At: at}
-	err = s.deps.Store.View(clock.ctx, func(rd *store.Reader) error {
+	if r.Method == http.MethodHead {
+		return s.describeAnswer(r, &out, q)
+	}
+	err := s.deps.Store.View(clock.ctx, func(rd *store.Reader) error {
 		w.Header().Set(headerRevision, rd.Revision().String())
-		if r.Method == http.MethodHead { // a query that can be read is not run for its headers
-			_, _, err := s.prepareQuery(rd, params)
-			return err
-		}
-		answer, err := s.startQuery(clock.ctx, rd, params, limits)
+		answer, err := s.startQuery(clock.ctx, rd, q.queryParams, limits)
 		if err != nil {
 			return err
 		}
 		return out.make(answer)
 	})
-	if err == nil && r.Method == http.MethodHead {
-		out.begin()
-		return nil
-	}
 	if err == nil {
 		err = out.finish() // without holding the store
 	}
@@ -138,6 +120,20 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, q question) error {
 		return nil
 	}
 	return out.breakOff(queryProblem(clock.explain(err)))
+}
+
+// describeAnswer sends the headers of the answer to a query that can be run.
+func (s *Server) describeAnswer(r *http.Request, out *answerStream, q question) error {
+	err := s.deps.Store.View(r.Context(), func(rd *store.Reader) error {
+		out.w.Header().Set(headerRevision, rd.Revision().String())
+		_, _, err := s.prepareQuery(rd, q.queryParams)
+		return err
+	})
+	if err == nil {
+		out.begin()
+		return nil
+	}
+	return queryProblem(err)
 }
 
 // queryProblem gives a fault of the query its place in it.
@@ -156,6 +152,4 @@ func queryProblem(err error) error {
 	return p
 }
 
-func acceptsLines(r *http.Request) bool {
-	return slices.ContainsFunc(ndjsonTypes, func(t string) bool { return acceptsOnly(r, t) })
-}
+func acceptsLines(r *http.Request) bool { return prefers(r, ndjsonTypes...) }

@@ -38,7 +38,7 @@ func TestQueryOverREST(t *testing.T) {
 	}
 	for body, says := range map[string]string{
 		`{}`: "query", `{"query":1}`: "query must be a string", `{"query":"{*}","limit":0}`: "limit", `{"query":"{*}","rows":1}`: `"rows"`,
-		`{"query":"{*}","bindvars":[1]}`: "bindvars", `{"query":"{*}`: "unexpected end", `{"query":"\ud800"}`: "surrogate",
+		`{"query":"{*}","bindvars":[1]}`: "bindvars", `{"query":"{*}`: "does not end", `{"query":"\ud800"}`: "surrogate",
 	} {
 		ask(body).wantProblem(kindBadJSON, says)
 	}

@@ -134,6 +134,9 @@ func (s *Server) getQuarantine(w http.ResponseWriter, r *http.Request) error {
 }
 
 func evidenceID(r *http.Request) (uint64, error) {
+	if _, err := query(r); err != nil {
+		return 0, err
+	}
 	id, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
 	if err != nil {
 		return 0, problem(kindBadRequest, "%q is no number of the quarantine: GET /v1/quarantine lists them", r.PathValue("number"))

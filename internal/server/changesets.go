@@ -39,9 +39,9 @@ type writtenObject struct {
 
 // getChangeset answers with one applied changeset.
 func (s *Server) getChangeset(w http.ResponseWriter, r *http.Request) error {
-	dot, err := branch.ParseDot(r.PathValue("dot"))
+	dot, err := parseDot("the path", r.PathValue("dot"))
 	if err != nil {
-		return problem(kindBadRequest, "%v: a changeset is named like 0A00001", err)
+		return err
 	}
 	if _, err := query(r); err != nil {
 		return err

@@ -63,7 +63,7 @@ func TestChangesetShowsWhoDidWhatOnWhichBaseAndWhoHasIt(t *testing.T) {
 func TestChangesetThatIsNotThereOrNoName(t *testing.T) {
 	n := newNode(t)
 	n.get("/v1/changesets/0A00001").wantProblem(kindNoChangeset, "0A00001", "revision 0")
-	n.get("/v1/changesets/xyz").wantProblem(kindBadRequest, "like 0A00001")
+	n.get("/v1/changesets/xyz").wantProblem(kindBadRequest, "like 0A00012")
 	n.get("/v1/changesets/0A00001?at=1").wantProblem(kindBadRequest, "at")
 	n.do("PUT", "/v1/changesets/0A00001", "{}").wantProblem(kindMethod, "GET")
 	n.put("x", `{"v": 1}`)

@@ -84,14 +84,16 @@ func (s *Server) readObjects(w http.ResponseWriter, r *http.Request) ([]pjson.Ob
 		return nil, err
 	}
 	opts := pjson.Options{IDs: pjson.Random()}
+	ctx, cancel := s.parsing(r.Context(), s.parseTime)
+	defer cancel()
 	var objects []pjson.Object
 	if media == typeJSON {
-		doc, err := pjson.Parse(body, opts)
+		doc, err := pjson.ParseContext(ctx, body, opts)
 		if err != nil {
 			return nil, err
 		}
 		objects = doc.Objects
-	} else if objects, err = parseLines(body, opts); err != nil {
+	} else if objects, err = parseLines(ctx, body, opts); err != nil {
 		return nil, err
 	}
 	if len(objects) == 0 {
@@ -128,18 +130,37 @@ func parseListing(r *http.Request) (listing, error) {
 		return l, problem(kindBadRequest, "the query string is not form-encoded: %v", err)
 	}
 	for _, name := range sortedNames(values) {
-		switch list := values[name]; name {
-		case "limit":
-			l.limit, err = parseLimit(list[0])
-		case "after":
-			l.after = list[0]
-		default:
-			for _, v := range list {
-				l.filters = append(l.filters, newFilter(strings.TrimPrefix(name, "::"), v))
-			}
+		list := values[name]
+		if err := l.parse(name, list); err != nil {
+			return l, err
 		}
 	}
-	return l, err
+	return l, nil
+}
+
+func (l *listing) parse(name string, list []string) (err error) {
+	switch {
+	case (name == "limit" || name == "after") && len(list) > 1:
+		return givenTwice(name, list)
+	case name == "limit":
+		l.limit, err = parseLimit(list[0])
+		return err
+	case name == "after":
+		l.after = list[0]
+		return checkCursor(name, l.after)
+	}
+	property := strings.TrimPrefix(name, "::")
+	if err := statement.CheckPredicate(property); err != nil {
+		return problem(kindBadRequest, "the filter %q: %v", name, err)
+	}
+	for _, v := range list {
+		f := newFilter(property, v)
+		if err := f.terms[0].Check(); err != nil {
+			return problem(kindBadRequest, "the filter on %s: %v", name, err)
+		}
+		l.filters = append(l.filters, f)
+	}
+	return nil
 }
 
 func sortedNames(values url.Values) []string {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"vesperdb.io/vesper/internal/branch"
@@ -12,28 +13,60 @@ import (
 // whenever the object does, so equal tags mean equal objects.
 func etag(r branch.Revision) string { return `"` + r.String() + `"` }
 
-// tags splits an If-Match or If-None-Match header; star reports "*". Weak tags
+// tags reads an If-Match or If-None-Match header; star reports "*". Weak tags
 // count as strong ones: proxies that compress weaken them, and a revision is
-// exact all the same.
-func tags(header []string) (list []string, star bool) {
-	for part := range strings.SplitSeq(strings.Join(header, ","), `"`) {
-		switch part = strings.TrimSpace(part); part {
-		case "", ",", "W/", ", W/", ",W/":
-		case "*":
+// exact all the same. A tag may lack its quotes, but not one of them.
+func tags(r *http.Request, name string) (list []string, star bool, err error) {
+	rest := strings.Join(r.Header.Values(name), ",")
+	for {
+		if rest = strings.TrimLeft(rest, " \t,"); rest == "" {
+			return list, star, nil
+		}
+		tag, after, ok := nextTag(rest)
+		if !ok {
+			return nil, false, problem(kindBadRequest, "%s is not understood from %.60q on: send the ETag of a GET in double quotes, or *", name, rest)
+		}
+		switch {
+		case tag == "*" && rest[0] == '*':
 			star = true
-		default:
-			list = append(list, strings.Trim(part, ", "))
+		case tag != "":
+			list = append(list, tag)
+		}
+		rest = after
+	}
+}
+
+// nextTag reads the tag with which a list begins.
+func nextTag(list string) (tag, rest string, ok bool) {
+	if quoted, is := strings.CutPrefix(strings.TrimPrefix(list, "W/"), `"`); is {
+		if tag, rest, ok = strings.Cut(quoted, `"`); !ok {
+			return "", "", false
+		}
+	} else {
+		end := strings.IndexAny(list, ",\t ")
+		if end < 0 {
+			end = len(list)
+		}
+		if tag, rest = list[:end], list[end:]; strings.Contains(tag, `"`) {
+			return "", "", false
 		}
 	}
-	return list, star
+	rest = strings.TrimLeft(rest, " \t")
+	return tag, rest, rest == "" || rest[0] == ','
 }
 
 // precondition makes what If-Match and If-None-Match demand a condition of the
 // transaction, so that nothing can come in between.
 func precondition(r *http.Request, id string) ([]store.Precondition, error) {
 	p := store.Precondition{ID: id}
-	match, exists := tags(r.Header.Values("If-Match"))
-	noneMatch, absent := tags(r.Header.Values("If-None-Match"))
+	match, exists, err := tags(r, "If-Match")
+	if err != nil {
+		return nil, err
+	}
+	noneMatch, absent, err := tags(r, "If-None-Match")
+	if err != nil {
+		return nil, err
+	}
 	if len(noneMatch) > 0 {
 		return nil, problem(kindBadRequest, "If-None-Match with a revision makes no sense for a write: send * (the object must not exist), or If-Match with the revision it must have")
 	}
@@ -74,16 +107,21 @@ func unconditional(r *http.Request) error {
 	return nil
 }
 
-// unchanged reports whether If-None-Match names what would be sent.
-func unchanged(r *http.Request, tag string) bool {
-	list, star := tags(r.Header.Values("If-None-Match"))
-	if star {
-		return true
-	}
-	for _, t := range list {
-		if `"`+t+`"` == tag {
-			return true
+// compare holds the conditions of a read against what would be sent: whether the
+// client has it already, or an error when it is not what the client demands.
+func compare(r *http.Request, o store.Object) (unchanged bool, err error) {
+	tag := o.Revision.String()
+	if len(r.Header.Values("If-Match")) > 0 {
+		list, star, err := tags(r, "If-Match")
+		if err != nil {
+			return false, err
+		}
+		if !star && !slices.Contains(list, tag) {
+			p := problem(kindPrecondition, "object %q is at revision %s, which If-Match does not name: leave the header out to read it as it is", o.ID, tag)
+			p.Revision = tag
+			return false, p
 		}
 	}
-	return false
+	list, star, err := tags(r, "If-None-Match")
+	return star || slices.Contains(list, tag), err
 }

@@ -73,10 +73,10 @@ func (s *Server) getConflictsOf(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var doc conflictDoc
+	var object store.Object
 	err = s.deps.Store.View(r.Context(), func(rd *store.Reader) error {
 		w.Header().Set(headerRevision, rd.Revision().String())
-		object, err := lookUp(rd, id, params)
-		if err != nil {
+		if object, err = lookUp(rd, id, params); err != nil {
 			return err
 		}
 		if doc, err = s.conflictDoc(rd, object); err != nil {
@@ -88,9 +88,17 @@ func (s *Server) getConflictsOf(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	unchanged, err := compare(r, object)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("ETag", etag(doc.Revision))
 	if n := len(doc.Conflicts); n > 0 {
 		w.Header().Set(headerConflicts, strconv.Itoa(n))
+	}
+	if unchanged {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
 	}
 	answer(w, http.StatusOK, doc)
 	return nil
@@ -125,6 +133,9 @@ func (s *Server) getConflicts(w http.ResponseWriter, r *http.Request) error {
 			return problem(kindBadRequest, "since asks for the feed of conflicts and after for a page of objects: send one of them")
 		}
 		return s.sendConflictFeed(w, r, params.Get("since"), limit)
+	}
+	if err := checkCursor("after", params.Get("after")); err != nil {
+		return err
 	}
 	return s.sendConflictPage(w, r, params.Get("after"), limit)
 }

@@ -160,12 +160,15 @@ func TestResolutionsThatCannotBeMadeSayWhy(t *testing.T) {
 		"another changeset":        {"lamp/resolve", `{"choose":{"price":"0A00001"}}`, nil, kindNoValue, "choose that of 0B00001 or 0A00002"},
 		"an old revision":          {"lamp/resolve", `{"choose":{"price":"0A00002"}}`, []string{`If-Match: "0A00002"`}, kindPrecondition, "0A00002,0B00001"},
 		"an object that is not":    {"desk/resolve", `{"choose":{"price":"0A00002"}}`, nil, kindNotFound, "desk"},
-		"nothing":                  {"lamp/resolve", `{}`, nil, kindBadRequest, "give choose or set"},
-		"an unknown member":        {"lamp/resolve", `{"chose":{}}`, nil, kindBadRequest, "chose"},
-		"no JSON":                  {"lamp/resolve", `nonsense`, nil, kindBadRequest, "choose"},
-		"a changeset that is none": {"lamp/resolve", `{"choose":{"price":"latest"}}`, nil, kindBadRequest, "latest"},
+		"nothing":                  {"lamp/resolve", `{}`, nil, kindBadRequest, "neither chooses nor sets"},
+		"an unknown member":        {"lamp/resolve", `{"chose":{}}`, nil, kindBadJSON, `line 1, column 2: the body has the unknown member "chose"`},
+		"no JSON":                  {"lamp/resolve", `nonsense`, nil, kindBadJSON, "line 1, column 1"},
+		"a changeset that is none": {"lamp/resolve", `{"choose":{"price":"latest"}}`, nil, kindBadJSON, `line 1, column 20: choose: "latest"`},
 		"another body's id":        {"lamp/resolve", `{"set":{"id":"desk","price":1}}`, nil, kindIDMismatch, "desk"},
-		"a path without resolve":   {"lamp", `{}`, nil, kindNoRoute, "/resolve"},
+		"a list's changeset":       {"lamp/resolve", `{"choose":[{"property":"price","changeset":1}]}`, nil, kindBadJSON, "line 1, column 44"},
+		"a list's property":        {"lamp/resolve", `{"choose":[{"changeset":"0A00002"}]}`, nil, kindBadJSON, "choose[0] must have a property"},
+		"a set that is a number":   {"lamp/resolve", "{\n\"set\":5}", nil, kindBadJSON, "line 2, column 7"},
+		"a path without resolve":   {"lamp", `{}`, nil, kindMethod, "/resolve"},
 	} {
 		r := n.do("POST", "/v1/conflicts/"+c.path, c.body, c.headers...)
 		t.Log(name)

@@ -58,7 +58,7 @@ type feedRequest struct {
 }
 
 // parseFeed reads the parameters of a feed; live ones can be waited for.
-func parseFeed(r *http.Request, live bool) (feedRequest, error) {
+func (s *Server) parseFeed(r *http.Request, live bool) (feedRequest, error) {
 	f := feedRequest{limit: defaultLimit}
 	known := []string{"limit", "after"}
 	if live {
@@ -81,6 +81,10 @@ func parseFeed(r *http.Request, live bool) (feedRequest, error) {
 	if live {
 		err = f.parseLive(r, params)
 	}
+	if end := s.deps.Store.FeedEnd(); err == nil && f.after > end {
+		err = problem(kindFeedGap, "the feed of changes ends at %d and does not reach %d: the store was replaced since, or the place is of another node; "+
+			"read all objects, and follow the feed from %d on", end, f.after, end)
+	}
 	return f, err
 }
 
@@ -99,7 +103,7 @@ func (f *feedRequest) parseLive(r *http.Request, params url.Values) (err error) 
 	if params.Has("feed") && !slices.Contains([]string{"normal", "longpoll", "eventsource"}, feed) {
 		return problem(kindBadRequest, "feed: %q is unknown: it must be normal, longpoll or eventsource", feed)
 	}
-	f.events = feed == "eventsource" || feed == "" && acceptsOnly(r, typeEvents)
+	f.events = feed == "eventsource" || feed == "" && prefers(r, typeEvents)
 	if id := r.Header.Get("Last-Event-ID"); f.events && id != "" {
 		if f.after, err = feedPlace("Last-Event-ID", id); err != nil {
 			return err
@@ -121,17 +125,10 @@ func (f *feedRequest) parseLive(r *http.Request, params url.Values) (err error) 
 	return nil
 }
 
-// acceptsOnly reports whether a media type is the first that a request accepts.
-func acceptsOnly(r *http.Request, media string) bool {
-	first, _, _ := strings.Cut(strings.Join(r.Header.Values("Accept"), ","), ",")
-	first, _, _ = strings.Cut(first, ";")
-	return strings.EqualFold(strings.TrimSpace(first), media)
-}
-
 // getChanges answers with the changesets after a place in this node's order of
 // application: each once, and none is ever put in before one already given.
 func (s *Server) getChanges(w http.ResponseWriter, r *http.Request) error {
-	ask, err := parseFeed(r, true)
+	ask, err := s.parseFeed(r, true)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const typeForm = "application/x-www-form-urlencoded"
 type formAnswer map[string]any
 
 // formActions are the actions that write. query is answered by formQuery.
-var formActions = map[string]func(*Server, *store.Tx, url.Values) (formAnswer, error){
+var formActions = map[string]func(*Server, context.Context, *store.Tx, url.Values) (formAnswer, error){
 	"add":    (*Server).formAdd,
 	"update": (*Server).formUpdate,
 	"delete": formDelete,
@@ -34,8 +34,11 @@ var formActions = map[string]func(*Server, *store.Tx, url.Values) (formAnswer, e
 func (s *Server) form(action string) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		form, err := s.readForm(w, r)
-		if err == nil && !form.Has("data") {
-			err = problem(kindBadRequest, "data is missing: the form must have it")
+		if err == nil {
+			err = checkForm(action, form)
+		}
+		if err == nil && formActions[action] != nil {
+			err = unconditional(r)
 		}
 		if err != nil {
 			sendForm(w, problemOf(err).Status, formFailure(action, problemOf(err).Detail))
@@ -60,9 +63,9 @@ func (s *Server) form(action string) handler {
 	}
 }
 
-func (s *Server) formWrite(w http.ResponseWriter, r *http.Request, form url.Values, write func(*Server, *store.Tx, url.Values) (formAnswer, error)) (out formAnswer, err error) {
+func (s *Server) formWrite(w http.ResponseWriter, r *http.Request, form url.Values, write func(*Server, context.Context, *store.Tx, url.Values) (formAnswer, error)) (out formAnswer, err error) {
 	commit, err := s.update(r.Context(), store.WriteOptions{}, func(tx *store.Tx) (err error) {
-		out, err = write(s, tx, form)
+		out, err = write(s, r.Context(), tx, form)
 		return err
 	})
 	if err == nil {
@@ -121,10 +124,26 @@ func (s *Server) readForm(w http.ResponseWriter, r *http.Request) (url.Values, e
 	return form, nil
 }
 
+// checkForm refuses fields that would be left out or taken for another.
+func checkForm(action string, form url.Values) error {
+	if !form.Has("data") {
+		return problem(kindBadRequest, "data is missing: the form must have it")
+	}
+	for _, name := range sortedNames(form) {
+		switch {
+		case name != "data" && (action != "update" || name != "where"):
+			return problem(kindBadRequest, "the form has the unknown field %.60q: known are data and, for update, where", name)
+		case len(form[name]) > 1:
+			return problem(kindBadRequest, "the form has the field %s %d times: send it once", name, len(form[name]))
+		}
+	}
+	return nil
+}
+
 // formAdd adds objects. Its count is the original's: of a list its length, of
 // one object the number of its keys, the id included.
-func (s *Server) formAdd(tx *store.Tx, form url.Values) (formAnswer, error) {
-	doc, err := pjson.Parse([]byte(form.Get("data")), pjson.Options{})
+func (s *Server) formAdd(ctx context.Context, tx *store.Tx, form url.Values) (formAnswer, error) {
+	doc, err := s.parseForm(ctx, form, pjson.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -139,18 +158,29 @@ func (s *Server) formAdd(tx *store.Tx, form url.Values) (formAnswer, error) {
 	return formAnswer{"count": len(list) + len(object)}, nil
 }
 
+// parseForm reads the document of a form, within a transaction that others wait for.
+func (s *Server) parseForm(ctx context.Context, form url.Values, opts pjson.Options) (pjson.Document, error) {
+	ctx, cancel := s.parsing(ctx, min(s.parseTime, maxQueryInWrite))
+	defer cancel()
+	return pjson.ParseContext(ctx, []byte(form.Get("data")), opts)
+}
+
 // noMatch is what the original says whenever not exactly one object matches.
 const noMatch = "Update 'where' clause did not match any objects; try an add"
 
 // formUpdate sets properties of the one object that matches where. Its count is
 // the original's, which is always 2.
-func (s *Server) formUpdate(tx *store.Tx, form url.Values) (formAnswer, error) {
-	if form.Get("where") == "" {
+func (s *Server) formUpdate(ctx context.Context, tx *store.Tx, form url.Values) (formAnswer, error) {
+	where := form.Get("where")
+	if where == "" {
 		return nil, problem(kindNotFound, noMatch)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), maxQueryInWrite)
+	if err := checkWhere(where); err != nil {
+		return nil, err
+	}
+	asking, cancel := context.WithTimeout(ctx, maxQueryInWrite)
 	defer cancel()
-	found, err := s.runQuery(ctx, tx.Reader, queryParams{Query: "{id where (" + form.Get("where") + ")}"})
+	found, err := s.runQuery(asking, tx.Reader, queryParams{Query: "{id where (" + where + ")}"})
 	if err != nil {
 		return nil, queryProblem(err)
 	}
@@ -161,7 +191,7 @@ func (s *Server) formUpdate(tx *store.Tx, form url.Values) (formAnswer, error) {
 	if !ok {
 		return nil, problem(kindNotFound, noMatch)
 	}
-	doc, err := pjson.Parse([]byte(form.Get("data")), pjson.Options{IDs: pathIDs(id)})
+	doc, err := s.parseForm(ctx, form, pjson.Options{IDs: pathIDs(id)})
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +199,25 @@ func (s *Server) formUpdate(tx *store.Tx, form url.Values) (formAnswer, error) {
 		return nil, err
 	}
 	return formAnswer{"count": 2}, tx.Update(doc.Objects)
+}
+
+// checkWhere refuses a condition that is none by itself, with its own place: in a
+// query, its brackets could end those around it.
+func checkWhere(where string) error {
+	const before = "{id where "
+	query := before + where + "}"
+	err := checkQueryText(query)
+	if err == nil {
+		_, err = jsonql.Parse(query)
+	}
+	if fault, ok := errors.AsType[*jsonql.SyntaxError](err); ok {
+		moved := *fault
+		if moved.Line == 1 {
+			moved.Col -= len(before)
+		}
+		return queryProblem(&moved)
+	}
+	return err
 }
 
 // rowID returns the id of the object that a row with its id is about.
@@ -181,7 +230,7 @@ func rowID(row any) (string, bool) {
 }
 
 // formDelete refuses: the original says that it succeeded and removes nothing.
-func formDelete(*Server, *store.Tx, url.Values) (formAnswer, error) {
+func formDelete(*Server, context.Context, *store.Tx, url.Values) (formAnswer, error) {
 	return nil, problem(kindBadRequest, "delete removes nothing here, as it never did: DELETE /v1/objects/{id}, or remove by JSON-RPC")
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,7 +49,14 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 	if len(entries) == 0 {
 		return problem(kindNotFound, "there has never been an object with the id %q", id)
 	}
-	answer(w, http.StatusOK, s.historyPage(id, entries, limit, after))
+	if !after.IsZero() {
+		at := slices.IndexFunc(entries, func(e store.HistoryEntry) bool { return e.Dot == after })
+		if at < 0 {
+			return problem(kindBadRequest, "after: changeset %s is not in the history of %q: send the last changeset of an earlier page", after, id)
+		}
+		entries = entries[at+1:]
+	}
+	answer(w, http.StatusOK, s.historyPage(id, entries, limit))
 	return nil
 }
 
@@ -67,22 +75,14 @@ func pageOfHistory(limitText, afterText string) (limit int, after branch.Dot, er
 		}
 	}
 	if afterText != "" {
-		if after, err = branch.ParseDot(afterText); err != nil {
-			return 0, after, problem(kindBadRequest, "after: %v", err)
+		if after, err = parseDot("after", afterText); err != nil {
+			return 0, after, err
 		}
 	}
 	return limit, after, nil
 }
 
-func (s *Server) historyPage(id string, entries []store.HistoryEntry, limit int, after branch.Dot) historyPage {
-	if !after.IsZero() {
-		for i, e := range entries {
-			if e.Dot == after {
-				entries = entries[i+1:]
-				break
-			}
-		}
-	}
+func (s *Server) historyPage(id string, entries []store.HistoryEntry, limit int) historyPage {
 	page := historyPage{ID: id, History: []entry{}}
 	for i, e := range entries {
 		if i == limit {

@@ -183,9 +183,14 @@ func (in *importer) take(r *http.Request, line []byte) error {
 	if bytes.HasPrefix(line, brokenOff) {
 		return in.bad(errors.New("the export that these lines are of broke off here: export again, or go on after the line before"))
 	}
-	doc, err := pjson.Parse(line, pjson.Options{IDs: pjson.Random()})
-	if err != nil {
+	ctx, cancel := in.server.parsing(r.Context(), in.server.parseTime)
+	defer cancel()
+	doc, err := pjson.ParseContext(ctx, line, pjson.Options{IDs: pjson.Random()})
+	if err != nil && r.Context().Err() == nil {
 		return in.bad(err)
+	}
+	if err != nil {
+		return err
 	}
 	again := false
 	for _, o := range doc.Objects {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -38,94 +39,31 @@ type value struct {
 	at  int64
 }
 
-// check refuses what encoding/json would silently mend: bytes that are no UTF-8
-// and halves of surrogate pairs.
-func (t text) check() error {
-	if !utf8.Valid(t) {
-		at := 0
-		for at < len(t) {
-			r, size := utf8.DecodeRune(t[at:])
-			if r == utf8.RuneError && size == 1 {
-				break
-			}
-			at += size
-		}
-		return t.fault(int64(at), "a byte that is no UTF-8: send JSON as UTF-8")
-	}
-	if err := t.wellFormed(); err != nil {
-		return err
-	}
-	return t.surrogates()
-}
-
-func (t text) wellFormed() error {
-	var v json.RawMessage
-	err := json.Unmarshal(t, &v)
-	var syntax *json.SyntaxError
-	switch {
-	case len(bytes.TrimSpace(t)) == 0:
-		return problem(kindBadJSON, "the body is empty: it must be a JSON object")
-	case errors.As(err, &syntax):
-		return t.fault(syntax.Offset-1, "%s", syntax)
-	case err != nil:
-		return problem(kindBadJSON, "%v", err)
-	}
-	return nil
-}
-
-// surrogates looks at the escapes in a text that is well-formed JSON, where a
-// backslash stands in strings only.
-func (t text) surrogates() error {
-	const half = "half of a surrogate pair: it stands for no character"
-	for i := 0; i < len(t); i++ {
-		if t[i] != '\\' {
-			continue
-		}
-		i++
-		unit := t.unit(i)
-		switch {
-		case unit >= 0xDC00 && unit <= 0xDFFF:
-			return t.fault(int64(i-1), half)
-		case unit >= 0xD800 && unit <= 0xDBFF:
-			if i+6 >= len(t) || t[i+5] != '\\' || t.unit(i+6) < 0xDC00 || t.unit(i+6) > 0xDFFF {
-				return t.fault(int64(i-1), half)
-			}
-			i += 6 // the other half
-		}
-	}
-	return nil
-}
-
-// unit is the UTF-16 unit of the escape whose u stands at i; 0 of another escape.
-func (t text) unit(i int) uint64 {
-	if t[i] != 'u' {
-		return 0
-	}
-	unit, _ := strconv.ParseUint(string(t[i+1:i+5]), 16, 32) // well-formed: four hexadecimal digits
-	return unit
-}
-
 // members calls fn with each member of an object. It refuses what is no object,
-// and a name that is unknown or stands there twice.
+// and a name that is unknown.
 func (t text) members(v value, what string, fn map[string]func(value) error) error {
+	return t.each(v, what, func(at int64, key string, v value) error {
+		take, known := fn[key]
+		if !known {
+			return t.fault(at, "%s has the unknown member %q: known are %s", what, key, strings.Join(names(fn), ", "))
+		}
+		return take(v)
+	})
+}
+
+// each calls fn with each member of an object, whatever it is called, and where
+// its name stands. That no name is there twice has been checked.
+func (t text) each(v value, what string, fn func(at int64, key string, v value) error) error {
 	dec := json.NewDecoder(bytes.NewReader(v.raw))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
 		return t.fault(v.at, "%s must be a JSON object", what)
 	}
-	seen := map[string]bool{}
 	for dec.More() {
+		before := dec.InputOffset()
 		name, _ := dec.Token() // well-formed
 		key, _ := name.(string)
-		at := v.at + dec.InputOffset() - int64(len(strconv.Quote(key)))
-		take, known := fn[key]
-		switch {
-		case !known:
-			return t.fault(at, "%s has the unknown member %q: known are %s", what, key, strings.Join(names(fn), ", "))
-		case seen[key]:
-			return t.fault(at, "%s has the member %q twice", what, key)
-		}
-		seen[key] = true
-		if err := take(next(dec, v.at)); err != nil {
+		at := before + int64(max(bytes.IndexByte(v.raw[before:], '"'), 0))
+		if err := fn(v.at+at, key, next(dec, v.at)); err != nil {
 			return err
 		}
 	}
@@ -183,8 +121,8 @@ func (t text) bool(what string, to *bool) func(value) error {
 
 // parse reads a pJSON document that is part of the body; a fault in it is told
 // with its place in the body.
-func (t text) parse(v value, opts pjson.Options) (pjson.Document, error) {
-	doc, err := pjson.Parse(v.raw, opts)
+func (t text) parse(ctx context.Context, v value, opts pjson.Options) (pjson.Document, error) {
+	doc, err := pjson.ParseContext(ctx, v.raw, opts)
 	fault, ok := errors.AsType[*pjson.SyntaxError](err)
 	if !ok {
 		return doc, err
@@ -207,5 +145,8 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request) (text, error) 
 	if err != nil {
 		return nil, err
 	}
-	return body, text(body).check()
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	return body, pjson.Check(body)
 }
+
+var byteOrderMark = []byte("\xef\xbb\xbf")

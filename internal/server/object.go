@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/pjson"
@@ -75,13 +76,25 @@ func query(r *http.Request, known ...string) (url.Values, error) {
 	}
 	for name, list := range values {
 		if !slices.Contains(known, name) {
-			return nil, problem(kindBadRequest, "unknown parameter %q: known here are %q", name, known)
+			return nil, problem(kindBadRequest, "unknown parameter %q: known here are %s", name, listed(known))
 		}
 		if len(list) > 1 {
-			return nil, problem(kindBadRequest, "the parameter %q is given %d times", name, len(list))
+			return nil, givenTwice(name, list)
 		}
 	}
 	return values, nil
+}
+
+// listed writes names for people.
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+func givenTwice(name string, list []string) error {
+	return problem(kindBadRequest, "the parameter %q is given %d times: give it once", name, len(list))
 }
 
 // checkCursor refuses what no id can be: a page would begin somewhere else than
@@ -123,8 +136,7 @@ func (s *Server) getObject(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.sendObject(w, r, object, revision)
-	return nil
+	return s.sendObject(w, r, object, revision)
 }
 
 // lookUp reads an object, now or at a revision.
@@ -136,12 +148,9 @@ func lookUp(rd *store.Reader, id string, params url.Values) (store.Object, error
 		}
 		return object, err
 	}
-	at, err := branch.ParseRevision(params.Get("at"))
+	at, err := revisionParam(rd, params, "at")
 	if err != nil {
-		return store.Object{}, problem(kindBadRequest, "at: %v", err)
-	}
-	if !rd.Revision().CoversAll(at) {
-		return store.Object{}, problem(kindNotFound, "at: this node is at revision %s, which does not cover %s: wait until it is there", rd.Revision(), at)
+		return store.Object{}, err
 	}
 	object, found, err := rd.ObjectAt(id, at)
 	if err == nil && !found {
@@ -150,7 +159,7 @@ func lookUp(rd *store.Reader, id string, params url.Values) (store.Object, error
 	return object, err
 }
 
-func (s *Server) sendObject(w http.ResponseWriter, r *http.Request, o store.Object, at branch.Revision) {
+func (s *Server) sendObject(w http.ResponseWriter, r *http.Request, o store.Object, at branch.Revision) error {
 	h := w.Header()
 	h.Set("ETag", etag(o.Revision))
 	h.Set(headerRevision, at.String())
@@ -158,14 +167,19 @@ func (s *Server) sendObject(w http.ResponseWriter, r *http.Request, o store.Obje
 	if n := len(o.Conflicts); n > 0 {
 		h.Set(headerConflicts, strconv.Itoa(n))
 	}
-	if unchanged(r, h.Get("ETag")) {
+	unchanged, err := compare(r, o)
+	if err != nil {
+		return err
+	}
+	if unchanged {
 		w.WriteHeader(http.StatusNotModified)
-		return
+		return nil
 	}
 	h.Set("Content-Type", typeJSON)
 	body := append(s.plain.AppendObject(nil, o.ID, o.Statements), '\n')
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // an error means that the client is gone
+	return nil
 }
 
 // putObject makes an object exactly what the body says.
@@ -226,7 +240,9 @@ func (s *Server) readObject(w http.ResponseWriter, r *http.Request, types ...str
 	if err != nil {
 		return "", none, err
 	}
-	doc, err := pjson.Parse(body, pjson.Options{IDs: pathIDs(id)})
+	ctx, cancel := s.parsing(r.Context(), s.parseTime)
+	defer cancel()
+	doc, err := pjson.ParseContext(ctx, body, pjson.Options{IDs: pathIDs(id)})
 	if err != nil {
 		return "", none, err
 	}

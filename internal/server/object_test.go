@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -224,7 +225,7 @@ func TestRequestsThatCannotBeUnderstood(t *testing.T) {
 	}{
 		{"not JSON", "PUT", "/v1/objects/a", "{\n \"x\": oops}", nil, kindBadJSON, []string{"line 2"}},
 		{"cut off", "PUT", "/v1/objects/a", `{"x":`, nil, kindBadJSON, []string{"line 1"}},
-		{"empty", "PUT", "/v1/objects/a", "", nil, kindBadJSON, nil},
+		{"empty", "PUT", "/v1/objects/a", "", nil, kindBadJSON, []string{"there is no text"}},
 		{"a number", "PUT", "/v1/objects/a", "5", nil, kindBadJSON, nil},
 		{"a list", "PUT", "/v1/objects/a", `[{"x":1}]`, nil, kindBadRequest, []string{"POST lists to /v1/objects"}},
 		{"another id", "PUT", "/v1/objects/a", `{"id":"b","x":1}`, nil, kindIDMismatch, []string{`"a"`, `"b"`, "leave the id out"}},
@@ -237,12 +238,12 @@ func TestRequestsThatCannotBeUnderstood(t *testing.T) {
 		{"broken media type", "PUT", "/v1/objects/a", `{"x":1}`, []string{"Content-Type: ;;"}, kindMediaType, nil},
 		{"latin 1", "PUT", "/v1/objects/a", `{"x":1}`, []string{"Content-Type: application/json; charset=latin1"}, kindMediaType, []string{"latin1", "UTF-8"}},
 		{"gzip", "PUT", "/v1/objects/a", `{"x":1}`, []string{"Content-Encoding: gzip"}, kindMediaType, []string{"gzip"}},
-		{"unknown parameter", "GET", "/v1/objects/a?revision=1", "", nil, kindBadRequest, []string{`"revision"`, `"at"`}},
+		{"unknown parameter", "GET", "/v1/objects/a?revision=1", "", nil, kindBadRequest, []string{`"revision"`, `at, conflicts`}},
 		{"parameter of a write", "PUT", "/v1/objects/a?at=1", `{"x":1}`, nil, kindBadRequest, []string{`"at"`}},
 		{"parameter twice", "GET", "/v1/objects/a?at=0&at=0", "", nil, kindBadRequest, []string{"2 times"}},
 		{"broken query string", "GET", "/v1/objects/a?at=%zz", "", nil, kindBadRequest, nil},
 		{"no revision", "GET", "/v1/objects/a?at=banana", "", nil, kindBadRequest, []string{"banana"}},
-		{"a revision of the future", "GET", "/v1/objects/a?at=0A00009", "", nil, kindNotFound, []string{"0A00001", "0A00009"}},
+		{"a revision of the future", "GET", "/v1/objects/a?at=0A00009", "", nil, kindNoRevision, []string{"0A00001", "0A00009"}},
 		{"never existed then", "GET", "/v1/objects/a?at=0", "", nil, kindNotFound, []string{`"a"`}},
 	}
 	for _, tt := range tests {
@@ -296,16 +297,24 @@ func TestNestedObjectsWithTheirOwnIDsAreObjects(t *testing.T) {
 }
 
 func TestTagsOfHeaders(t *testing.T) {
+	read := func(header string) ([]string, bool, error) {
+		return tags(&http.Request{Header: http.Header{"If-Match": {header}}}, "If-Match")
+	}
 	for header, want := range map[string][]string{
 		``: nil, `"a"`: {"a"}, `"a", "b"`: {"a", "b"}, `W/"a","b"`: {"a", "b"}, `a`: {"a"}, `"0A00001,0B00002"`: {"0A00001,0B00002"},
 		`"a" , W/"b"`: {"a", "b"},
 	} {
-		got, star := tags([]string{header})
-		if star || !cmp.Equal(got, want) {
-			t.Errorf("tags(%s) = %q, %v", header, got, star)
+		got, star, err := read(header)
+		if star || err != nil || !cmp.Equal(got, want) {
+			t.Errorf("tags(%s) = %q, %v, %v", header, got, star, err)
 		}
 	}
-	if _, star := tags([]string{" * "}); !star {
-		t.Error("* is not any")
+	if _, star, err := read(" * "); !star || err != nil {
+		t.Errorf("* is not any: %v", err)
+	}
+	for _, header := range []string{`"a`, `a"`, `"a" "b"`, `"a"b`, `W/"a`, `"`} {
+		if _, _, err := read(header); err == nil || problemOf(err).Status != 400 || !strings.Contains(err.Error(), "double quotes") {
+			t.Errorf("tags(%s): %v", header, err)
+		}
 	}
 }

@@ -134,7 +134,7 @@ func apiCalls(bundle string) []apiCall {
 		{"GET", "/v1/revisions", "/v1/revisions?limit=1", "", 200, nil},
 		{"GET", "/v1/diff", "/v1/diff?from=0A00001&limit=1", "", 200, nil},
 		{"GET", "/v1/changes", "/v1/changes", "", 200, nil},
-		{"GET", "/v1/changes", "/v1/changes?feed=longpoll&timeout=1ms&after=999", "", 200, nil},
+		{"GET", "/v1/changes", "/v1/changes?feed=longpoll&timeout=1ms&after=10", "", 200, nil},
 		{"GET", "/v1/changesets/{dot}", "/v1/changesets/0A00001", "", 200, nil},
 		{"GET", "/v1/conflicts", "/v1/conflicts", "", 200, nil},
 		{"GET", "/v1/conflicts", "/v1/conflicts?since=0", "", 200, nil},

@@ -63,6 +63,7 @@ var (
 	kindForbidden     = kind{"forbidden", "The role does not allow this", http.StatusForbidden}
 	kindCrossOrigin   = kind{"cross-origin", "The request comes from another web site", http.StatusForbidden}
 	kindNotFound      = kind{"not-found", "There is no such object", http.StatusNotFound}
+	kindNoRevision    = kind{"no-such-revision", "The node does not have that revision", http.StatusNotFound}
 	kindNoRoute       = kind{"no-such-path", "There is no such path", http.StatusNotFound}
 	kindMethod        = kind{"method-not-allowed", "The method does not apply here", http.StatusMethodNotAllowed}
 	kindExists        = kind{"already-exists", "The object already exists", http.StatusConflict}

@@ -1,9 +1,9 @@
 package server
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -18,42 +18,46 @@ const resolveSuffix = "/resolve"
 
 // resolution is the body of POST /v1/conflicts/{id}/resolve.
 type resolution struct {
-	// Choose says for properties whose value stays: that of which changeset.
-	Choose choices `json:"choose"`
-	// Set gives properties values, as PATCH does.
-	Set json.RawMessage `json:"set"`
+	// choose says for properties whose value stays: that of which changeset. It is
+	// written {"property": "changeset", …}, or, for properties of embedded objects,
+	// [{"subject": …, "property": …, "changeset": …}, …].
+	choose []store.Choice
+	// set gives properties values, as PATCH does.
+	set []pjson.Object
 }
 
-// choices are written {"property": "changeset", …}, or, for properties of
-// embedded objects, [{"subject": …, "property": …, "changeset": …}, …].
-type choices []choice
-
-type choice struct {
-	Subject   string     `json:"subject"`
-	Property  string     `json:"property"`
-	Changeset branch.Dot `json:"changeset"`
-}
-
-// UnmarshalJSON reads either form.
-func (c *choices) UnmarshalJSON(text []byte) error {
-	if bytes.HasPrefix(text, []byte("[")) {
-		dec := json.NewDecoder(bytes.NewReader(text))
-		dec.DisallowUnknownFields()
-		var list []choice
-		if err := dec.Decode(&list); err != nil {
-			return err
+func (c *resolution) readChoices(body text, v value) error {
+	changeset := func(to *branch.Dot) func(value) error {
+		return func(v value) (err error) {
+			var name string
+			if err := body.string("the changeset", &name)(v); err != nil {
+				return err
+			}
+			if *to, err = parseDot("choose", name); err != nil {
+				return body.fault(v.at, "%s", problemOf(err).Detail)
+			}
+			return nil
 		}
-		*c = list
-		return nil
 	}
-	var byProperty map[string]branch.Dot
-	if err := json.Unmarshal(text, &byProperty); err != nil {
+	if v.raw[0] != '[' {
+		return body.each(v, "choose", func(_ int64, property string, v value) error {
+			one := store.Choice{Predicate: property}
+			err := changeset(&one.Dot)(v)
+			c.choose = append(c.choose, one)
+			return err
+		})
+	}
+	return body.items(v, "choose", func(i int, v value) error {
+		var one store.Choice
+		err := body.members(v, fmt.Sprintf("choose[%d]", i), map[string]func(value) error{
+			"subject": body.string("subject", &one.Subject), "property": body.string("property", &one.Predicate), "changeset": changeset(&one.Dot),
+		})
+		if err == nil && (one.Predicate == "" || one.Dot.IsZero()) {
+			err = body.fault(v.at, "choose[%d] must have a property and a changeset", i)
+		}
+		c.choose = append(c.choose, one)
 		return err
-	}
-	for property, dot := range byProperty {
-		*c = append(*c, choice{Property: property, Changeset: dot})
-	}
-	return nil
+	})
 }
 
 // resolved is the answer to a resolution.
@@ -70,7 +74,9 @@ type resolved struct {
 func (s *Server) resolve(w http.ResponseWriter, r *http.Request) error {
 	id, ok := strings.CutSuffix(r.PathValue("id"), resolveSuffix)
 	if !ok {
-		return problem(kindNoRoute, "%s takes no POST: POST /v1/conflicts/{id}/resolve ends the conflicts of an object", r.URL.EscapedPath())
+		p := problem(kindMethod, "%s takes no POST: POST /v1/conflicts/{id}/resolve ends the conflicts of an object", r.URL.EscapedPath())
+		p.allow = "GET, HEAD, OPTIONS"
+		return p
 	}
 	if err := statement.CheckID(id); err != nil {
 		return problem(kindInvalid, "%s", err)
@@ -79,7 +85,7 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, set, err := s.readResolution(w, r, id)
+	body, err := s.readResolution(w, r, id)
 	if err != nil {
 		return err
 	}
@@ -93,7 +99,7 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request) error {
 		if err := out.before(tx); err != nil {
 			return err
 		}
-		if before, left, err = settleConflicts(tx, id, body, set); err != nil {
+		if before, left, err = settleConflicts(tx, id, body); err != nil {
 			return err
 		}
 		return out.after(tx)
@@ -115,36 +121,33 @@ func answerResolved(w http.ResponseWriter, out *outcome, commit store.Commit, r 
 	answer(w, http.StatusOK, answered)
 }
 
-func (s *Server) readResolution(w http.ResponseWriter, r *http.Request, id string) (resolution, []pjson.Object, error) {
-	var body resolution
-	if _, err := mediaType(r, typeJSON); err != nil {
-		return body, nil, err
-	}
-	text, err := s.readBody(w, r)
+func (s *Server) readResolution(w http.ResponseWriter, r *http.Request, id string) (c resolution, err error) {
+	body, err := s.readJSON(w, r)
 	if err != nil {
-		return body, nil, err
+		return c, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&body); err != nil {
-		return body, nil, problem(kindBadRequest, `the body must be {"choose": {"property": "changeset"}, "set": {"property": value}}, with one of the two or both: %v`, err)
+	ctx, cancel := s.parsing(r.Context(), s.parseTime)
+	defer cancel()
+	err = body.members(value{raw: json.RawMessage(body)}, "the body", map[string]func(value) error{
+		"choose": func(v value) error { return c.readChoices(body, v) },
+		"set": func(v value) error {
+			doc, err := body.parse(ctx, v, pjson.Options{IDs: pathIDs(id)})
+			if err == nil {
+				err = checkOne(id, doc)
+			}
+			c.set = doc.Objects
+			return err
+		},
+	})
+	if err == nil && len(c.choose)+len(c.set) == 0 {
+		err = problem(kindBadRequest, `the body neither chooses nor sets a value: give {"choose": {"property": "changeset"}, "set": {"property": value}}, with one of the two or both`)
 	}
-	if len(body.Choose) == 0 && len(body.Set) == 0 {
-		return body, nil, problem(kindBadRequest, "the body neither chooses nor sets a value: give choose or set")
-	}
-	if len(body.Set) == 0 {
-		return body, nil, nil
-	}
-	doc, err := pjson.Parse(body.Set, pjson.Options{IDs: pathIDs(id)})
-	if err != nil {
-		return body, nil, err
-	}
-	return body, doc.Objects, checkOne(id, doc)
+	return c, err
 }
 
 // settleConflicts makes the choices and sets the values, and returns how many
 // properties of the object were in conflict and how many still are.
-func settleConflicts(tx *store.Tx, id string, body resolution, set []pjson.Object) (before, left int, err error) {
+func settleConflicts(tx *store.Tx, id string, c resolution) (before, left int, err error) {
 	object, found, err := tx.Object(id)
 	if err != nil {
 		return 0, 0, err
@@ -155,15 +158,11 @@ func settleConflicts(tx *store.Tx, id string, body resolution, set []pjson.Objec
 	if before = len(object.Conflicts); before == 0 {
 		return 0, 0, problem(kindNoConflict, "the object %q is not in conflict (any more): nothing was written; PATCH writes values", id)
 	}
-	list := make([]store.Choice, len(body.Choose))
-	for i, c := range body.Choose {
-		list[i] = store.Choice{Subject: c.Subject, Predicate: c.Property, Dot: c.Changeset}
-	}
-	if err := tx.Choose(id, list); err != nil {
+	if err := tx.Choose(id, c.choose); err != nil {
 		return 0, 0, err
 	}
-	if len(set) > 0 {
-		if err := merge(tx, set); err != nil {
+	if len(c.set) > 0 {
+		if err := merge(tx, c.set); err != nil {
 			return 0, 0, err
 		}
 	}

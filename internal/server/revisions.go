@@ -30,7 +30,7 @@ type revisionView struct {
 // getRevisions lists the revisions that this node has been at. They are its
 // own: another node may have applied the same changesets in another order.
 func (s *Server) getRevisions(w http.ResponseWriter, r *http.Request) error {
-	ask, err := parseFeed(r, false)
+	ask, err := s.parseFeed(r, false)
 	if err != nil {
 		return err
 	}
@@ -88,6 +88,9 @@ func (s *Server) getDiff(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	if err := checkCursor("after", params.Get("after")); err != nil {
+		return err
+	}
 	return s.deps.Store.View(r.Context(), func(rd *store.Reader) error {
 		d, err := s.parseDiff(rd, params)
 		if err != nil {
@@ -127,18 +130,6 @@ func (s *Server) parseDiff(rd *store.Reader, params url.Values) (d diff, err err
 		d.to, err = revisionParam(rd, params, "to")
 	}
 	return d, err
-}
-
-// revisionParam reads a revision that this node must have.
-func revisionParam(rd *store.Reader, params url.Values, name string) (branch.Revision, error) {
-	at, err := branch.ParseRevision(params.Get(name))
-	if err != nil {
-		return nil, problem(kindBadRequest, "%s: %v", name, err)
-	}
-	if !rd.Revision().CoversAll(at) {
-		return nil, problem(kindNotFound, "%s: this node is at revision %s, which does not cover %s: wait until it is there", name, rd.Revision(), at)
-	}
-	return at, nil
 }
 
 // sendDiff writes {"from", "to", "objects": [...], "next"}.

@@ -33,7 +33,7 @@ func TestDiffTellsWhatChangedBetweenTwoRevisions(t *testing.T) {
 	n.get("/v1/diff?from=0A00005&to=0A00004").want(200).wantJSON(`{"from":"0A00005","to":"0A00004","objects":[
 		{"id":"c","change":"deleted","added":[],"removed":[{"id":"c","x":1}]}]}`)
 	n.get("/v1/diff?from=0A00007").want(200).wantJSON(`{"from":"0A00007","to":"0A00007","objects":[]}`)
-	n.get("/v1/diff?from=").want(200).wantJSON(`{"from":"0","to":"0A00007","objects":[
+	n.get("/v1/diff?from=0").want(200).wantJSON(`{"from":"0","to":"0A00007","objects":[
 		{"id":"a","change":"created","added":[{"id":"a","x":2,"y":1}],"removed":[]},
 		{"id":"c","change":"created","added":[{"id":"c","x":1}],"removed":[]}]}`)
 	var page struct{ Next string }
@@ -42,8 +42,8 @@ func TestDiffTellsWhatChangedBetweenTwoRevisions(t *testing.T) {
 		{"id":"b","change":"deleted","added":[],"removed":[{"id":"b","x":1}]}],"next":"/v1/diff?after=b&from=0A00002&limit=1&to=0A00007"}`)
 	n.get("/v1/diff").wantProblem(kindBadRequest, "from is missing")
 	n.get("/v1/diff?from=nope").wantProblem(kindBadRequest, "from")
-	n.get("/v1/diff?from=0A00099").wantProblem(kindNotFound, "does not cover 0A00099")
-	n.get("/v1/diff?from=&to=0B00001").wantProblem(kindNotFound, "to:")
+	n.get("/v1/diff?from=0A00099").wantProblem(kindNoRevision, "does not cover 0A00099")
+	n.get("/v1/diff?from=0&to=0B00001").wantProblem(kindNoRevision, "to:")
 }
 
 // TestRevisionsListWhatTheNodeHasBeenAt: each can be asked for.

@@ -6,9 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
+	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/store"
 )
 
@@ -52,6 +56,10 @@ func rpcFailure(id json.RawMessage, code int, format string, args ...any) rpcRes
 	return rpcResponse{ID: id, JSONRPC: "2.0", Error: &rpcError{Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
+// headerError says of a request that is not valid what is wrong with it, and
+// where: the answer itself is as the original's, which does not.
+const headerError = "Vesper-Error"
+
 // call is one request of a batch and what becomes of it.
 type call struct {
 	id       json.RawMessage
@@ -59,8 +67,25 @@ type call struct {
 	method   rpcMethod
 	params   json.RawMessage
 	response rpcResponse
-	// runs is false for a request that is answered with an error from the outset.
-	runs bool
+	// runs is false for a request that is answered with an error from the outset;
+	// fault then says what is wrong with it.
+	runs  bool
+	fault string
+	// doc is the document in params, of methods that take one, and why it is none.
+	doc    pjson.Document
+	docErr error
+}
+
+// parse reads the document of a method that takes one.
+func (c *call) parse(ctx context.Context) {
+	if c.method.document == nil {
+		return
+	}
+	if len(c.params) == 0 {
+		c.docErr = problem(kindBadJSON, "params is missing: it must be a pJSON object or a list of them")
+		return
+	}
+	c.doc, c.docErr = pjson.ParseContext(ctx, c.params, *c.method.document)
 }
 
 // idText is the id as "$new<id>" names it.
@@ -75,43 +100,72 @@ func (c *call) idText() string {
 // parseCall checks one request. Notifications are refused: a client that does
 // not want to know whether its write was kept is more likely mistaken.
 func parseCall(raw json.RawMessage) *call {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(raw, &fields) != nil {
-		return &call{response: rpcFailure(nil, rpcInvalidRequest, "Invalid Request")}
-	}
-	c := &call{id: fields["id"], params: fields["params"]}
-	var protocol, name string
-	_ = json.Unmarshal(fields["jsonrpc"], &protocol) // what is no string is not "2.0"
-	if protocol != "2.0" || len(c.id) == 0 || bytes.Equal(c.id, nullID) {
+	c := &call{}
+	if c.fault = c.read(raw); c.fault != "" {
 		c.response = rpcFailure(c.id, rpcInvalidRequest, "Invalid Request")
 		return c
 	}
-	if json.Unmarshal(fields["method"], &name) != nil {
-		c.response = rpcFailure(c.id, rpcInvalidRequest, "Invalid Request")
-		return c
-	}
-	c.name = name
-	if c.method, c.runs = rpcMethods[name]; !c.runs {
+	if c.method, c.runs = rpcMethods[c.name]; !c.runs {
+		c.fault = fmt.Sprintf("there is no method %.60q: known are %s", c.name, listed(slices.Sorted(maps.Keys(rpcMethods))))
 		c.response = rpcFailure(c.id, rpcNoMethod, "Method not found")
 	}
 	return c
 }
 
+// read takes a request apart and says what is wrong with it, "" if nothing is.
+func (c *call) read(raw json.RawMessage) (fault string) {
+	fields := map[string]json.RawMessage{}
+	err := text(raw).each(value{raw: raw}, "a request", func(_ int64, name string, v value) error {
+		if _, twice := fields[name]; twice {
+			return fmt.Errorf("a request has the member %.60q twice", name)
+		}
+		fields[name] = v.raw
+		return nil
+	})
+	if err != nil {
+		return err.Error()
+	}
+	c.id, c.params = fields["id"], fields["params"]
+	var protocol string
+	_ = json.Unmarshal(fields["jsonrpc"], &protocol) // what is no string is not "2.0"
+	switch {
+	case protocol != "2.0":
+		return `jsonrpc must be "2.0"`
+	case len(c.id) == 0 || bytes.Equal(c.id, nullID):
+		return "id is missing or null: every request is answered, and must have one"
+	case json.Unmarshal(fields["method"], &c.name) != nil:
+		return "method must be a string"
+	}
+	return ""
+}
+
 // parseBatch returns the requests of a body, and false when it is not JSON.
 func parseBatch(body []byte) ([]*call, bool) {
-	body = bytes.TrimSpace(body)
-	if len(body) == 0 || body[0] != '[' {
-		return []*call{parseCall(body)}, json.Valid(body)
-	}
-	var items []json.RawMessage
-	if json.Unmarshal(body, &items) != nil {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark))
+	if !utf8.Valid(body) || !json.Valid(body) {
 		return nil, false
 	}
+	if body[0] != '[' {
+		return []*call{parseCall(body)}, true
+	}
+	var items []json.RawMessage
+	_ = json.Unmarshal(body, &items) // it is a list
 	calls := make([]*call, len(items))
 	for i, item := range items {
 		calls[i] = parseCall(item)
 	}
 	return calls, true
+}
+
+// explain puts what is wrong with a request into the header.
+func explain(h http.Header, fault string) {
+	ascii := strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return '?'
+		}
+		return c
+	}, fault)
+	h.Set(headerError, ascii[:min(len(ascii), 1000)])
 }
 
 // storeDataRequest serves POST /{store}/datarequest.
@@ -126,18 +180,7 @@ func (s *Server) storeDataRequest(w http.ResponseWriter, r *http.Request) error 
 // dataRequest serves POST /datarequest: one JSON-RPC request or a batch, run in
 // one transaction. The reply is an array, also for one request.
 func (s *Server) dataRequest(w http.ResponseWriter, r *http.Request) error {
-	body, err := s.readBody(w, r)
-	if err != nil {
-		p := problemOf(err)
-		answer(w, p.Status, rpcFailure(nil, rpcInvalidRequest, "Invalid Request: %s", p.Detail))
-		return nil
-	}
-	if err := unconditional(r); err != nil {
-		p := problemOf(err)
-		answer(w, p.Status, rpcFailure(nil, rpcInvalidRequest, "Invalid Request: %s", p.Detail))
-		return nil
-	}
-	wait, err := parseWaiting(r.URL.Query())
+	body, wait, err := s.readRPC(w, r)
 	if err != nil {
 		p := problemOf(err)
 		answer(w, p.Status, rpcFailure(nil, rpcInvalidRequest, "Invalid Request: %s", p.Detail))
@@ -145,11 +188,17 @@ func (s *Server) dataRequest(w http.ResponseWriter, r *http.Request) error {
 	}
 	calls, ok := parseBatch(body)
 	if !ok {
+		if err := pjson.Check(body); err != nil {
+			explain(w.Header(), err.Error())
+		}
 		answer(w, http.StatusOK, rpcFailure(nil, rpcParseError, "Parse error"))
 		return nil
 	}
 	if err := s.calling(r, calls); err != nil {
 		return err
+	}
+	if at := slices.IndexFunc(calls, func(c *call) bool { return !c.runs }); at >= 0 {
+		explain(w.Header(), fmt.Sprintf("request %d: %s", at+1, calls[at].fault))
 	}
 	if len(calls) > 0 {
 		s.runBatch(w, r, calls, wait)
@@ -162,6 +211,23 @@ func (s *Server) dataRequest(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// readRPC reads the body and what the write waits for. Any content type will do,
+// as with the original.
+func (s *Server) readRPC(w http.ResponseWriter, r *http.Request) ([]byte, waiting, error) {
+	_, wait, err := writeQuery(r)
+	if err == nil {
+		err = unconditional(r)
+	}
+	if err == nil {
+		err = unencoded(r)
+	}
+	if err != nil {
+		return nil, wait, err
+	}
+	body, err := s.readBody(w, r)
+	return body, wait, err
+}
+
 // runBatch runs the calls in one transaction, or on one snapshot if none
 // writes, so that a node which refuses writes still answers queries.
 func (s *Server) runBatch(w http.ResponseWriter, r *http.Request, calls []*call, wait waiting) {
@@ -170,9 +236,10 @@ func (s *Server) runBatch(w http.ResponseWriter, r *http.Request, calls []*call,
 		runs = runs || c.runs
 		writes = writes || c.runs && c.method.writes
 	}
-	if !runs {
+	if !runs || writes && refuseAll(calls) {
 		return
 	}
+	s.parseCalls(r.Context(), calls)
 	var err error
 	if writes {
 		var commit store.Commit
@@ -194,6 +261,31 @@ func (s *Server) runBatch(w http.ResponseWriter, r *http.Request, calls []*call,
 	if err != nil {
 		s.abort(r, calls, err)
 	}
+}
+
+// parseCalls reads the documents of a batch, before its transaction begins: the
+// node's other writers are not to wait for their patterns.
+func (s *Server) parseCalls(ctx context.Context, calls []*call) {
+	ctx, cancel := s.parsing(ctx, s.parseTime)
+	defer cancel()
+	for _, c := range calls {
+		c.parse(ctx)
+	}
+}
+
+// refuseAll lets none of the calls write, if one of them is not valid: they are
+// one transaction.
+func refuseAll(calls []*call) bool {
+	at := slices.IndexFunc(calls, func(c *call) bool { return !c.runs })
+	if at < 0 {
+		return false
+	}
+	for _, c := range calls {
+		if c.runs {
+			c.response = rpcFailure(c.id, rpcServerError, "Server Error: nothing was written, since request %d of the same batch is not valid: %s", at+1, calls[at].fault)
+		}
+	}
+	return true
 }
 
 // abortError says which call ended the transaction.

@@ -12,16 +12,18 @@ import (
 type rpcMethod struct {
 	writes bool
 	run    func(b *batch, c *call) (any, error)
+	// document says how the document in its params is read; nil: it takes none.
+	document *pjson.Options
 }
 
 var rpcMethods = map[string]rpcMethod{
-	"add":              {true, (*batch).add},
-	"create":           {true, (*batch).create},
-	"update":           {true, (*batch).update},
-	"replace":          {true, (*batch).replace},
-	"remove":           {true, (*batch).remove},
-	"query":            {false, (*batch).query},
-	"transaction_info": {false, (*batch).transactionInfo},
+	"add":              {true, (*batch).add, &pjson.Options{}},
+	"create":           {true, (*batch).create, &pjson.Options{}},
+	"update":           {true, (*batch).update, &pjson.Options{}},
+	"replace":          {true, (*batch).replace, &pjson.Options{}},
+	"remove":           {true, (*batch).remove, &pjson.Options{AllowReferences: true}},
+	"query":            {false, (*batch).query, nil},
+	"transaction_info": {false, (*batch).transactionInfo, nil},
 }
 
 // addedResult answers add and create: the input with the generated ids put in.
@@ -42,15 +44,8 @@ type removedResult struct {
 	Removed any `json:"removed"`
 }
 
-func (b *batch) parse(c *call, opts pjson.Options) (pjson.Document, error) {
-	if len(c.params) == 0 {
-		return pjson.Document{}, problem(kindBadJSON, "params is missing: it must be a pJSON object or a list of them")
-	}
-	return pjson.Parse(c.params, opts)
-}
-
 func (b *batch) add(c *call) (any, error) {
-	doc, err := b.parse(c, pjson.Options{})
+	doc, err := c.doc, c.docErr
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +56,7 @@ func (b *batch) add(c *call) (any, error) {
 }
 
 func (b *batch) create(c *call) (any, error) {
-	doc, err := b.parse(c, pjson.Options{})
+	doc, err := c.doc, c.docErr
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +78,7 @@ func (b *batch) update(c *call) (any, error) { return b.change(c, b.tx.Update) }
 func (b *batch) replace(c *call) (any, error) { return b.change(c, b.tx.Replace) }
 
 func (b *batch) change(c *call, write func([]pjson.Object) error) (any, error) {
-	doc, err := b.parse(c, pjson.Options{})
+	doc, err := c.doc, c.docErr
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +91,7 @@ func (b *batch) change(c *call, write func([]pjson.Object) error) (any, error) {
 }
 
 func (b *batch) remove(c *call) (any, error) {
-	doc, err := b.parse(c, pjson.Options{AllowReferences: true})
+	doc, err := c.doc, c.docErr
 	if err != nil {
 		return nil, err
 	}
@@ -130,13 +125,21 @@ func namesNull(o pjson.Object) bool {
 
 // transactionInfo sets the comment that the history keeps.
 func (b *batch) transactionInfo(c *call) (any, error) {
-	info := struct {
-		Comment *string `json:"comment"`
-	}{}
-	if err := json.Unmarshal(c.params, &info); err != nil || info.Comment == nil {
-		return nil, problem(kindBadRequest, `the params of transaction_info must be {"comment": "text"}`)
+	comment, found := "", false
+	body := text(c.params)
+	err := pjson.Check(body)
+	if err == nil {
+		err = body.members(value{raw: c.params}, "params", map[string]func(value) error{
+			"comment": func(v value) error { found = true; return body.string("comment", &comment)(v) },
+		})
 	}
-	comment := b.fillIn(*info.Comment)
+	if err == nil && !found {
+		err = body.fault(0, "params has no comment")
+	}
+	if err != nil {
+		return nil, problem(kindBadRequest, `the params of transaction_info must be {"comment": "text"}: %s`, problemOf(err).Detail)
+	}
+	comment = b.fillIn(comment)
 	if b.tx != nil {
 		b.tx.SetComment(comment)
 	}

@@ -1,40 +1,19 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
-	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/jsonql"
+	"vesperdb.io/vesper/internal/pjson"
 	"vesperdb.io/vesper/internal/store"
 )
 
 // maxQueryInWrite bounds a query in a batch that writes: it holds up all other
 // writers of the node.
 const maxQueryInWrite = 5 * time.Second
-
-// queryParams are the params of query: a text, or an object that has it.
-type queryParams struct {
-	Query    string          `json:"query"`
-	BindVars jsonql.Bindings `json:"bindvars"`
-	// Explain asks for the plan beside the results.
-	Explain bool `json:"explain"`
-	// At is the revision to ask about; empty for the present.
-	At branch.Revision `json:"at"`
-	// ForUpdate asks for the ids of all objects, embedded ones too; PrintAST for
-	// the query as it was understood.
-	ForUpdate bool `json:"forUpdate"`
-	PrintAST  bool `json:"printast"`
-	// Debug is not offered; asking for it is an error.
-	Debug bool `json:"debug"`
-	// CaptureErrors and UseSerializer are what every answer does anyway.
-	CaptureErrors bool `json:"captureErrors"`
-	UseSerializer any  `json:"useSerializer"`
-}
 
 // queryResult is the result of a query.
 type queryResult struct {
@@ -94,29 +73,44 @@ func isQueryFault(err error) bool {
 	var evaluation *jsonql.EvaluationError
 	var invalid *store.InvalidError
 	var compacted *store.CompactedError
-	return errors.As(err, &syntax) || errors.As(err, &evaluation) || errors.As(err, &invalid) || errors.As(err, &compacted)
+	var told *Problem
+	return errors.As(err, &told) || errors.As(err, &syntax) || errors.As(err, &evaluation) || errors.As(err, &invalid) || errors.As(err, &compacted)
 }
 
 func queryFailed(err error) *rpcError {
 	return &rpcError{Code: rpcQueryFailed, Message: "query failed", Data: []string{"ERROR: " + err.Error()}}
 }
 
-func parseQueryParams(raw json.RawMessage) (queryParams, error) {
-	var p queryParams
-	if json.Unmarshal(raw, &p.Query) == nil && len(raw) > 0 {
-		return p, nil
+func parseQueryParams(raw json.RawMessage) (p queryParams, err error) {
+	body, debug, ignored := text(raw), false, func(value) error { return nil }
+	if len(body) == 0 {
+		return p, errors.New(`params is missing: ` + queryParamsForm)
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
-		return p, fmt.Errorf(`the params of query must be a text or {"query": text, "bindvars": {...}}: %w`, err)
+	if err := pjson.Check(body); err != nil {
+		return p, err
 	}
-	if p.Debug {
-		return p, errors.New("not supported yet: debug")
+	whole := value{raw: raw}
+	if body[0] == '"' {
+		return p, body.string("params", &p.Query)(whole)
 	}
-	return p, nil
+	if body[0] != '{' {
+		return p, body.fault(0, "params must be %s", queryParamsForm)
+	}
+	known := p.members(body)
+	known["forUpdate"] = body.bool("forUpdate", &p.ForUpdate)
+	known["printast"] = body.bool("printast", &p.PrintAST)
+	known["debug"] = body.bool("debug", &debug)
+	known["captureErrors"], known["useSerializer"] = ignored, ignored // what every answer does anyway
+	if err := body.members(whole, "params", known); err != nil {
+		return p, err
+	}
+	if debug {
+		err = errors.New("not supported yet: debug")
+	}
+	return p, err
 }
+
+const queryParamsForm = `the text of the query, or {"query": text, "bindvars": {...}}`
 
 func (s *Server) runQuery(ctx context.Context, rd *store.Reader, p queryParams) (jsonql.Result, error) {
 	q, src, err := s.prepareQuery(rd, p)
@@ -138,17 +132,4 @@ func (s *Server) startQuery(ctx context.Context, rd *store.Reader, p queryParams
 
 func (s *Server) queryLimits() jsonql.Limits {
 	return jsonql.Limits{MaxRows: int(s.deps.Config.Limits.QueryRows)}
-}
-
-func (s *Server) prepareQuery(rd *store.Reader, p queryParams) (*jsonql.Query, jsonql.Source, error) {
-	q, err := jsonql.Parse(p.Query)
-	if err != nil {
-		return nil, nil, err
-	}
-	q.ForUpdate = p.ForUpdate
-	if len(p.At) == 0 {
-		return q, newSource(rd, s.deps.Config.ModelURI), nil
-	}
-	past, err := rd.At(p.At)
-	return q, newPastSource(past, s.deps.Config.ModelURI), err
 }

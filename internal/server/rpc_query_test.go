@@ -21,7 +21,7 @@ func TestAQueryIsAnsweredAsOfAPastRevision(t *testing.T) {
 		}
 	}
 	r := n.rpc(request("1", "query", `{"query":"{*}","at":"0A00099"}`))
-	if !strings.Contains(r.body, "has not been reached") || !strings.Contains(r.body, "query failed") {
+	if !strings.Contains(r.body, "does not cover 0A00099") || !strings.Contains(r.body, "query failed") {
 		t.Errorf("a revision that has not come: %s", r.body)
 	}
 }

@@ -70,6 +70,8 @@ type Server struct {
 	disk     snapshotfile.Disk
 	// heartbeat is how often an event stream without events says that it lives.
 	heartbeat time.Duration
+	// parseTime is how long a document may take to be read, once it is here.
+	parseTime time.Duration
 
 	// plain writes objects as /v1 shows them: bare ids, types kept.
 	plain *pjson.Writer
@@ -84,7 +86,7 @@ func New(d Deps) (*Server, error) {
 		d.Logger = slog.Default()
 	}
 	s := &Server{deps: d, log: d.Logger, metrics: newMetrics(), started: time.Now().UTC(),
-		spooling: make(chan struct{}, 1), patience: snapshotPatience, heartbeat: heartbeat}
+		spooling: make(chan struct{}, 1), patience: snapshotPatience, heartbeat: heartbeat, parseTime: parseTime}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.plain, err = pjson.NewWriter(pjson.Format{BareIDs: true, PreserveTypes: true, OmitEmbeddedIDs: true}); err != nil {
@@ -127,6 +129,7 @@ const (
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10
 	heartbeat     = 15 * time.Second
+	parseTime     = 30 * time.Second
 )
 
 // Serve answers on the listener until ctx ends; then it takes no new

@@ -134,7 +134,10 @@ func (s *Server) overrule(status *nodestatus.Status) {
 	}
 }
 
-func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
 	answer(w, http.StatusOK, s.status())
 	return nil
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,6 +18,7 @@ type operation struct {
 	op, id    string
 	doc       pjson.Document
 	hasObject bool
+	hasID     bool
 	// condition demands nothing when conditional is false.
 	condition   store.Precondition
 	conditional bool
@@ -66,7 +68,9 @@ func (s *Server) postTransaction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t, err := parseTransaction(body)
+	ctx, cancel := s.parsing(r.Context(), s.parseTime)
+	defer cancel()
+	t, err := parseTransaction(ctx, body)
 	if err != nil {
 		return err
 	}
@@ -112,7 +116,7 @@ func (o operation) failed(err error) error {
 	return &told
 }
 
-func parseTransaction(body text) (transaction, error) {
+func parseTransaction(ctx context.Context, body text) (transaction, error) {
 	var t transaction
 	found := false
 	err := body.members(value{raw: json.RawMessage(body)}, "the body", map[string]func(value) error{
@@ -120,7 +124,7 @@ func parseTransaction(body text) (transaction, error) {
 		"operations": func(v value) error {
 			found = true
 			return body.items(v, "operations", func(i int, v value) error {
-				o, err := parseOperation(body, i, v)
+				o, err := parseOperation(ctx, body, i, v)
 				t.operations = append(t.operations, o)
 				return err
 			})
@@ -132,13 +136,13 @@ func parseTransaction(body text) (transaction, error) {
 	return t, err
 }
 
-func parseOperation(body text, index int, v value) (operation, error) {
+func parseOperation(ctx context.Context, body text, index int, v value) (operation, error) {
 	o := operation{index: index, at: v.at}
 	var object value
 	var match, noneMatch string
 	err := body.members(v, fmt.Sprintf("operations[%d]", index), map[string]func(value) error{
 		"op":          body.string("op", &o.op),
-		"id":          body.string("id", &o.id),
+		"id":          func(v value) error { o.hasID = true; return body.string("id", &o.id)(v) },
 		"object":      func(v value) error { object, o.hasObject = v, true; return nil },
 		"ifMatch":     body.string("ifMatch", &match),
 		"ifNoneMatch": body.string("ifNoneMatch", &noneMatch),
@@ -149,14 +153,14 @@ func parseOperation(body text, index int, v value) (operation, error) {
 	if operations[o.op] == nil {
 		return o, body.fault(v.at, "operations[%d]: op is %q: it must be %s", index, o.op, operationNames)
 	}
-	if err := o.take(body, object); err != nil {
+	if err := o.take(ctx, body, object); err != nil {
 		return o, err
 	}
 	return o, o.demand(body, match, noneMatch)
 }
 
 // take reads the object of an operation, and the id that it is about.
-func (o *operation) take(body text, object value) error {
+func (o *operation) take(ctx context.Context, body text, object value) error {
 	if o.op == "delete" {
 		if o.hasObject || o.id == "" {
 			return body.fault(o.at, "operations[%d]: delete takes an id and no object", o.index)
@@ -167,14 +171,14 @@ func (o *operation) take(body text, object value) error {
 		return body.fault(o.at, "operations[%d]: %s takes an object", o.index, o.op)
 	}
 	ids := pjson.Random()
-	if o.id != "" {
+	if o.hasID {
 		if err := o.checkID(body); err != nil {
 			return err
 		}
 		ids = pathIDs(o.id)
 	}
 	var err error
-	if o.doc, err = body.parse(object, pjson.Options{IDs: ids}); err != nil {
+	if o.doc, err = body.parse(ctx, object, pjson.Options{IDs: ids}); err != nil {
 		return err
 	}
 	if o.id == "" && len(o.doc.Objects) > 0 {

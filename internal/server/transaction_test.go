@@ -80,8 +80,8 @@ func TestFaultsOfATransactionNameTheirPlace(t *testing.T) {
 		line, column int
 		says         string
 	}{
-		{"no JSON", "{\"operations\":\n [}", 2, 3, "invalid character"},
-		{"empty", "", 0, 0, "empty"},
+		{"no JSON", "{\"operations\":\n [}", 2, 3, "unexpected '}'"},
+		{"empty", "", 1, 1, "there is no text"},
 		{"a list", "[]", 1, 1, "must be a JSON object"},
 		{"no operations", "{}", 1, 1, "operations"},
 		{"an unknown member", "{\"operations\":[],\n\"mode\":1}", 2, 1, `"mode"`},
@@ -91,7 +91,9 @@ func TestFaultsOfATransactionNameTheirPlace(t *testing.T) {
 		{"no object", `{"operations":[{"op":"put","id":"a"}]}`, 1, 16, "takes an object"},
 		{"delete with an object", `{"operations":[{"op":"delete","id":"a","object":{}}]}`, 1, 16, "no object"},
 		{"an object with NUL", "{\"operations\":[\n  {\"op\":\"put\",\"id\":\"a\",\"object\":\n   {\"x\":\"\\u0000\"}}]}", 3, 10, "NUL"},
-		{"an id with NUL", `{"operations":[{"op":"delete","id":"\u0000"}]}`, 1, 16, "operations[0]"},
+		{"an id with NUL", `{"operations":[{"op":"delete","id":"\u0000"}]}`, 1, 37, "NUL"},
+		{"an empty id", `{"operations":[{"op":"put","id":"","object":{"x":1}}]}`, 1, 16, "id is empty"},
+		{"a comment with NUL", `{"comment":"\u0000","operations":[]}`, 1, 13, "NUL"},
 		{"half a surrogate pair", `{"comment":"\ud800","operations":[]}`, 1, 13, "surrogate"},
 		{"the other half", `{"comment":"a\udc00"}`, 1, 14, "surrogate"},
 		{"two first halves", `{"comment":"\ud800\ud800"}`, 1, 13, "surrogate"},

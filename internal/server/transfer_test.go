@@ -65,7 +65,7 @@ func TestExportAtARevisionHasWhatWasThere(t *testing.T) {
 	if got := n.get("/v1/export").want(200).body; got != "{\"id\":\"b\",\"x\":2}\n{\"id\":\"c\",\"x\":1}\n{\"id\":\"zz\",\"x\":1}\n" {
 		t.Errorf("now: %s", got)
 	}
-	n.get("/v1/export?at=0A99999").wantProblem(kindNotFound, "does not cover")
+	n.get("/v1/export?at=0A99999").wantProblem(kindNoRevision, "does not cover")
 	n.get("/v1/export?at=x").wantProblem(kindBadRequest, "at:")
 }
 

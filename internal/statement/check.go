@@ -36,7 +36,7 @@ func (s Statement) Check() error {
 	if err := CheckID(s.Subject); err != nil {
 		return err
 	}
-	if err := checkName("property name", s.Predicate, MaxPredicateBytes); err != nil {
+	if err := CheckPredicate(s.Predicate); err != nil {
 		return fmt.Errorf("object %s: %w", Excerpt(s.Subject), err)
 	}
 	if err := s.checkValue(); err != nil {
@@ -64,6 +64,10 @@ func CheckID(id string) error {
 	}
 	return checkName("id", id, limit)
 }
+
+// CheckPredicate returns an error unless name can be that of a property: not
+// empty, at most MaxPredicateBytes long, valid UTF-8, no NUL.
+func CheckPredicate(name string) error { return checkName("property name", name, MaxPredicateBytes) }
 
 // Check returns an error unless the term can be stored; see Statement.Check.
 func (t Term) Check() error {

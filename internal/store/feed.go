@@ -49,6 +49,9 @@ func (s *Store) Feed(ctx context.Context, after uint64, maxBytes int) ([]FeedEnt
 	return out, nil
 }
 
+// FeedEnd returns the last position of the feed.
+func (s *Store) FeedEnd() uint64 { return s.published().pos }
+
 // Range returns the applied changesets of a branch from one sequence to another
 // inclusive, ascending, at least one if there is any, and then as many as fit
 // in maxBytes of bodies. Changesets that have left the log give a *CompactedError.
