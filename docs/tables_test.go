@@ -273,6 +273,8 @@ func TestTheTableOfProblemsIsWhatTheServerAnswers(t *testing.T) {
 	for _, m := range regexp.MustCompile(`kind\{"([a-z-]+)", "[^"]+", http\.(Status\w+)\}`).FindAllStringSubmatch(read(t, "internal/server/problem.go"), -1) {
 		actual[m[1]] = cmp.Or(statuses[m[2]], -1)
 	}
+	m := regexp.MustCompile(`urn:vesper:problem:([a-z-]+)",.*"status":(\d+)`).FindStringSubmatch(read(t, "internal/access/limit.go")) // told before there is a server
+	actual[m[1]], _ = strconv.Atoi(m[2])
 	documented := table(t, "docs/http-api.md", "## Errors", 1)
 	sameKeys(t, "the problem", documented, actual)
 	for name, status := range actual {

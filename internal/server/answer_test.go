@@ -107,6 +107,12 @@ func TestAFaultAfterTheFirstRowsCutsTheAnswer(t *testing.T) {
 	if out.Problem == nil || out.Problem.Status != 400 || !strings.Contains(out.Problem.Detail, "50") || out.Errors != nil || len(out.Results) != 50 {
 		t.Errorf("%d rows, errors %v, problem %+v", len(out.Results), out.Errors, out.Problem)
 	}
+	_, compiler := theDocument(t)
+	schema, err := compiler.Compile("openapi.json#/components/schemas/BrokenRows")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conforms(t, schema, typeJSON, text)
 	text, trailer := n.broken(`{"query":"{*}"}`, typeNDJSON)
 	lines := strings.SplitAfter(text, "\n")
 	if len(lines) != 52 || lines[51] != "" || !strings.HasPrefix(lines[50], `{"problem":{"type":"urn:vesper:problem:bad-query",`) || !strings.Contains(lines[50], "50 rows") {

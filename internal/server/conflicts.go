@@ -68,13 +68,17 @@ func (s *Server) getConflictsOf(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	params, err := query(r, "at", "conflicts")
+	params, err := query(r, "at")
 	if err != nil {
 		return err
 	}
+	return s.sendConflictsOf(w, r, id, params)
+}
+
+func (s *Server) sendConflictsOf(w http.ResponseWriter, r *http.Request, id string, params url.Values) error {
 	var doc conflictDoc
 	var object store.Object
-	err = s.deps.Store.View(r.Context(), func(rd *store.Reader) error {
+	err := s.deps.Store.View(r.Context(), func(rd *store.Reader) (err error) {
 		w.Header().Set(headerRevision, rd.Revision().String())
 		if object, err = lookUp(rd, id, params); err != nil {
 			return err

@@ -46,6 +46,12 @@ func wantLast(t *testing.T, text []byte, k kind, says string) {
 	if len(lines) < 2 || len(lines[len(lines)-1]) > 0 {
 		t.Fatalf("the last line is not whole: %q", lines[len(lines)-1])
 	}
+	_, compiler := theDocument(t)
+	schema, err := compiler.Compile("openapi.json#/components/schemas/BreakingOff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conforms(t, schema, typeJSON, string(lines[len(lines)-2]))
 	var last map[string]Problem
 	if err := json.Unmarshal(lines[len(lines)-2], &last); err != nil {
 		t.Fatalf("%v: %s", err, lines[len(lines)-2])

@@ -47,6 +47,8 @@ func TestHeadRunsNoQuery(t *testing.T) {
 		n.head(path).want(200).wantHeader("Content-Type", typeJSON)
 	}
 	n.head("/v1/query?q=%7B*%7D", "Accept: "+typeNDJSON).want(200).wantHeader("Content-Type", typeNDJSON).wantHeader(headerRevision, "0A00001")
+	n = newNode(t)
+	n.put("a", `{"x":1}`)
 	for path, status := range map[string]int{
 		"/v1/query": 400, "/v1/query?q=%7B": 400, "/v1/query?q=%7B*%7D&limit=x": 400, "/v1/query?q=%7B*%7D&at=0A99999": 404, "/api/query": 400,
 	} {

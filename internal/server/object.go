@@ -122,7 +122,7 @@ func (s *Server) getObject(w http.ResponseWriter, r *http.Request) error {
 		if params.Get("conflicts") != "true" {
 			return problem(kindBadRequest, "conflicts: %q is not understood: leave it out, or send true", params.Get("conflicts"))
 		}
-		return s.getConflictsOf(w, r)
+		return s.sendConflictsOf(w, r, id, params)
 	}
 	var (
 		object   store.Object
