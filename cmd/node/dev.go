@@ -50,7 +50,7 @@ func devCommand(stdout, stderr io.Writer) *cobra.Command {
 			if err := o.check(); err != nil {
 				return usageError{err}
 			}
-			return runDev(cmd.Context(), o, stdout, stderr)
+			return unlessStopped(cmd.Context(), runDev(cmd.Context(), o, stdout, stderr))
 		},
 	}
 	flags := cmd.Flags()

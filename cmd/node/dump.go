@@ -126,6 +126,10 @@ func (d *dump) run(ctx context.Context) error {
 	}
 	err = again(ctx, d.progress, func() int64 { return d.state.Objects }, func() error { return d.fetch(ctx, f) })
 	d.progress.end(d.state.Objects)
+	if err != nil && ctx.Err() != nil {
+		_ = f.Close() // what counts of it is on disk
+		return fmt.Errorf("interrupted after %d objects: give the same command again to go on from there", d.state.Objects)
+	}
 	if gone, ok := errors.AsType[*answerError](err); ok && gone.status == http.StatusGone {
 		err = fmt.Errorf("%w; what there is of it cannot be completed any more: remove %s and %s, and dump anew", err, d.partName(), d.stateName())
 	}

@@ -19,7 +19,7 @@ import (
 
 const (
 	// loadLines and loadBytes are how much is sent at a time; then it is noted.
-	loadLines = 10_000
+	loadLines = 2000
 	loadBytes = 8 << 20
 )
 
@@ -100,6 +100,9 @@ func (l *load) run(ctx context.Context) error {
 	l.progress.part = func(int64) float64 { return float64(l.read) / float64(max(info.Size(), 1)) }
 	err = again(ctx, l.progress, func() int64 { return l.state.Lines }, func() error { return l.send(ctx) })
 	l.progress.end(l.state.Lines)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted after line %d: give the same command again to go on from there", l.state.Lines)
+	}
 	if err != nil {
 		return err
 	}

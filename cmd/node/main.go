@@ -46,9 +46,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var usage usageError
 	var config *nodeconfig.Error
 	switch {
-	case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled):
-		// The latter: told to stop before it was up, which is no failure.
+	case err == nil:
 		return exitOK
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		_, _ = fmt.Fprintln(stderr, "vesper-node: interrupted before it was done")
+		return exitFailed
 	case errors.As(err, &config):
 		_, _ = fmt.Fprintf(stderr, "vesper-node: %v\n", config)
 		return exitUsage
@@ -77,7 +79,7 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 			if config == "" {
 				return usageError{errors.New("give --config FILE to run one node, or the command dev to try Vesper out")}
 			}
-			return runConfig(cmd.Context(), config, stderr)
+			return unlessStopped(cmd.Context(), runConfig(cmd.Context(), config, stderr))
 		},
 	}
 	root.Flags().StringVar(&config, "config", "", "the node's configuration `FILE`")
@@ -89,6 +91,15 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 		acceptCommand(stdout), adoptCommand(stdout), exportCommand(stdout), importCommand(stdout), dumpCommand(stdout, stderr),
 		loadCommand(stdout, stderr), versionCommand(stdout))
 	return root
+}
+
+// unlessStopped is the outcome of a node: to be told to stop before it is up is no
+// failure of what is there to run until it is told.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 func noArgs(_ *cobra.Command, args []string) error {

@@ -38,11 +38,11 @@ func (n *node) head(path string, headers ...string) reply {
 // TestHeadRunsNoQuery: a query that would hit its limit is answered, since it is
 // not run, and one that cannot be read is refused as for GET.
 func TestHeadRunsNoQuery(t *testing.T) {
-	n := newNode(t, func(d *Deps) { d.Config.Limits.QueryTime = 1 })
-	n.put("a", `{"x":1}`)
+	n := newNode(t, func(d *Deps) { d.Config.Limits.QueryRows = 1 })
+	n.do("POST", "/v1/objects", `[{"x":1},{"x":2},{"x":3}]`).want(201)
 	for _, path := range []string{"/v1/query?q=%7B*%7D", "/api/query?data=%7B*%7D"} {
-		if r := n.get(path); !strings.Contains(r.body, "limits.queryTime") {
-			t.Fatalf("the query is answered in no time: %s", r.body)
+		if r := n.get(path); !strings.Contains(r.body, "more than 1 rows") {
+			t.Fatalf("the query is answered: %s", r.body)
 		}
 		n.head(path).want(200).wantHeader("Content-Type", typeJSON)
 	}
