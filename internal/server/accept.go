@@ -10,7 +10,7 @@ import (
 // prefers reports whether a request would rather have one of some media types
 // than JSON, which is what it gets when it does not say or says what there is not.
 func prefers(r *http.Request, types ...string) bool {
-	best, json := rank{}, rank{}
+	best, plain := rank{}, rank{}
 	for i, part := range strings.Split(strings.Join(r.Header.Values("Accept"), ","), ",") {
 		media, params, err := mime.ParseMediaType(part)
 		if err != nil {
@@ -25,15 +25,15 @@ func prefers(r *http.Request, types ...string) bool {
 		for _, t := range types {
 			best = best.or(media, t, quality, i)
 		}
-		json = json.or(media, typeJSON, quality, i)
+		plain = plain.or(media, typeJSON, quality, i)
 	}
 	switch {
-	case best.quality != json.quality:
-		return best.quality > json.quality
-	case best.exact != json.exact:
-		return best.exact > json.exact && best.quality > 0
+	case best.quality != plain.quality:
+		return best.quality > plain.quality
+	case best.exact != plain.exact:
+		return best.exact > plain.exact && best.quality > 0
 	}
-	return best.place < json.place && best.quality > 0
+	return best.place < plain.place && best.quality > 0
 }
 
 // rank is how much a request wants a media type: the word of the most exact
