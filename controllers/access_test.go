@@ -108,7 +108,9 @@ func TestAGuardedNodeIsHeardAndRotationRestartsNothing(t *testing.T) {
 	if err := c.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "shop-core-0a-operator", Namespace: c.Namespace}}); err != nil {
 		t.Fatal(err)
 	}
-	nodes.ask(func(a nodeclient.Access) bool { return a.Token != old && len(a.Token) == 32 && a.Roots == string(next.PEM) })
+	nodes.ask(func(a nodeclient.Access) bool {
+		return a.Token != old && len(a.Token) == 32 && a.Roots == string(next.PEM)
+	})
 	eventually(t, func() error {
 		if again := c.tokenOf(t, "shop-core-0a"); again == old {
 			return errors.New("the operator's token was not replaced")
@@ -154,7 +156,7 @@ func TestAMissingSecretChangesNothingThatRuns(t *testing.T) {
 	before := map[string]string{"shop-core-0a": c.template(t, "shop-core-0a"), "shop-core-0b": c.template(t, "shop-core-0b")}
 
 	c.patch(t, cl, `{"spec":{"access":{"tokens":[{"name":"shop","role":"write","secretKeyRef":{"name":"shop-token"}}]}}}`)
-	c.clusterSays(t, "shop", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNodesNotReady)
+	c.clusterSays(t, "shop", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRolling)
 	var waits string
 	eventually(t, func() error {
 		for name := range before {

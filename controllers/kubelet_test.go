@@ -13,6 +13,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -320,8 +322,9 @@ func (k *kubelet) collect(ctx context.Context) error {
 	alive := map[types.UID]bool{}
 	brokers, clusters, nodes := &v1alpha1.VesperBrokerList{}, &v1alpha1.VesperClusterList{}, &v1alpha1.VesperNodeList{}
 	sets, claims, configs, services := &appsv1.StatefulSetList{}, &corev1.PersistentVolumeClaimList{}, &corev1.ConfigMapList{}, &corev1.ServiceList{}
+	policies, budgets, secrets := &networkingv1.NetworkPolicyList{}, &policyv1.PodDisruptionBudgetList{}, &corev1.SecretList{}
 	// Owners are listed after what they own, so that none is missed.
-	for _, list := range []client.ObjectList{services, configs, claims, sets, nodes, clusters, brokers} {
+	for _, list := range []client.ObjectList{policies, budgets, secrets, services, configs, claims, sets, nodes, clusters, brokers} {
 		if err := k.c.List(ctx, list); err != nil {
 			return err
 		}
@@ -348,6 +351,15 @@ func (k *kubelet) collect(ctx context.Context) error {
 	}
 	for i := range services.Items {
 		owned = append(owned, &services.Items[i])
+	}
+	for i := range policies.Items {
+		owned = append(owned, &policies.Items[i])
+	}
+	for i := range budgets.Items {
+		owned = append(owned, &budgets.Items[i])
+	}
+	for i := range secrets.Items {
+		owned = append(owned, &secrets.Items[i])
 	}
 	for _, object := range owned {
 		if owner := metav1.GetControllerOf(object); owner != nil && !alive[owner.UID] && object.GetDeletionTimestamp() == nil {

@@ -209,7 +209,7 @@ func (s *clusterScope) make(ctx context.Context) error {
 	}
 	image := s.image()
 	_, err := s.applier().Apply(ctx, resources.ClusterService(s.cluster), &corev1.Service{})
-	failed := []error{err, s.tellMembers(ctx)}
+	failed := []error{err, s.makeNetwork(ctx), s.makeBudget(ctx), s.tellMembers(ctx)}
 	now, err := s.takeTurns(ctx, image)
 	failed = append(failed, err)
 	for _, member := range s.planned.Members {

@@ -1,5 +1,7 @@
 package v1alpha1
 
+import networkingv1 "k8s.io/api/networking/v1"
+
 // AccessRole is what somebody may do at the HTTP interface of nodes, each role all
 // that the one before it may: nothing, read, write, or administer.
 // +kubebuilder:validation:Enum=none;read;write;admin
@@ -124,3 +126,33 @@ const (
 	TLSKeyKey  = "tls.key"
 	TLSCAKey   = "ca.crt"
 )
+
+// NetworkMode says how a cluster's NetworkPolicy is made.
+// +kubebuilder:validation:Enum=Restricted;Open
+type NetworkMode string
+
+// NetworkRestricted lets in clients to the HTTP port only, and nodes out to their
+// brokers only. NetworkOpen restricts nothing.
+const (
+	NetworkRestricted NetworkMode = "Restricted"
+	NetworkOpen       NetworkMode = "Open"
+)
+
+// NodeNetwork says who reaches the nodes of a cluster over the network, and whom
+// they reach. Other NetworkPolicies of the namespace add to it.
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="!has(self.clients) || !has(self.mode) || self.mode != 'Open'",message="clients says who reaches the nodes, and mode Open lets in everybody: give one of them"
+type NodeNetwork struct {
+	// mode is Restricted, or Open for no restriction at all. Default: Restricted.
+	// +optional
+	Mode NetworkMode `json:"mode,omitempty"`
+
+	// clients are those that reach the nodes' HTTP port, beside the operator and
+	// the nodes of the cluster: pods, namespaces or addresses, as in a
+	// NetworkPolicy. What scrapes the metrics is a client too. Default: everybody.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Clients []networkingv1.NetworkPolicyPeer `json:"clients,omitempty"`
+}

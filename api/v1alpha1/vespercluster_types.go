@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // DefaultChannel is the channel of a cluster that names none.
@@ -150,6 +151,23 @@ type VesperClusterSpec struct {
 	// their status is told all the same. Default: false.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
+
+	// network says who reaches the nodes over the network, and whom they reach.
+	// Default: everybody reaches their HTTP port, and they reach their brokers. A
+	// change applies at once and restarts nothing.
+	// +optional
+	Network *NodeNetwork `json:"network,omitempty"`
+
+	// podTemplate is merged into the template of the nodes' pods, as kubectl patch does
+	// with strategic merge: metadata and spec of a pod, in which lists of objects
+	// go by their keys, such as the name of a container (the node's is vesper-node),
+	// and $patch: delete takes a member out. It may add scheduling rules, sidecars,
+	// labels and more; what makes a pod that of its node cannot be changed. A change
+	// restarts the nodes one after another.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
 
 	// deletionPolicy of the nodes' volumes when a node is scaled away or the
 	// cluster is deleted. Default: Retain. A change applies to volumes that exist.

@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // VesperNodeSpec describes one node. A cluster makes it; made by hand, it pins
@@ -155,6 +156,17 @@ type VesperNodeSpec struct {
 	// told all the same. Default: false, unless its cluster is paused.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
+
+	// podTemplate is merged into the template of the node's pod, as kubectl patch does
+	// with strategic merge: metadata and spec of a pod, in which lists of objects
+	// go by their keys, such as the name of a container (the node's is vesper-node),
+	// and $patch: delete takes a member out. It may add scheduling rules, sidecars,
+	// labels and more; what makes a pod that of its node cannot be changed. A change
+	// restarts the node.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
 
 	// deletionPolicy of the node's volume when this object is deleted. Default:
 	// Retain. A change applies at once.

@@ -86,6 +86,9 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brok
 	if a := cluster.Spec.Access; a != nil {
 		spec.WithAccess(applyAccess(*a))
 	}
+	if t := cluster.Spec.PodTemplate; t != nil {
+		spec.WithPodTemplate(*t)
+	}
 	if t := cluster.Spec.TLS; t != nil {
 		spec.WithTLS(applyTLS(*t))
 	}

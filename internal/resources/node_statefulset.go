@@ -26,6 +26,13 @@ func NodeStatefulSet(n Node) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 	if err != nil {
 		return nil, err
 	}
+	template, err := patchTemplate(n.Object, corev1ac.PodTemplateSpec().
+		WithLabels(NodeLabels(n.Object)).
+		WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: hashOf(files)}).
+		WithSpec(nodePod(n)))
+	if err != nil {
+		return nil, err
+	}
 	replicas := int32(1)
 	if n.Stopped {
 		replicas = 0
@@ -41,10 +48,7 @@ func NodeStatefulSet(n Node) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 			WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.RollingUpdateStatefulSetStrategyType)).
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(nodeSelector(n.Object.Name))).
-			WithTemplate(corev1ac.PodTemplateSpec().
-				WithLabels(NodeLabels(n.Object)).
-				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: hashOf(files)}).
-				WithSpec(nodePod(n)))), nil
+			WithTemplate(template)), nil
 }
 
 func nodePod(n Node) *corev1ac.PodSpecApplyConfiguration {

@@ -36,6 +36,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeGroup"):
 		return &apiv1alpha1.NodeGroupApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NodeNetwork"):
+		return &apiv1alpha1.NodeNetworkApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeTLS"):
 		return &apiv1alpha1.NodeTLSApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Rollout"):

@@ -55,6 +55,30 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: requests
       type:
         namedType: io.k8s.api.core.v1.ResourceList
+- name: io.k8s.api.networking.v1.IPBlock
+  map:
+    fields:
+    - name: cidr
+      type:
+        scalar: string
+    - name: except
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.api.networking.v1.NetworkPolicyPeer
+  map:
+    fields:
+    - name: ipBlock
+      type:
+        namedType: io.k8s.api.networking.v1.IPBlock
+    - name: namespaceSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: podSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
 - name: io.k8s.apimachinery.pkg.api.resource.Quantity
   scalar: untyped
   list:
@@ -100,6 +124,38 @@ var schemaYAML = typed.YAMLObject(`types:
         elementType:
           namedType: __untyped_deduced_
         elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+          elementRelationship: atomic
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+  scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
   map:
     fields:
@@ -213,6 +269,18 @@ var schemaYAML = typed.YAMLObject(`types:
     elementRelationship: atomic
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Time
   scalar: untyped
+- name: io.k8s.apimachinery.pkg.runtime.RawExtension
+  map:
+    elementType:
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
 - name: io.k8s.apimachinery.pkg.types.UID
   scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Access
@@ -377,6 +445,8 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.MetricsAccess
   scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.NetworkMode
+  scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.NodeGroup
   map:
     fields:
@@ -396,6 +466,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: suspended
       type:
         scalar: boolean
+- name: io.vesperdb.vesper.api.v1alpha1.NodeNetwork
+  map:
+    fields:
+    - name: clients
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.networking.v1.NetworkPolicyPeer
+          elementRelationship: atomic
+    - name: mode
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.NetworkMode
 - name: io.vesperdb.vesper.api.v1alpha1.NodeTLS
   map:
     fields:
@@ -584,9 +666,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: modelURI
       type:
         scalar: string
+    - name: network
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.NodeNetwork
     - name: paused
       type:
         scalar: boolean
+    - name: podTemplate
+      type:
+        namedType: __untyped_atomic_
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements
@@ -721,6 +809,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: paused
       type:
         scalar: boolean
+    - name: podTemplate
+      type:
+        namedType: __untyped_atomic_
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements

@@ -4,6 +4,7 @@ package v1alpha1
 
 import (
 	v1 "k8s.io/api/core/v1"
+	runtime "k8s.io/apimachinery/pkg/runtime"
 	apiv1alpha1 "vesperdb.io/vesper/api/v1alpha1"
 )
 
@@ -78,6 +79,17 @@ type VesperClusterSpecApplyConfiguration struct {
 	// paused keeps the operator from changing anything of the cluster and its nodes;
 	// their status is told all the same. Default: false.
 	Paused *bool `json:"paused,omitempty"`
+	// network says who reaches the nodes over the network, and whom they reach.
+	// Default: everybody reaches their HTTP port, and they reach their brokers. A
+	// change applies at once and restarts nothing.
+	Network *NodeNetworkApplyConfiguration `json:"network,omitempty"`
+	// podTemplate is merged into the template of the nodes' pods, as kubectl patch does
+	// with strategic merge: metadata and spec of a pod, in which lists of objects
+	// go by their keys, such as the name of a container (the node's is vesper-node),
+	// and $patch: delete takes a member out. It may add scheduling rules, sidecars,
+	// labels and more; what makes a pod that of its node cannot be changed. A change
+	// restarts the nodes one after another.
+	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
 	// deletionPolicy of the nodes' volumes when a node is scaled away or the
 	// cluster is deleted. Default: Retain. A change applies to volumes that exist.
 	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -248,6 +260,22 @@ func (b *VesperClusterSpecApplyConfiguration) WithSuspended(value bool) *VesperC
 // If called multiple times, the Paused field is set to the value of the last call.
 func (b *VesperClusterSpecApplyConfiguration) WithPaused(value bool) *VesperClusterSpecApplyConfiguration {
 	b.Paused = &value
+	return b
+}
+
+// WithNetwork sets the Network field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Network field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithNetwork(value *NodeNetworkApplyConfiguration) *VesperClusterSpecApplyConfiguration {
+	b.Network = value
+	return b
+}
+
+// WithPodTemplate sets the PodTemplate field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PodTemplate field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithPodTemplate(value runtime.RawExtension) *VesperClusterSpecApplyConfiguration {
+	b.PodTemplate = &value
 	return b
 }
 

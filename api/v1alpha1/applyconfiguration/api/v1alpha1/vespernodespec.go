@@ -4,6 +4,7 @@ package v1alpha1
 
 import (
 	v1 "k8s.io/api/core/v1"
+	runtime "k8s.io/apimachinery/pkg/runtime"
 	apiv1alpha1 "vesperdb.io/vesper/api/v1alpha1"
 )
 
@@ -82,6 +83,13 @@ type VesperNodeSpecApplyConfiguration struct {
 	// paused keeps the operator from changing anything of the node; its status is
 	// told all the same. Default: false, unless its cluster is paused.
 	Paused *bool `json:"paused,omitempty"`
+	// podTemplate is merged into the template of the node's pod, as kubectl patch does
+	// with strategic merge: metadata and spec of a pod, in which lists of objects
+	// go by their keys, such as the name of a container (the node's is vesper-node),
+	// and $patch: delete takes a member out. It may add scheduling rules, sidecars,
+	// labels and more; what makes a pod that of its node cannot be changed. A change
+	// restarts the node.
+	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
 	// deletionPolicy of the node's volume when this object is deleted. Default:
 	// Retain. A change applies at once.
 	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -263,6 +271,14 @@ func (b *VesperNodeSpecApplyConfiguration) WithSuspended(value bool) *VesperNode
 // If called multiple times, the Paused field is set to the value of the last call.
 func (b *VesperNodeSpecApplyConfiguration) WithPaused(value bool) *VesperNodeSpecApplyConfiguration {
 	b.Paused = &value
+	return b
+}
+
+// WithPodTemplate sets the PodTemplate field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PodTemplate field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithPodTemplate(value runtime.RawExtension) *VesperNodeSpecApplyConfiguration {
+	b.PodTemplate = &value
 	return b
 }
 
