@@ -54,7 +54,8 @@ func (s *clusterScope) leave(ledger v1alpha1.BranchLedger) {
 		if still || !a.Started || len(s.cluster.Status.Subscriptions) >= maxSubscriptions {
 			continue
 		}
-		left := v1alpha1.LeftSubscription{BranchID: a.ID, Broker: s.cluster.Spec.BrokerRef.Name, Channel: s.cluster.Spec.Channel, Since: metav1.Now().Rfc3339Copy()}
+		now := metav1.Now().Rfc3339Copy()
+		left := v1alpha1.LeftSubscription{BranchID: a.ID, Broker: s.cluster.Spec.BrokerRef.Name, Channel: s.cluster.Spec.Channel, Since: &now}
 		if node := s.nodes[topology.NodeName(s.cluster.Name, a.Group, branch.ID(a.ID))]; node != nil {
 			left.Broker, left.Channel = node.Spec.BrokerRef.Name, node.Spec.Channel
 		}
@@ -95,7 +96,7 @@ func (s *clusterScope) dropOne(ctx context.Context, left *v1alpha1.LeftSubscript
 		})
 		return true, nil
 	}
-	late := time.Since(left.Since.Time) > subscriptionBox
+	late := left.Since == nil || time.Since(left.Since.Time) > subscriptionBox
 	running, err := s.stillRuns(ctx, left)
 	if err != nil {
 		return false, err

@@ -328,7 +328,8 @@ func TestABrokerThatIsAwayHoldsUpNoScaleDownAndIsToldOfOnce(t *testing.T) {
 	}
 	op.Stop()
 	mustGet(t, c, "shop", cl)
-	cl.Status.Subscriptions[0].Since = metav1.NewTime(time.Now().Add(-subscriptionBox - time.Minute))
+	since := metav1.NewTime(time.Now().Add(-subscriptionBox - time.Minute))
+	cl.Status.Subscriptions[0].Since = &since
 	if err := c.Status().Update(t.Context(), cl); err != nil {
 		t.Fatal(err)
 	}

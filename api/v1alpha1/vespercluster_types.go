@@ -334,7 +334,7 @@ type LeftSubscription struct {
 
 	// since is when the node's branch id was retired.
 	// +required
-	Since metav1.Time `json:"since,omitzero"`
+	Since *metav1.Time `json:"since,omitempty"`
 
 	// problem is why it could not be dropped in time; empty while it is being tried.
 	// +optional
