@@ -33,7 +33,7 @@ func (c *cluster) operateAs(t *testing.T, op *operator, nodes nodeclient.Reader)
 	t.Helper()
 	c.runAs(t, op,
 		func(mgr manager.Manager) error {
-			return (&VesperClusterReconciler{Subscriptions: c.brokers}).SetupWithManager(mgr)
+			return (&VesperClusterReconciler{Status: nodes}).SetupWithManager(mgr)
 		},
 		func(mgr manager.Manager) error { return (&VesperNodeReconciler{Status: nodes}).SetupWithManager(mgr) })
 }

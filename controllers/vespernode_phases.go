@@ -38,15 +38,11 @@ type nodeScope struct {
 	statefulSet *appsv1.StatefulSet
 	pod         *corev1.Pod
 
-	access   nodeAccess
 	assigned *topology.Assignment // what the cluster recorded of the id
-	pause    conditions.Pause
 	verdict  topology.Verdict
 	answer   *nodeclient.Answer
-	// departure is how far the node is on its way out, nil while it is to stay.
-	departure *topology.Departure
-	later     time.Duration // when what has just been seen may be written
-	refused   error         // what the API server, or someone else having the name, said no to first
+	later    time.Duration // when what has just been seen may be written
+	refused  error         // what the API server, or someone else having the name, said no to first
 }
 
 func (s *nodeScope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.node) }
@@ -62,9 +58,6 @@ func (s *nodeScope) readBroker(ctx context.Context) error {
 		return err
 	}
 	s.broker.Object = broker
-	if s.node.Spec.Paused {
-		s.pause.By = "spec.paused"
-	}
 	owner := metav1.GetControllerOf(s.node)
 	if owner == nil || owner.Kind != v1alpha1.KindCluster {
 		return nil
@@ -74,9 +67,6 @@ func (s *nodeScope) readBroker(ctx context.Context) error {
 		return err
 	}
 	s.assigned = assignmentOf(cluster, s.id())
-	if cluster.Spec.Paused && s.pause.By == "" {
-		s.pause.By = "spec.paused of VesperCluster " + cluster.Name
-	}
 	return nil
 }
 
@@ -172,13 +162,8 @@ func (s *nodeScope) makeChildren(ctx context.Context) error {
 	switch {
 	case s.verdict.Decision == topology.Stop && s.statefulSet != nil:
 		return s.makeStatefulSet(ctx, true)
-	case s.node.Spec.Suspended && s.statefulSet != nil:
-		return s.makeStatefulSet(ctx, true)
-	case s.verdict.Decision != topology.Run || !s.broker.Usable() || s.waitsForTurn() || s.access.problem != nil || s.node.Spec.Suspended:
+	case s.verdict.Decision != topology.Run || !s.broker.Usable() || s.waitsForTurn():
 		return nil
-	}
-	if err := s.makeOperatorSecret(ctx); err != nil {
-		return err
 	}
 	config, err := resources.NodeConfigMap(s.desired(false))
 	if err != nil {
@@ -223,9 +208,7 @@ func (s *nodeScope) makeClaim(ctx context.Context) error {
 	if err := s.apply(ctx, resources.NodeClaim(s.desired(false), s.claim), claim); err != nil {
 		return err
 	}
-	if s.pause.By == "" {
-		s.claim = claim
-	}
+	s.claim = claim
 	return nil
 }
 
@@ -238,18 +221,14 @@ func (s *nodeScope) makeStatefulSet(ctx context.Context, stopped bool) error {
 	if err := s.apply(ctx, desired, live); err != nil {
 		return err
 	}
-	if s.pause.By == "" {
-		s.statefulSet = live
-	}
+	s.statefulSet = live
 	return nil
 }
 
 func (s *nodeScope) apply(ctx context.Context, desired runtime.ApplyConfiguration, live client.Object) error {
-	return applyUnless(ctx, s.pause.By != "", &s.pause.Waiting, s.applier(), desired, live)
-}
-
-func (s *nodeScope) applier() apply.Applier {
-	return apply.Applier{Client: s.reconciler.client, Live: s.reconciler.live, For: s.node.UID}
+	applier := apply.Applier{Client: s.reconciler.client, Live: s.reconciler.live, For: s.node.UID}
+	_, err := applier.Apply(ctx, desired, live)
+	return err
 }
 
 // desired is what the children are built from.
@@ -284,7 +263,7 @@ func (s *nodeScope) ask(_ context.Context) error {
 		s.reconciler.poller.Forget(s.key())
 		return nil
 	}
-	target := nodeclient.Target{PodUID: s.pod.UID, Address: net.JoinHostPort(s.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort))), Access: s.access.as(s.pod), Writes: s.writes()}
+	target := nodeclient.Target{PodUID: s.pod.UID, Address: net.JoinHostPort(s.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort)))}
 	if answer, known := s.reconciler.poller.Ask(s.key(), target, s.askAfter()); known {
 		s.answer = &answer
 	}
