@@ -295,7 +295,7 @@ func TestParseNamesTheKeyTheLineAndTheRemedy(t *testing.T) {
 		"an index that is a text":       {minimal + "indexes: [year]\n", `f: line 3: indexes[1]: want keys and values, got text`},
 		"an index of nothing":           {minimal + "indexes:\n- {}\n", `f: line 4: indexes[1].property: missing: name the property, such as year`},
 		"an index of a number":          {minimal + "indexes:\n- property: 1984\n", `f: line 4: indexes[1].property: want text, got a number`},
-		"an index's unknown key":        {minimal + "indexes:\n- {proprety: year}\n", `f: line 4: unknown key "indexes[1].proprety": did you mean "indexes[1].property"?`},
+		"an index's unknown key":        {minimal + "indexes:\n- {propert: year}\n", `f: line 4: unknown key "indexes[1].propert": did you mean "indexes[1].property"?`},
 		"two indexes of one property":   {minimal + "indexes:\n- property: a\n- property: b\n- property: a\n", `f: line 6: indexes[3].property: index 1 is of "a" too: remove one`},
 		"an index of far too long name": {minimal + "indexes:\n- property: " + strings.Repeat("a", MaxPropertyBytes+1) + "\n", `f: line 4: indexes[1].property: has 2049 bytes: names of properties have at most 2048`},
 		"an index of a broken name":     {minimal + "indexes:\n- property: \"a\\u0000\"\n", `f: line 4: indexes[1].property: holds a control character or broken UTF-8`},

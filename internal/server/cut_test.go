@@ -68,7 +68,7 @@ func TestLinesThatAreCutSayWhyAlsoCompressed(t *testing.T) {
 	n := newNode(t, func(d *Deps) { d.Config.Limits.QueryRows = 50 })
 	n.stuff(100, 4<<10)
 	for _, encoding := range []string{"identity", "gzip"} {
-		resp, text := n.cut("POST", "/v1/query", `{"query":"{*}"}`, "Accept: "+typeNDJSON, "Accept-Encoding: "+encoding)
+		resp, text := n.cut("POST", "/v1/query", `{"query":"{*}"}`, "Accept: "+typeNDJSON, "Accept-Encoding: "+encoding) //nolint:bodyclose // cut has read and closed it
 		if encoding == "gzip" {
 			if resp.Header.Get("Content-Encoding") != "gzip" {
 				t.Fatal("the answer is not compressed")

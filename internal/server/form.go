@@ -230,7 +230,7 @@ func rowID(row any) (string, bool) {
 }
 
 // formDelete refuses: the original says that it succeeded and removes nothing.
-func formDelete(*Server, context.Context, *store.Tx, url.Values) (formAnswer, error) {
+func formDelete(*Server, context.Context, *store.Tx, url.Values) (formAnswer, error) { //nolint:revive // the form of all actions
 	return nil, problem(kindBadRequest, "delete removes nothing here, as it never did: DELETE /v1/objects/{id}, or remove by JSON-RPC")
 }
 

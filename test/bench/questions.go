@@ -90,7 +90,7 @@ var questions = []question{
 		sqlite:   "SELECT id, json_extract(body, '$.price') FROM objects WHERE json_extract(body, '$.price') IS NOT NULL ORDER BY json_extract(body, '$.price') DESC, id LIMIT 10",
 		postgres: "SELECT id, body->>'price' FROM objects WHERE (body->>'price')::int IS NOT NULL ORDER BY (body->>'price')::int DESC, id LIMIT 10",
 		params:   nothing},
-	{key: "scan", what: "full scan: how many orders fulfil a condition on two properties, that no index answers",
+	{key: "scan", what: "full scan: how many orders meet a condition on two properties, that no index answers",
 		vesper:   "[count(*) where price % 97 = number % 97]",
 		sqlite:   "SELECT count(*) FROM objects WHERE json_extract(body, '$.price') % 97 = json_extract(body, '$.number') % 97",
 		postgres: "SELECT count(*) FROM objects WHERE (body->>'price')::int % 97 = (body->>'number')::int % 97",

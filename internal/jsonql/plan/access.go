@@ -363,7 +363,7 @@ func (c *chooser) alternatives(id resolve.SetID, cond resolve.Expr) ([]access, b
 			}
 			return right, okR
 		case "=":
-			if out, ok := c.equalTo(id, e, e.Left, e.Right); ok {
+			if out, ok := c.equalTo(id, e.Left, e.Right); ok {
 				return out, true
 			}
 		}
@@ -377,7 +377,7 @@ func (c *chooser) alternatives(id resolve.SetID, cond resolve.Expr) ([]access, b
 		}
 		var out []access
 		for _, member := range e.Set {
-			one, ok := c.equalTo(id, e, e.Value, member)
+			one, ok := c.equalTo(id, e.Value, member)
 			if !ok {
 				return c.tryable(id, e)
 			}
@@ -426,7 +426,7 @@ func total(parts []access) (cost float64) {
 
 // equalTo: a property or the id equals a constant. Equal numbers have many
 // texts, so that the index does not find them by one.
-func (c *chooser) equalTo(id resolve.SetID, cond, left, right resolve.Expr) ([]access, bool) {
+func (c *chooser) equalTo(id resolve.SetID, left, right resolve.Expr) ([]access, bool) {
 	if resolve.IsConstant(left) {
 		left, right = right, left
 	}
