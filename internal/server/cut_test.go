@@ -92,7 +92,7 @@ func TestLinesThatAreCutSayWhyAlsoCompressed(t *testing.T) {
 // under it; and its last line is no object that an import takes.
 func TestAnExportThatIsCutSaysWhy(t *testing.T) {
 	n := newNode(t)
-	n.stuff(6000, 4<<10)
+	n.stuff(600, 40<<10)
 	req, err := http.NewRequestWithContext(t.Context(), "GET", n.url+"/v1/export", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestAnExportThatIsCutSaysWhy(t *testing.T) {
 	if _, err := in.ReadBytes('\n'); err != nil {
 		t.Fatal(err)
 	}
-	n.put("o005999", `{"x":1}`)
+	n.put("o000599", `{"x":1}`)
 	for more := true; more; {
 		trimmed, err := n.store.Trim(t.Context(), n.store.Revision(), time.Now().Add(time.Hour))
 		if err != nil {
