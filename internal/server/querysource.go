@@ -21,12 +21,13 @@ func newSource(rd *store.Reader, modelURI string) source {
 }
 
 var (
-	_ jsonql.Source         = source{}
-	_ jsonql.Estimator      = source{}
-	_ jsonql.PostingSource  = source{}
-	_ jsonql.PartSource     = source{}
-	_ sources.OrderedSource = source{}
-	_ jsonql.Source         = pastSource{}
+	_ jsonql.Source             = source{}
+	_ jsonql.Estimator          = source{}
+	_ jsonql.PostingSource      = source{}
+	_ jsonql.PartSource         = source{}
+	_ sources.OrderedSource     = source{}
+	_ sources.DistinctEstimator = source{}
+	_ jsonql.Source             = pastSource{}
 )
 
 // QuerySource returns a snapshot as queries read it, for those who ask a store
@@ -136,6 +137,12 @@ func (s source) CountWith(predicate string, term statement.Term, atMost int) (in
 func (s source) CountHaving(predicate string, atMost int) (int, bool) {
 	c := s.reader.EstimatePredicate(predicate, atMost)
 	return c.N, c.More
+}
+
+// CountDistinct implements source.DistinctEstimator.
+func (s source) CountDistinct(predicate string, atMost int) (values, entries int) {
+	c := s.reader.EstimatePredicate(predicate, atMost)
+	return c.Values, c.N
 }
 
 // Ordered implements source.OrderedSource.

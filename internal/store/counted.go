@@ -11,7 +11,7 @@ type counted struct {
 }
 
 type knownCount struct {
-	Count
+	Spread
 	atMost  int
 	txid    int
 	objects int
@@ -28,33 +28,59 @@ const (
 	changedPart = 10
 )
 
-// EstimatePredicate is CountPredicate as of this snapshot or one not far from it.
-func (r *Reader) EstimatePredicate(predicate string, atMost int) Count {
+// Spread is how many entries an index has for a predicate, and how many
+// different values are among those that were counted.
+type Spread struct {
+	Count
+	Values int
+}
+
+// EstimatePredicate is CountPredicate as of this snapshot or one not far from
+// it, with the number of different values.
+func (r *Reader) EstimatePredicate(predicate string, atMost int) Spread {
 	objects, err := r.CountObjects()
 	if r.counted == nil || err != nil {
-		return r.CountPredicate(predicate, atMost)
+		return r.spread(predicate, atMost)
 	}
 	if c, ok := r.counted.lookUp(predicate, atMost, r.tx.ID(), objects); ok {
 		return c
 	}
-	c := r.CountPredicate(predicate, atMost)
+	c := r.spread(predicate, atMost)
 	if c.N >= worthCounting {
 		r.counted.remember(predicate, knownCount{c, atMost, r.tx.ID(), objects})
 	}
 	return c
 }
 
-func (m *counted) lookUp(predicate string, atMost, txid, objects int) (Count, bool) {
+// spread counts no further than atMost entries. What is no entry counts as one
+// of the value before it.
+func (r *Reader) spread(predicate string, atMost int) (s Spread) {
+	prefix := textKey(predicate)
+	c := valueCounter{predicate: len(prefix)}
+	for k := range keysFrom(r.image, bucketValues, prefix, prefix) {
+		if s.N == atMost {
+			s.More = true
+			return s
+		}
+		s.N++
+		if another, err := c.add(k); another && err == nil {
+			s.Values++
+		}
+	}
+	return s
+}
+
+func (m *counted) lookUp(predicate string, atMost, txid, objects int) (Spread, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k, known := m.known[predicate]
 	if !known || distance(k.txid, txid) > nearby || distance(k.objects, objects)*changedPart > k.objects || k.More && k.atMost < atMost {
-		return Count{}, false
+		return Spread{}, false
 	}
 	if k.N > atMost {
-		return Count{N: atMost, More: true}, true
+		return Spread{Count{N: atMost, More: true}, max(1, k.Values*atMost/k.N)}, true
 	}
-	return k.Count, true
+	return k.Spread, true
 }
 
 func (m *counted) remember(predicate string, k knownCount) {

@@ -27,8 +27,10 @@ type Reader struct {
 	policy   ConflictPolicy
 	over     overlay
 	counted  *counted // nil in a transaction
-	// objects finds records; made when the first is asked for.
+	// objects finds records; made when the first is asked for. placed says that it
+	// is at a record, and may go on to the next.
 	objects *bolt.Cursor
+	placed  bool
 	opened  openBuckets
 }
 

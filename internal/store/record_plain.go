@@ -286,7 +286,13 @@ func (r *Reader) stored(root string) []byte {
 		r.objects = r.tx.Bucket(bucketObjects).Cursor()
 	}
 	key := []byte(root)
+	if r.placed { // what is written together is often read together
+		if k, v := r.objects.Next(); bytes.Equal(k, key) {
+			return v
+		}
+	}
 	k, v := r.objects.Seek(key)
+	r.placed = k != nil && !r.tx.Writable() // a cursor loses its place when something is written
 	if !bytes.Equal(k, key) {
 		return nil
 	}

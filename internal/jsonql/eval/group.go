@@ -42,16 +42,22 @@ func (r *Run) split(b *resolve.Block, list []Solution) ([]*Scope, error) {
 	return out, nil
 }
 
+// KeyOf returns the value of the only key of a group, if there is but one and it
+// has one value. It uses the scope of one row for the solution.
+func (r *Run) KeyOf(b *resolve.Block, one *Scope, s Solution) (v value.Value, alone bool, err error) {
+	if len(b.GroupBy) != 1 {
+		return v, false, nil
+	}
+	one.list[0] = s
+	v, err = r.Eval(b.GroupBy[0], one)
+	return v, !v.IsList, err
+}
+
 // KeysOf returns the values that a solution has in the keys of a group: one
 // list for each group that it belongs to. A key with several values puts it
 // into several groups.
 func (r *Run) KeysOf(b *resolve.Block, s Solution) ([][]value.Value, error) {
 	scope := &Scope{list: []Solution{s}}
-	if len(b.GroupBy) == 1 {
-		if v, err := r.Eval(b.GroupBy[0], scope); err != nil || !v.IsList {
-			return [][]value.Value{{v}}, err
-		}
-	}
 	out := [][]value.Value{nil}
 	for _, key := range b.GroupBy {
 		v, err := r.Eval(key, scope)

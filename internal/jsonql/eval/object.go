@@ -137,6 +137,31 @@ func (r *Run) InTree(set *resolve.Set, t *Tree, subject string, dangling bool) (
 	return o, nil
 }
 
+// LooksOnlyAt reports whether the query looks at nothing but one property of the
+// objects of a set.
+func (r *Run) LooksOnlyAt(set *resolve.Set, prop string) (bool, error) {
+	l, err := r.lookOf(set)
+	return err == nil && l.id != 0 && len(l.names) == 1 && l.names[0] == prop, err
+}
+
+// Single is Load for a subject whose only value of the only property that the
+// query looks at is known.
+func (r *Run) Single(set *resolve.Set, subject, prop string, t statement.Term) (*Object, error) {
+	if statement.IsList(subject) || set.OwnersOnly && statement.IsEmbedded(subject) {
+		return nil, nil
+	}
+	l, err := r.lookOf(set)
+	if err != nil {
+		return nil, err
+	}
+	own := []statement.Statement{{Subject: subject, Predicate: prop, Term: t}}
+	o := &Object{subject: subject, own: own, tree: &Tree{root: statement.Root(subject), list: own, part: true}}
+	if !o.passes(l.filters) {
+		return nil, nil
+	}
+	return o, nil
+}
+
 // hasProperties reports whether the properties that must be there are, and those
 // that must not are not.
 func hasProperties(set *resolve.Set, own facts) bool {

@@ -27,8 +27,10 @@ type total struct {
 	// list has the values, parts whose they are; only for a list.
 	list  []value.Value
 	parts []part
-	// seen are the members so far, where one may come again.
+	// seen are the members so far, where one may come again; last is the last one
+	// where it can only come again at once.
 	seen map[string]bool
+	last *Object
 }
 
 // part is what one member has.
@@ -149,6 +151,7 @@ type Group struct {
 	block  *resolve.Block
 	key    []value.Value
 	totals []*total
+	member *Scope // see of
 }
 
 // Accumulates reports whether the rows of a construct can be made of groups
@@ -181,6 +184,17 @@ func needsMembers(b *resolve.Block, e resolve.Expr) (needs bool) {
 	return needs
 }
 
+// ShowsTerms reports whether the rows of a construct that accumulates have
+// nothing of the objects but keys and aggregates: single values then do for
+// them, without their places in lists.
+func ShowsTerms(b *resolve.Block) bool {
+	keyed := &Scope{keys: b.GroupBy}
+	return Accumulates(b) && !slices.ContainsFunc(b.Expressions(), func(e resolve.Expr) bool {
+		_, isKey := keyed.agreedAs(e)
+		return !isKey && !resolve.HasAggregate(e) && !resolve.IsConstant(e)
+	})
+}
+
 // NewGroup returns an empty group; key has the values of the keys to group by.
 func (r *Run) NewGroup(b *resolve.Block, key []value.Value) *Group {
 	g := &Group{run: r, block: b, key: key}
@@ -202,26 +216,34 @@ func (r *Run) NewGroup(b *resolve.Block, key []value.Value) *Group {
 	return g
 }
 
-// Add takes a solution into account. Unless distinct says that all solutions
-// differ in each of their objects, those that were there are remembered.
-func (g *Group) Add(s Solution, distinct bool) error {
-	scope := &Scope{list: []Solution{s}, main: g.block.Main, keys: g.block.GroupBy, agreed: g.key}
+// of returns the scope of one solution, until the next.
+func (g *Group) of(s Solution) *Scope {
+	if g.member == nil {
+		g.member = &Scope{list: make([]Solution, 1), main: g.block.Main, keys: g.block.GroupBy, agreed: g.key}
+	}
+	g.member.list[0] = s
+	return g.member
+}
+
+// Add takes a solution into account. What has been counted of one of its objects
+// is not counted again. All solutions with the same object of the set first come
+// one after the other; NoSet if there is no such set.
+func (g *Group) Add(s Solution, first resolve.SetID) error {
+	scope := g.of(s)
 	for _, t := range g.totals {
 		if t.set != resolve.NoSet {
-			o := s[t.set]
-			if o == nil {
+			switch o := s[t.set]; {
+			case o == nil, o == t.last:
 				continue
-			}
-			if !distinct {
-				if t.seen[o.subject] {
-					continue
-				}
-				if t.seen == nil {
-					t.seen = map[string]bool{}
-				}
-				t.seen[o.subject] = true
-				if err := g.run.Hold(ValueBytes + len(o.subject)); err != nil {
+			case t.set == first:
+				t.last = o
+			default:
+				again, err := g.again(t, o.subject)
+				if err != nil {
 					return err
+				}
+				if again {
+					continue
 				}
 			}
 		}
@@ -232,10 +254,22 @@ func (g *Group) Add(s Solution, distinct bool) error {
 	return nil
 }
 
+// again reports whether a member was there before, and remembers it.
+func (g *Group) again(t *total, subject string) (bool, error) {
+	if t.seen[subject] {
+		return true, nil
+	}
+	if t.seen == nil {
+		t.seen = map[string]bool{}
+	}
+	t.seen[subject] = true
+	return false, g.run.Hold(ValueBytes + len(subject))
+}
+
 // AddTimes takes n solutions into account that differ from all others, and have
 // the values of this one.
 func (g *Group) AddTimes(s Solution, n int) error {
-	scope := &Scope{list: []Solution{s}, main: g.block.Main, keys: g.block.GroupBy, agreed: g.key}
+	scope := g.of(s)
 	for _, t := range g.totals {
 		if t.call != nil && t.call.Star {
 			t.n += n

@@ -125,6 +125,21 @@ func (s Indexed) CountHaving(predicate string, atMost int) (int, bool) {
 	return s.count(n, atMost)
 }
 
+// CountDistinct implements source.DistinctEstimator.
+func (s Indexed) CountDistinct(predicate string, _ int) (values, entries int) {
+	different := map[statement.Term]bool{}
+	for _, one := range s.statements {
+		if one.Predicate == predicate {
+			different[one.Term] = true
+			entries++
+		}
+	}
+	if s.Guess != nil {
+		return s.Guess(), s.Guess()
+	}
+	return len(different), entries
+}
+
 func (s Indexed) count(n, atMost int) (int, bool) {
 	if s.Guess != nil {
 		n = s.Guess()

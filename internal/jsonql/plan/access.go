@@ -34,18 +34,22 @@ type access struct {
 	// reading them.
 	rows, cost float64
 	find       func(visitor) error
-	// answered is a condition that all candidates meet.
-	answered resolve.Expr
+	// covered, if there is one, is used instead of find: it shows the objects
+	// themselves, in any order.
+	covered func(objects) error
+	// answered are conditions that all candidates meet.
+	answered []resolve.Expr
 	// outer says that what is found depends on the environments around.
 	outer bool
 }
 
 // chooser finds the ways to the objects of the sets of one environment.
 type chooser struct {
-	run  *eval.Run
-	est  *estimates
-	env  *resolve.Env
-	find func(*resolve.Set, visitor) error // all subjects
+	run       *eval.Run
+	est       *estimates
+	env       *resolve.Env
+	find      func(*resolve.Set, visitor) error // all subjects
+	termsOnly bool                              // see wish
 	// outer is the scope of the names of environments around. They are known
 	// when the objects are looked for, not when the way is chosen.
 	outer **eval.Scope
@@ -78,6 +82,9 @@ func (c *chooser) best(id resolve.SetID, alone []resolve.Expr) (access, error) {
 	if found && best.rows <= fewEnough {
 		return best, nil
 	}
+	for _, a := range c.ranged(id, alone) {
+		take(a)
+	}
 	for _, cond := range alone {
 		for _, a := range c.byCondition(id, cond) {
 			take(a)
@@ -94,6 +101,9 @@ func (c *chooser) best(id resolve.SetID, alone []resolve.Expr) (access, error) {
 	}
 	for _, name := range set.Required {
 		take(c.byProperty(name, matters))
+	}
+	if a, ok := c.covering(set); ok {
+		take(a)
 	}
 	take(access{op: opAll, rows: c.est.objects, cost: c.est.objects * costObject,
 		find: func(visit visitor) error { return c.find(set, visit) }})
@@ -143,11 +153,8 @@ func (c *chooser) byProperty(name string, matters float64) access {
 
 // byCondition: a condition leads to the objects by an index.
 func (c *chooser) byCondition(id resolve.SetID, cond resolve.Expr) (out []access) {
-	if a, ok := c.ranged(id, cond); ok {
-		out = append(out, a)
-	}
-	if a, ok := c.union(id, cond); ok {
-		out = append(out, a)
+	if parts, ok := c.alternatives(id, cond); ok && len(parts) > 1 {
+		out = append(out, c.union(cond, parts))
 	}
 	for _, w := range resolve.Ways(cond, id) {
 		if len(resolve.SetsOf(w.Other)) == 0 {
@@ -245,104 +252,25 @@ func inOrder(subjects []string) []string {
 	return slices.Compact(subjects)
 }
 
-// ranged: a comparison with a constant is answered by an ordered index.
-func (c *chooser) ranged(id resolve.SetID, cond resolve.Expr) (access, bool) {
-	ordered, ok := c.run.Source().(source.OrderedSource)
-	prop, r, is := rangeOf(c.run, id, cond)
-	if !ok || !is || c.env.Sets[id].Nullable[prop] {
-		return access{}, false
-	}
-	n, more, built := ordered.CountRange(prop, r, countAtMost)
-	if !built {
-		return access{}, false
-	}
-	rows := c.est.bounded(n, more)
-	return access{
-		op: opOrdered, detail: textOf(cond, c.env), rows: rows, cost: costLookup + rows*(2*costEntry+costObject), answered: cond,
-		find: func(visit visitor) error {
-			seq, built := ordered.Ordered(prop, r)
-			if !built {
-				return each(c.run.Source().SubjectsHaving(prop), visit)
-			}
-			var found []string
-			held := 0
-			defer func() { _ = c.run.Hold(-held) }()
-			for subject, err := range seq {
-				if err != nil {
-					return fmt.Errorf("read the index of %s: %w", statement.Excerpt(prop), err)
-				}
-				if err := c.run.Looked(); err != nil {
-					return err
-				}
-				held += len(subject) + stringBytes
-				if err := c.run.Hold(len(subject) + stringBytes); err != nil {
-					return err
-				}
-				found = append(found, subject)
-			}
-			return eachOf(inOrder(found), visit)
-		},
-	}, true
-}
-
-// rangeOf returns the range of values of a property that a comparison with a
-// constant lets through.
-func rangeOf(run *eval.Run, id resolve.SetID, cond resolve.Expr) (string, source.Range, bool) {
-	b, ok := cond.(*resolve.Binary)
-	if !ok {
-		return "", source.Range{}, false
-	}
-	op, left, right := b.Op, b.Left, b.Right
-	if resolve.IsConstant(left) {
-		left, right = right, left
-		op = map[string]string{"<": ">", "<=": ">=", ">": "<", ">=": "<="}[op]
-	}
-	p, isProp := left.(*resolve.Prop)
-	if !isProp || p.Set != id || p.Up != 0 || len(p.Path) != 1 || p.EndID || !resolve.IsConstant(right) {
-		return "", source.Range{}, false
-	}
-	v, err := run.Eval(right, nil)
-	if err != nil || v.IsList {
-		return "", source.Range{}, false
-	}
-	switch op {
-	case "<", "<=":
-		return p.Path[0], source.Range{High: &v, HighOpen: op == "<"}, true
-	case ">", ">=":
-		return p.Path[0], source.Range{Low: &v, LowOpen: op == ">"}, true
-	}
-	return "", source.Range{}, false
-}
-
 // union: of several conditions one must hold, and each leads to objects by an
 // index.
-func (c *chooser) union(id resolve.SetID, cond resolve.Expr) (access, bool) {
-	parts, ok := c.alternatives(id, cond)
-	if !ok || len(parts) < 2 {
-		return access{}, false
-	}
+func (c *chooser) union(cond resolve.Expr, parts []access) access {
 	out := access{op: opUnion, detail: textOf(cond, c.env)}
 	for _, p := range parts {
 		out.rows += p.rows
 		out.cost += p.cost
 	}
 	out.find = func(visit visitor) error {
-		var all []string
-		held := 0
-		defer func() { _ = c.run.Hold(-held) }()
+		g := gathered{run: c.run}
+		defer g.release()
 		for _, p := range parts {
-			err := p.find(func(subject string) (bool, error) {
-				all = append(all, subject)
-				held += len(subject) + stringBytes
-				return true, c.run.Hold(len(subject) + stringBytes)
-			})
-			if err != nil {
+			if err := p.find(func(subject string) (bool, error) { return true, g.add(subject) }); err != nil {
 				return err
 			}
 		}
-		return eachOf(inOrder(all), visit)
+		return eachOf(inOrder(g.subjects), visit)
 	}
-	return out, true
+	return out
 }
 
 // alternatives returns a way for each part of a condition of which one must
@@ -367,8 +295,8 @@ func (c *chooser) alternatives(id resolve.SetID, cond resolve.Expr) ([]access, b
 				return out, true
 			}
 		}
-		if a, ok := c.ranged(id, e); ok {
-			return []access{a}, true
+		if a := c.ranged(id, []resolve.Expr{e}); len(a) > 0 {
+			return a, true
 		}
 		return c.tryable(id, e)
 	case *resolve.In:

@@ -56,7 +56,7 @@ func Start(ctx context.Context, q *resolve.Query, src source.Source, bindings ma
 // wish is what the construct would have of the order of the solutions.
 func (a *Answer) wish() wish {
 	b := a.block
-	w := wish{first: b.Main}
+	w := wish{first: b.Main, termsOnly: eval.ShowsTerms(b)}
 	if a.needsAll() {
 		w.first = resolve.NoSet
 	}
@@ -280,27 +280,41 @@ func (a *Answer) groups(emit emitter) error {
 	if b.Aggregated {
 		all = append(all, a.run.NewGroup(b, nil))
 	}
-	single := len(a.plan.steps) < 2
+	first := resolve.NoSet
+	if len(a.plan.steps) > 0 {
+		first = a.plan.steps[0].id
+	}
+	add := func(s eval.Solution, key []value.Value) error {
+		text = eval.AppendKeyText(text[:0], key)
+		g := known[string(text)]
+		if g == nil {
+			g = a.run.NewGroup(b, slices.Clone(key))
+			known[string(text)] = g
+			all = append(all, g)
+			if err := a.run.Hold(2*len(text) + groupBytes); err != nil {
+				return err
+			}
+		}
+		return g.Add(s, first)
+	}
+	scope, one := eval.RowScope(b, make([]eval.Solution, 1)), make([]value.Value, 1)
 	err := a.solver.solve(a.plan, a.visible, nil, func(s eval.Solution) (bool, error) {
 		if b.Aggregated {
-			return true, all[0].Add(s, single)
+			return true, all[0].Add(s, first)
+		}
+		if key, alone, err := a.run.KeyOf(b, scope, s); alone || err != nil {
+			if err != nil {
+				return false, err
+			}
+			one[0] = key
+			return true, add(s, one)
 		}
 		keys, err := a.run.KeysOf(b, s)
 		if err != nil {
 			return false, err
 		}
 		for _, key := range keys {
-			text = eval.AppendKeyText(text[:0], key)
-			g := known[string(text)]
-			if g == nil {
-				g = a.run.NewGroup(b, key)
-				known[string(text)] = g
-				all = append(all, g)
-				if err := a.run.Hold(2*len(text) + groupBytes); err != nil {
-					return false, err
-				}
-			}
-			if err := g.Add(s, single); err != nil {
+			if err := add(s, key); err != nil {
 				return false, err
 			}
 		}

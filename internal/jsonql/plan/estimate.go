@@ -12,6 +12,7 @@ const (
 	costEntry  = 1
 	costObject = 12
 	costLookup = 6
+	costHeld   = 3 // to put an object into a table
 	// keptOf is how many of the objects a condition is taken to keep: one in so
 	// many.
 	keptOf = 4
@@ -74,6 +75,17 @@ func (e *estimates) countHaving(prop string, matters float64) float64 {
 		e.having[prop] = e.bounded(n, more)
 	}
 	return e.bounded(n, more)
+}
+
+// sharing is how many subjects have the same value under a property, on the
+// average; known is false if the source does not tell.
+func (e *estimates) sharing(prop string) (n float64, known bool) {
+	from, ok := e.from.(source.DistinctEstimator)
+	if !ok {
+		return 0, false
+	}
+	values, entries := from.CountDistinct(prop, countAtMost)
+	return float64(entries) / float64(max(values, 1)), true
 }
 
 // countWith is how many subjects have a value.

@@ -123,7 +123,7 @@ func (a *Answer) summedByIndex(set *resolve.Set) *indexOnly {
 		}
 	}
 	rows := a.solver.est.countHaving(prop, countAtMost)
-	return &indexOnly{answer: a, prop: prop, fill: (*indexOnly).sum, node: newNode(opProperty+" only", prop, rows, a.solver.est.known())}
+	return &indexOnly{answer: a, prop: prop, fill: (*indexOnly).sum, node: newNode(opCovering, prop, rows, a.solver.est.known())}
 }
 
 func isProperty(e resolve.Expr, prop string) bool {

@@ -63,6 +63,9 @@ type wish struct {
 	// is how many rows are wanted at most, beyond that it may end; 0 for all.
 	first resolve.SetID
 	rows  int
+	// termsOnly: nothing is wanted of the objects but what the values of their
+	// properties are worth, in any order.
+	termsOnly bool
 }
 
 // planner makes plans for environments.
@@ -130,7 +133,7 @@ func (p *planner) plan(env *resolve.Env, visible resolve.Sets, w wish) (*envPlan
 	d := &draft{
 		planner: p, env: env, joins: env.Joins(), sets: map[resolve.Expr]resolve.Sets{}, ways: map[wayKey][]resolve.Way{},
 		alone: make([][]resolve.Expr, len(env.Sets)), access: make([]access, len(env.Sets)), objects: make([]float64, len(env.Sets)),
-		choose: &chooser{run: p.run, est: p.est, env: env, find: p.all, outer: &out.outer},
+		choose: &chooser{run: p.run, est: p.est, env: env, find: p.all, termsOnly: w.termsOnly, outer: &out.outer},
 	}
 	out.constant = d.sort()
 	for i := range env.Sets {
@@ -189,7 +192,7 @@ func (d *draft) measure(id resolve.SetID) (err error) {
 	d.access[id] = a
 	rows := a.rows
 	for _, c := range d.alone[id] {
-		if c != a.answered && a.op != opFiltered && a.op != opUnion {
+		if !slices.Contains(a.answered, c) && a.op != opFiltered && a.op != opUnion {
 			rows /= keptOf
 		}
 	}
@@ -261,7 +264,7 @@ func (st *step) cost(d *draft, rows float64) float64 {
 	case d.env.FollowsReferences(st.id):
 		return impossible
 	case st.kind == hash:
-		return a.cost + rows*costEntry
+		return a.cost + d.objects[st.id]*costHeld + rows*costEntry
 	case rows <= 1:
 		return a.cost
 	default:
@@ -363,6 +366,9 @@ func (d *draft) perLookup(w resolve.Way) float64 {
 			return guessMembers
 		}
 		return 1
+	}
+	if n, known := d.est.sharing(w.Prop); known {
+		return n
 	}
 	values := d.est.countHaving(w.Prop, countAtMost)
 	different := float64(keptOf * keptOf)

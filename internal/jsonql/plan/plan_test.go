@@ -66,21 +66,23 @@ func all(t testing.TB, a *plan.Answer) (rows []any) {
 func TestThePlanIsTheCheapestWayByWhatIndexesCount(t *testing.T) {
 	src := jsonqltest.Indexed{Source: shop(t, 1000)}
 	for query, want := range map[string]string{
-		"{id where id = @o0001}":                                      "id [id = @o0001]",
-		"{id where product = 'p1' and number = 7}":                    "value index [number = 7]",
-		"{id where number > 990}":                                     "property index, filtered [number > 990]",
-		"{id where number = 3 or city = 'city 2'}":                    "union of indexes",
-		"{id where city in ('city 1', 'city 2')}":                     "union of indexes",
-		"{id where id in (@c0001, @c0002)}":                           "union of indexes [id in (@c0001, @c0002)]",
-		"{id where id in follow(@o0001, customer)}":                   "id [id in follow(@o0001, \"customer\")]",
-		"[product, count(*) group by product]":                        "group (property index only [product])",
-		"[sum(price), min(price)]":                                    "aggregate (property index only [price])",
-		"[count(*) where product = 'p1']":                             "aggregate (value index only [product = \"p1\"])",
-		"[product, count(*) where price > 1 group by product]":        "group (filter",
-		"[id, ?c.name where customer = ?c and ?c.city = 'city 3']":    "order by id (index join [customer = ?c] (filter [?c.city = \"city 3\"] (value index [city = \"city 3\"]), value index [customer = ?c]))",
-		"[id, ?c.name where customer = ?c and number = 7]":            "construct (index join [customer = ?c] (filter [number = 7] (value index [number = 7]), id [customer = ?c]))",
-		"[id, ?o.number where lower(city) = lower(?o.product)]":       "hash join",
-		"[?c.level, count(id) where customer = ?c group by ?c.level]": "group (hash join",
+		"{id where id = @o0001}":                                       "id [id = @o0001]",
+		"{id where product = 'p1' and number = 7}":                     "value index [number = 7]",
+		"{id where number > 990}":                                      "property index, filtered [number > 990]",
+		"{id where number = 3 or city = 'city 2'}":                     "union of indexes",
+		"{id where city in ('city 1', 'city 2')}":                      "union of indexes",
+		"{id where id in (@c0001, @c0002)}":                            "union of indexes [id in (@c0001, @c0002)]",
+		"{id where id in follow(@o0001, customer)}":                    "id [id in follow(@o0001, \"customer\")]",
+		"[product, count(*) group by product]":                         "group (property index only [product])",
+		"[sum(price), min(price)]":                                     "aggregate (property index only [price])",
+		"[count(*) where product = 'p1']":                              "aggregate (value index only [product = \"p1\"])",
+		"[product, count(*) where price > 1 group by product]":         "group (filter",
+		"[id, ?c.name where customer = ?c and ?c.city = 'city 3']":     "order by id (index join [customer = ?c] (filter [?c.city = \"city 3\"] (value index [city = \"city 3\"]), value index [customer = ?c]))",
+		"[id, ?c.name where customer = ?c and number = 7]":             "construct (index join [customer = ?c] (filter [number = 7] (value index [number = 7]), id [customer = ?c]))",
+		"[id, ?o.number where lower(city) = lower(?o.product)]":        "hash join",
+		"[?c.level, count(id) where customer = ?c group by ?c.level]":  "group (hash join [customer = ?c] (filter (property index only [customer]), property index only [level]))",
+		"[count(*) where price > 500]":                                 "property index only [price]",
+		"[?c.level, sum(price) where customer = ?c group by ?c.level]": "group (hash join [customer = ?c] (filter (property index [customer]), property index only [level]))",
 	} {
 		a := start(t, query, src, roomy)
 		if got := stepsOf(a.Top); !strings.Contains(got, want) {
@@ -89,10 +91,20 @@ func TestThePlanIsTheCheapestWayByWhatIndexesCount(t *testing.T) {
 	}
 }
 
+func TestAFewObjectsAreJoinedByTheIndexHoweverManyHaveTheProperty(t *testing.T) {
+	a := start(t, "[count(price) where customer = ?c and ?c.city = 'city 3']", jsonqltest.Indexed{Source: shop(t, 20000)}, roomy)
+	if got, want := stepsOf(a.Top), "index join [customer = ?c] (filter [?c.city = \"city 3\"] (value index"; !strings.Contains(got, want) {
+		t.Errorf("answered by %s\nwant        %s", got, want)
+	}
+}
+
 func TestAnOrderedIndexAnswersRangesAndOrders(t *testing.T) {
 	src := jsonqltest.Ordered{Indexed: jsonqltest.Indexed{Source: shop(t, 1000)}}
 	for query, want := range map[string]string{
 		"{id where number > 990}":                                   "ordered index [number > 990]",
+		"{id where number > 990 and number <= 995}":                 "ordered index [(number > 990) and (number <= 995)]",
+		"{id where number >= 7 and 9 > number and number > 7}":      "ordered index [((number >= 7) and (9 > number)) and (number > 7)]",
+		"{id where number < 30 and price < 500 and number >= 21}":   "ordered index [(number < 30) and (number >= 21)]",
 		"{id, price order by price desc limit 3}":                   "ordered index [price]",
 		"{id, price order by price desc, id limit 3}":               "ordered index [price]",
 		"{id, price order by price, number after (500, 3) limit 3}": "ordered index [price]",

@@ -179,10 +179,18 @@ func (e *execution) candidates(i int, st *step, visit func(*eval.Object) (bool, 
 
 // scanned shows what a set has by itself, without keeping it.
 func (e *execution) scanned(st *step, visit func(*eval.Object) (bool, error)) error {
-	err := st.access.find(func(subject string) (bool, error) {
-		st.found.Actual++
-		return e.try(st, subject, false, false, visit)
-	})
+	var err error
+	if st.access.covered != nil {
+		err = st.access.covered(func(o *eval.Object) (bool, error) {
+			st.found.Actual++
+			return e.show(st, o, visit)
+		})
+	} else {
+		err = st.access.find(func(subject string) (bool, error) {
+			st.found.Actual++
+			return e.try(st, subject, false, false, visit)
+		})
+	}
 	st.found.Elapsed = time.Since(e.start)
 	return err
 }
@@ -196,6 +204,11 @@ func (e *execution) try(st *step, subject string, dangling, keep bool, visit fun
 	if err != nil || o == nil {
 		return err == nil, err
 	}
+	return e.show(st, o, visit)
+}
+
+// show shows an object, if it meets the conditions about it alone.
+func (e *execution) show(st *step, o *eval.Object, visit func(*eval.Object) (bool, error)) (bool, error) {
 	if len(st.alone) > 0 {
 		e.s[st.id] = o
 		if ok, err := e.holds(st.alone); err != nil || !ok {

@@ -76,6 +76,14 @@ type Estimator interface {
 	CountHaving(predicate string, atMost int) (n int, more bool)
 }
 
+// DistinctEstimator is what an Estimator may offer beside its methods: how many
+// objects share a value is then known.
+type DistinctEstimator interface {
+	// CountDistinct counts the values under a predicate no further than atMost, as
+	// CountHaving does, and the different ones among those it has counted.
+	CountDistinct(predicate string, atMost int) (values, entries int)
+}
+
 // Part is what an object has under some predicates.
 type Part struct {
 	// Object has the statements under the predicates, of the object and of all
