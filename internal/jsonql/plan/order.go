@@ -131,10 +131,14 @@ func (d *draft) waysOf(c resolve.Expr, id resolve.SetID) []resolve.Way {
 func (p *planner) plan(env *resolve.Env, visible resolve.Sets, w wish) (*envPlan, error) {
 	out := &envPlan{env: env}
 	d := &draft{
-		planner: p, env: env, joins: env.Joins(), sets: map[resolve.Expr]resolve.Sets{}, ways: map[wayKey][]resolve.Way{},
+		planner: p, env: env,
 		alone: make([][]resolve.Expr, len(env.Sets)), access: make([]access, len(env.Sets)), objects: make([]float64, len(env.Sets)),
 		choose: &chooser{run: p.run, est: p.est, env: env, find: p.all, termsOnly: w.termsOnly, outer: &out.outer},
 	}
+	if len(env.Sets) == 1 && len(env.Conds) == 0 {
+		return out, d.single(out, visible)
+	}
+	d.joins, d.sets, d.ways = env.Joins(), map[resolve.Expr]resolve.Sets{}, map[wayKey][]resolve.Way{}
 	out.constant = d.sort()
 	for i := range env.Sets {
 		if err := d.measure(resolve.SetID(i)); err != nil {
@@ -159,6 +163,18 @@ func (p *planner) plan(env *resolve.Env, visible resolve.Sets, w wish) (*envPlan
 	out.mark(visible)
 	d.explain(out)
 	return out, nil
+}
+
+// single is the plan of a set without further conditions: there is nothing to
+// choose but the way to its objects.
+func (d *draft) single(out *envPlan, visible resolve.Sets) error {
+	if err := d.measure(0); err != nil {
+		return err
+	}
+	out.steps = []*step{{id: 0, set: d.env.Sets[0], kind: scan, access: d.access[0], needed: visible[0]}}
+	out.rows = d.objects[0]
+	d.explain(out)
+	return nil
 }
 
 // sort finds out what the conditions are about, and returns those about no set.
