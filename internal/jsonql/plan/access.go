@@ -99,15 +99,22 @@ func (c *chooser) best(id resolve.SetID, alone []resolve.Expr) (access, error) {
 			take(a)
 		}
 	}
-	for _, name := range set.Required {
-		take(c.byProperty(name, matters))
-	}
-	if a, ok := c.covering(set); ok {
+	for _, a := range c.broad(set, matters) {
 		take(a)
 	}
-	take(access{op: opAll, rows: c.est.objects, cost: c.est.objects * costObject,
-		find: func(visit visitor) error { return c.find(set, visit) }})
 	return best, nil
+}
+
+// broad: the ways on which no value is known.
+func (c *chooser) broad(set *resolve.Set, matters float64) (out []access) {
+	for _, name := range set.Required {
+		out = append(out, c.byProperty(name, matters))
+	}
+	if a, ok := c.covering(set); ok {
+		out = append(out, a)
+	}
+	return append(out, access{op: opAll, rows: c.est.objects, cost: c.est.objects * costObject,
+		find: func(visit visitor) error { return c.find(set, visit) }})
 }
 
 func (c *chooser) byID(e resolve.Expr) access {
