@@ -57,6 +57,7 @@ type look struct {
 	// id is equal for sets of which the same properties are read; 0 is whole.
 	id      int
 	names   []string
+	once    map[string]bool // see resolve.Looks
 	filters []filter
 	ids     []value.Value
 }
@@ -142,6 +143,12 @@ func (r *Run) InTree(set *resolve.Set, t *Tree, subject string, dangling bool) (
 func (r *Run) LooksOnlyAt(set *resolve.Set, prop string) (bool, error) {
 	l, err := r.lookOf(set)
 	return err == nil && l.id != 0 && len(l.names) == 1 && l.names[0] == prop, err
+}
+
+// LooksOnceAt is LooksOnlyAt of a property that stands in one place of the query.
+func (r *Run) LooksOnceAt(set *resolve.Set, prop string) (bool, error) {
+	only, err := r.LooksOnlyAt(set, prop)
+	return only && r.looks[set].once[prop], err
 }
 
 // Single is Load for a subject whose only value of the only property that the

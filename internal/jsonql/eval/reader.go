@@ -49,7 +49,7 @@ func (r *Run) prepareLooks() {
 			ids[key] = len(r.objects.last)
 			r.objects.last = append(r.objects.last, nil)
 		}
-		r.looks[set] = &look{id: ids[key], names: l.Names}
+		r.looks[set] = &look{id: ids[key], names: l.Names, once: l.Once}
 	}
 }
 

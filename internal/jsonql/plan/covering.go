@@ -10,8 +10,11 @@ import (
 	"vesperdb.io/vesper/internal/statement"
 )
 
-// opCovering is a way on which no object is read.
-const opCovering = "property index only"
+// The ways on which no object is read.
+const (
+	opCovering = "property index only"
+	opBare     = "value index only"
+)
 
 // objects is shown candidates that need not be read until it returns false.
 type objects func(*eval.Object) (bool, error)

@@ -17,6 +17,9 @@ func (d *draft) explain(p *envPlan) {
 			if st.way.Prop != "" {
 				op = opValue
 			}
+			if st.bare {
+				op = opBare
+			}
 		}
 		st.found = newNode(op, detail, rows, known && (st.kind != lookup || i > 0))
 		filter := setText(d.env, st.id, st.alone)

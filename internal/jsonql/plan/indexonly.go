@@ -68,7 +68,7 @@ func (a *Answer) countedByIndex(set *resolve.Set) *indexOnly {
 	st := a.plan.steps[0]
 	return &indexOnly{
 		answer: a, prop: prop, term: v.Term, fill: (*indexOnly).count,
-		node: newNode(opValue+" only", st.access.detail, st.access.rows, a.solver.est.known()),
+		node: newNode(opBare, st.access.detail, st.access.rows, a.solver.est.known()),
 	}
 }
 

@@ -35,6 +35,8 @@ type step struct {
 	alone, conds []resolve.Expr
 	// optional is the condition of an outer join, or nil.
 	optional resolve.Expr
+	// bare says that the index of the way has all that is looked at of the objects.
+	bare bool
 	// needed says that different objects make different solutions.
 	needed bool
 	// found and joined are told by explain: candidates, and what passed.
@@ -275,6 +277,8 @@ const impossible = 1e18
 func (st *step) cost(d *draft, rows float64) float64 {
 	a := d.access[st.id]
 	switch {
+	case st.bare:
+		return rows * (costLookup + d.perLookup(st.way)*2*costEntry)
 	case st.kind == lookup:
 		return rows * (costLookup + d.perLookup(st.way)*(costEntry+costObject))
 	case d.env.FollowsReferences(st.id):
@@ -315,7 +319,7 @@ func (d *draft) options(id resolve.SetID, bound resolve.Sets) []*step {
 	for _, c := range conds {
 		for _, w := range d.waysOf(c, id) {
 			if d.within(w.Other, bound) {
-				out = append(out, &step{id: id, set: set, kind: lookup, access: d.access[id], way: w})
+				out = append(out, &step{id: id, set: set, kind: lookup, access: d.access[id], way: w, bare: d.bare(set, w)})
 			}
 		}
 		if key, probe, ok := d.sides(c, id, bound); ok && d.fits(id) {
@@ -323,6 +327,16 @@ func (d *draft) options(id resolve.SetID, bound resolve.Sets) []*step {
 		}
 	}
 	return out
+}
+
+// bare reports whether nothing is looked at in the objects of a set but whether
+// the way leads to them.
+func (d *draft) bare(set *resolve.Set, w resolve.Way) bool {
+	if w.Prop == "" || set.Optional > 0 || len(set.Filters)+len(set.IDs)+len(set.Absent) > 0 || !slices.Equal(set.Required, []string{w.Prop}) {
+		return false
+	}
+	once, err := d.run.LooksOnceAt(set, w.Prop)
+	return once && err == nil
 }
 
 func (d *draft) wayOf(c resolve.Expr, id resolve.SetID) resolve.Way {

@@ -5,6 +5,7 @@ import (
 
 	"vesperdb.io/vesper/internal/jsonql/eval"
 	"vesperdb.io/vesper/internal/jsonql/resolve"
+	"vesperdb.io/vesper/internal/statement"
 )
 
 // solver finds the solutions of environments by plans, which it makes once for
@@ -225,6 +226,9 @@ func (e *execution) looked(st *step, visit func(*eval.Object) (bool, error)) err
 	if err != nil {
 		return err
 	}
+	if st.bare && !other.IsList && other.Exact() && !other.IsNull() {
+		return e.named(st, other.Term, visit)
+	}
 	subjects, exact, err := lookUp(e.run, st.way, st.set, other, e.numbers(st))
 	if err != nil {
 		return err
@@ -240,4 +244,21 @@ func (e *execution) looked(st *step, visit func(*eval.Object) (bool, error)) err
 	}
 	st.found.Elapsed = time.Since(e.start)
 	return nil
+}
+
+// named shows the objects that have a value, as the index names them.
+func (e *execution) named(st *step, term statement.Term, visit func(*eval.Object) (bool, error)) error {
+	err := each(e.run.Source().SubjectsWith(st.way.Prop, term), func(subject string) (bool, error) {
+		st.found.Actual++
+		if err := e.run.Looked(); err != nil {
+			return false, err
+		}
+		o, err := e.run.Single(st.set, subject, st.way.Prop, term)
+		if err != nil || o == nil {
+			return err == nil, err
+		}
+		return e.show(st, o, visit)
+	})
+	st.found.Elapsed = time.Since(e.start)
+	return err
 }

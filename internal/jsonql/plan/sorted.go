@@ -6,6 +6,7 @@ import (
 	"vesperdb.io/vesper/internal/jsonql/eval"
 	"vesperdb.io/vesper/internal/jsonql/source"
 	"vesperdb.io/vesper/internal/jsonql/value"
+	"vesperdb.io/vesper/internal/statement"
 )
 
 // sketch is a row that is known by the ids of its objects: enough to be made
@@ -149,7 +150,7 @@ func (a *Answer) restore(s sketch) ([]eval.Solution, error) {
 			if id == "" {
 				continue
 			}
-			o, err := a.run.Load(a.plan.env.Sets[i], id, true, len(ids) > 1)
+			o, err := a.read(i, id, len(ids) > 1)
 			if err != nil {
 				return nil, err
 			}
@@ -159,6 +160,16 @@ func (a *Answer) restore(s sketch) ([]eval.Solution, error) {
 	}
 	a.run.SortSolutions(a.block, list)
 	return list, nil
+}
+
+// read reads an object of a row, if there is anything in it to be looked at.
+func (a *Answer) read(set int, id string, keep bool) (*eval.Object, error) {
+	for _, st := range a.plan.steps {
+		if st.bare && int(st.id) == set {
+			return a.run.Single(st.set, id, st.way.Prop, statement.Null())
+		}
+	}
+	return a.run.Load(a.plan.env.Sets[set], id, true, keep)
 }
 
 func (a *Answer) finish(rows []sketch, emit emitter) error {

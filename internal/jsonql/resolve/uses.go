@@ -94,6 +94,8 @@ type Looks struct {
 	Names []string
 	// All says that rows show whatever the object has.
 	All bool
+	// Once are the names that stand in no more than one place of the query.
+	Once map[string]bool
 }
 
 // Looks returns what is looked at in the objects of each set, in all
@@ -101,24 +103,28 @@ type Looks struct {
 func (q *Query) Looks() map[*Set]Looks { return q.looks }
 
 func looksOf(q *Query) map[*Set]Looks {
-	l := looker{names: map[*Set]map[string]bool{}, all: map[*Set]bool{}, seen: map[*Env]bool{}}
+	l := looker{names: map[*Set]map[string]int{}, all: map[*Set]bool{}, seen: map[*Env]bool{}}
 	l.block(q.Root, []*Env{q.Env})
 	out := map[*Set]Looks{}
 	for s, names := range l.names {
-		out[s] = Looks{slices.Sorted(maps.Keys(names)), l.all[s]}
+		once := map[string]bool{}
+		for name, n := range names {
+			once[name] = n < 2
+		}
+		out[s] = Looks{slices.Sorted(maps.Keys(names)), l.all[s], once}
 	}
 	return out
 }
 
 type looker struct {
-	names map[*Set]map[string]bool
+	names map[*Set]map[string]int // in how many expressions each stands
 	all   map[*Set]bool
 	seen  map[*Env]bool
 }
 
-func (l *looker) set(s *Set) map[string]bool {
+func (l *looker) set(s *Set) map[string]int {
 	if l.names[s] == nil {
-		l.names[s] = map[string]bool{}
+		l.names[s] = map[string]int{}
 	}
 	return l.names[s]
 }
@@ -133,11 +139,11 @@ func (l *looker) env(e *Env, envs []*Env) {
 		names := l.set(s)
 		for _, list := range [][]string{s.Required, s.Absent} {
 			for _, name := range list {
-				names[name] = true
+				names[name] += 0
 			}
 		}
 		for _, f := range s.Filters {
-			names[f.Prop] = true
+			names[f.Prop]++
 		}
 	}
 	for _, c := range e.Conds {
@@ -162,7 +168,7 @@ func (l *looker) expr(e Expr, envs []*Env) {
 	Walk(e, func(e Expr) bool {
 		switch e := e.(type) {
 		case *Prop:
-			l.set(envs[len(envs)-1-e.Up].Sets[e.Set])[e.Path[0]] = true
+			l.set(envs[len(envs)-1-e.Up].Sets[e.Set])[e.Path[0]]++
 		case *Whole:
 			if e.Set != NoSet {
 				s := envs[len(envs)-1].Sets[e.Set]
