@@ -12,7 +12,7 @@ const (
 	costEntry  = 1
 	costObject = 12
 	costLookup = 6
-	costHeld   = 3 // to put an object into a table
+	costHeld   = 2 // to put an object into a table
 	// keptOf is how many of the objects a condition is taken to keep: one in so
 	// many.
 	keptOf = 4
