@@ -83,6 +83,3 @@ func (q *Query) Run(ctx context.Context, src Source, b Bindings, l Limits) (Resu
 	}
 	return Result{Rows: rows, Errors: a.Errors, Plan: a.Plan}, nil
 }
-
-// Text returns the query as it was given.
-func (q *Query) Text() string { return q.resolved.Text }

@@ -2,122 +2,15 @@ package pjson
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"vesperdb.io/vesper/internal/statement"
 )
 
 // maxDepth bounds how deep objects and lists may be nested in a document.
 const maxDepth = 100
-
-type kind uint8
-
-const (
-	kindObject kind = iota
-	kindArray
-	kindString
-	kindNumber
-	kindBool
-	kindNull
-)
-
-var kindNames = [...]string{"an object", "a list", "a string", "a number", "true or false", "null"}
-
-// String returns the word for the kind that messages use.
-func (k kind) String() string { return kindNames[k] }
-
-// node is one JSON value with its place in the text. A tree is needed, and not
-// a stream, because the members that say how to read an object (its id,
-// namemap and context) may come after those they apply to.
-type node struct {
-	kind    kind
-	at      int
-	text    string // the string, the number as written, "true" or "false"
-	items   []node
-	members []member
-}
-
-type member struct {
-	key   string
-	at    int
-	value node
-}
-
-func (n *node) member(key string) *member {
-	for i := range n.members {
-		if n.members[i].key == key {
-			return &n.members[i]
-		}
-	}
-	return nil
-}
-
-// same reports whether two values are equal as JSON, in any order of members.
-func (n *node) same(o *node) bool {
-	if n.kind != o.kind || n.text != o.text || len(n.items) != len(o.items) || len(n.members) != len(o.members) {
-		return false
-	}
-	for i := range n.items {
-		if !n.items[i].same(&o.items[i]) {
-			return false
-		}
-	}
-	for i := range n.members {
-		other := o.member(n.members[i].key)
-		if other == nil || !n.members[i].value.same(&other.value) {
-			return false
-		}
-	}
-	return true
-}
-
-// appendJSON appends the value as compact JSON, members in their order.
-func (n *node) appendJSON(dst []byte) []byte {
-	switch n.kind {
-	case kindString:
-		return appendString(dst, n.text)
-	case kindArray:
-		dst = append(dst, '[')
-		for i := range n.items {
-			dst = append(n.items[i].appendJSON(dst), ',')
-		}
-		return append(bytes.TrimSuffix(dst, []byte(",")), ']')
-	case kindObject:
-		dst = append(dst, '{')
-		for i := range n.members {
-			dst = append(appendString(dst, n.members[i].key), ':')
-			dst = append(n.members[i].value.appendJSON(dst), ',')
-		}
-		return append(bytes.TrimSuffix(dst, []byte(",")), '}')
-	case kindNull:
-		return append(dst, "null"...)
-	default:
-		return append(dst, n.text...)
-	}
-}
-
-// fault is an error at a byte offset; Parse turns it into a *SyntaxError.
-type fault struct {
-	at              int
-	message, remedy string
-}
-
-// Error says what is wrong, without the place.
-func (f *fault) Error() string { return f.message }
-
-func faultf(at int, remedy, format string, args ...any) error {
-	for i, arg := range args {
-		if text, ok := arg.(string); ok {
-			args[i] = statement.Shorten(text)
-		}
-	}
-	return &fault{at: at, message: fmt.Sprintf(format, args...), remedy: remedy}
-}
 
 // scanner reads strict JSON (RFC 8259): no comments, no trailing commas, no
 // key twice in one object, no unpaired surrogates, no NUL.
@@ -467,42 +360,4 @@ func (s *scanner) hex() (rune, error) {
 	}
 	s.at += 6
 	return r, nil
-}
-
-// position turns a byte offset into line and column. Offsets asked for in
-// ascending order cost one pass over the text in all.
-type locator struct {
-	text []byte
-	at   int
-	here Position
-}
-
-func newLocator(text []byte) *locator {
-	return &locator{text: text, here: Position{Line: 1, Column: 1}}
-}
-
-// located makes a fault a *SyntaxError.
-func (l *locator) located(err error) error {
-	var f *fault
-	if !errors.As(err, &f) {
-		return err
-	}
-	return &SyntaxError{Position: l.position(f.at), Message: f.message, Remedy: f.remedy}
-}
-
-func (l *locator) position(at int) Position {
-	if at < l.at {
-		l.at, l.here = 0, Position{Line: 1, Column: 1}
-	}
-	for l.at < at && l.at < len(l.text) {
-		switch c := l.text[l.at]; {
-		case c == '\n':
-			l.here.Line++
-			l.here.Column = 1
-		case utf8.RuneStart(c):
-			l.here.Column++
-		}
-		l.at++
-	}
-	return l.here
 }
