@@ -147,15 +147,16 @@ func (g *Guard) Principal(r *http.Request) (Principal, error) {
 		return Principal{Role: g.anonymous}, nil
 	}
 	scheme, token, _ := strings.Cut(headers[0], " ")
-	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(token) == "" {
+	token = strings.Trim(token, " \t")
+	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" || strings.ContainsAny(token, " \t") {
 		return Principal{}, g.deny(r, &Denied{Status: http.StatusUnauthorized, Cause: "bad-header",
 			Challenge: `Bearer error="invalid_request"`,
 			Detail:    "the header Authorization is not understood: send it once, as Authorization: Bearer TOKEN"})
 	}
-	p, ok := match(g.tokens.get(), strings.TrimSpace(token))
+	p, ok := match(g.tokens.get(), token)
 	if !ok {
 		return Principal{}, g.deny(r, &Denied{Status: http.StatusUnauthorized, Cause: "unknown-token",
-			Challenge: `Bearer error="invalid_token"`, Detail: "the token is none of this node's: it may have been replaced"})
+			Challenge: `Bearer error="invalid_token"`, Detail: "the token is none of this node's: it may have been replaced, send the one that counts now"})
 	}
 	return p, nil
 }
