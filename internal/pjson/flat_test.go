@@ -119,3 +119,24 @@ func FuzzReference(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) { sameAsPattern(t.Fatalf, text) })
 }
+
+// TestAValueIsGivenUpSoonAfterItIsTooLong: at the string in which it becomes so,
+// however much is behind it; and what fits is written as ever.
+func TestAValueIsGivenUpSoonAfterItIsTooLong(t *testing.T) {
+	many := make([]any, 1000)
+	for i := range many {
+		many[i] = Map{{Key: "text", Value: strings.Repeat("w", 100)}, {Key: "list", Value: []any{1, nil}}}
+	}
+	for _, v := range []any{many, Map{{Key: "a", Value: many}, {Key: "b", Value: many}}} {
+		whole := AppendJSON([]byte("before"), v)
+		if got, fits := AppendJSONWithin([]byte("before"), v, len(whole)); !fits || string(got) != string(whole) {
+			t.Errorf("what fits was cut: %t, %d of %d bytes", fits, len(got), len(whole))
+		}
+		if got, fits := AppendJSONWithin([]byte("before"), v, len(whole)-1); fits || len(got) > len(whole) {
+			t.Errorf("a byte more than fits is taken: %t", fits)
+		}
+		if got, fits := AppendJSONWithin(nil, v, 500); fits || len(got) > 700 {
+			t.Errorf("%d bytes were written of at most 500 (%t)", len(got), fits)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package pjson
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"unicode/utf8"
 )
@@ -46,6 +47,18 @@ func (m Map) MarshalJSON() ([]byte, error) { return AppendJSON(nil, m), nil }
 // the escapes that JSON demands. A value of any other type is written as a
 // string that says so, since results are made by this project alone.
 func AppendJSON(dst []byte, value any) []byte {
+	dst, _ = AppendJSONWithin(dst, value, math.MaxInt)
+	return dst
+}
+
+// AppendJSONWithin is AppendJSON for a value that may be of any length: it gives
+// up, and returns false, soon after dst has become longer than limit.
+func AppendJSONWithin(dst []byte, value any, limit int) ([]byte, bool) {
+	dst = appendWithin(dst, value, limit)
+	return dst, len(dst) <= limit
+}
+
+func appendWithin(dst []byte, value any, limit int) []byte {
 	switch v := value.(type) {
 	case nil:
 		return append(dst, "null"...)
@@ -58,26 +71,28 @@ func AppendJSON(dst []byte, value any) []byte {
 	case string:
 		return appendString(dst, v)
 	case []any:
-		return appendList(dst, v)
+		return appendList(dst, v, limit)
 	case Map:
-		return appendMap(dst, v)
+		return appendMap(dst, v, limit)
 	default:
 		return appendString(dst, fmt.Sprintf("unexpected value of type %T", value))
 	}
 }
 
-func appendList(dst []byte, list []any) []byte {
+func appendList(dst []byte, list []any, limit int) []byte {
 	dst = append(dst, '[')
 	for i, item := range list {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = AppendJSON(dst, item)
+		if dst = appendWithin(dst, item, limit); len(dst) > limit {
+			return dst
+		}
 	}
 	return append(dst, ']')
 }
 
-func appendMap(dst []byte, m Map) []byte {
+func appendMap(dst []byte, m Map, limit int) []byte {
 	dst = append(dst, '{')
 	for i := range m {
 		if i > 0 {
@@ -85,7 +100,9 @@ func appendMap(dst []byte, m Map) []byte {
 		}
 		dst = appendString(dst, m[i].Key)
 		dst = append(dst, ':')
-		dst = AppendJSON(dst, m[i].Value)
+		if dst = appendWithin(dst, m[i].Value, limit); len(dst) > limit {
+			return dst
+		}
 	}
 	return append(dst, '}')
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -14,6 +15,9 @@ const (
 	// rowsBytes is how much of a result is held, and sent at once. An answer that
 	// is no longer is sent when it is whole, and a fault of it is a problem.
 	rowsBytes = 64 << 10
+	// heldAnswer bounds what is held of an answer: a row, and the whole where all
+	// of it is sent at once. Rows can be much longer than what they are made of.
+	heldAnswer = 64 << 20
 	// firstBytes is what is set aside for it at first: most answers are short.
 	firstBytes = 1 << 10
 	// trailerRows is how many rows were sent as lines, after the last of them: an
@@ -25,6 +29,11 @@ const (
 type rows struct {
 	w        http.ResponseWriter
 	patience time.Duration
+}
+
+// tooMuch is the fault of a query whose answer cannot be held.
+func tooMuch(what string, limit int, remedy string) error {
+	return &jsonql.EvaluationError{Message: fmt.Sprintf("%s has more than %d bytes: ask for fewer properties, a lower depth, or %s", what, limit, remedy)}
 }
 
 func (o rows) flush(part []byte) error {
@@ -48,6 +57,8 @@ type answerStream struct {
 	rows
 	clock *queryClock
 	lines bool
+	// held is the most bytes of one row.
+	held int
 	// limit is the most rows wanted, 0 for all; more reports that there were more.
 	limit   int
 	more    bool
@@ -85,7 +96,12 @@ func (o *answerStream) add(row any) error {
 	if o.n++; o.n > 1 && !o.lines {
 		o.part = append(o.part, ",\n"...)
 	}
-	o.part = pjson.AppendJSON(o.part, row)
+	var fits bool
+	rest := len(o.part)
+	if o.part, fits = pjson.AppendJSONWithin(o.part, row, rest+o.held); !fits {
+		o.part = o.part[:rest:rest]
+		return tooMuch("a row", o.held, "a row for each value")
+	}
 	if o.lines {
 		o.part = append(o.part, '\n')
 	}

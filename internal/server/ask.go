@@ -97,7 +97,7 @@ func (s *Server) postQuery(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) ask(w http.ResponseWriter, r *http.Request, q question) error {
 	clock := startClock(r.Context(), s.deps.Config.Limits.QueryTime)
 	defer clock.stop()
-	out := answerStream{rows: rows{w: w, patience: s.patience}, clock: clock, lines: acceptsLines(r), limit: q.limit, explain: q.Explain, start: time.Now()}
+	out := answerStream{rows: rows{w: w, patience: s.patience}, clock: clock, lines: acceptsLines(r), held: s.heldAnswer, limit: q.limit, explain: q.Explain, start: time.Now()}
 	limits := s.queryLimits()
 	if q.limit > 0 && q.limit <= limits.MaxRows {
 		limits.MaxRows = q.limit + 1 // one more tells that there are more

@@ -178,10 +178,14 @@ func (s *Server) formUpdate(ctx context.Context, tx *store.Tx, form url.Values) 
 	if err := checkWhere(where); err != nil {
 		return nil, err
 	}
-	asking, cancel := context.WithTimeout(ctx, maxQueryInWrite)
+	limit := min(s.deps.Config.Limits.QueryTime, maxQueryInWrite)
+	asking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	found, err := s.runQuery(asking, tx.Reader, queryParams{Query: "{id where (" + where + ")}"})
-	if err != nil {
+	found, err := s.runQuery(asking, tx.Reader, queryParams{Query: "{id where (" + where + ") limit 2}"}) // two are not one
+	switch {
+	case err != nil && errors.Is(asking.Err(), context.DeadlineExceeded):
+		return nil, problem(kindBadQuery, "%v", tooLong(limit))
+	case err != nil:
 		return nil, queryProblem(err)
 	}
 	if len(found.Rows) != 1 {
@@ -258,7 +262,7 @@ func (s *Server) formQuery(ctx context.Context, form url.Values) (formAnswer, er
 	case err != nil:
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(pjson.AppendJSON(nil, out.Results)))
+	dec := json.NewDecoder(bytes.NewReader(out.Results))
 	dec.UseNumber()
 	var rows any // decoded for the order of the keys
 	if err := dec.Decode(&rows); err != nil {

@@ -340,6 +340,8 @@ type batch struct {
 	tx *store.Tx
 	// created holds the first id that each create made, by "new<request id>".
 	created map[string]string
+	// held is how many bytes the rows of its queries have so far.
+	held int
 }
 
 // run runs the calls in order. It stops at the first error, apart from failed

@@ -17,8 +17,8 @@ const maxQueryInWrite = 5 * time.Second
 
 // queryResult is the result of a query.
 type queryResult struct {
-	Results []any    `json:"results"`
-	Errors  []string `json:"errors"`
+	Results json.RawMessage `json:"results"`
+	Errors  []string        `json:"errors"`
 	// Plan is how it was found, when that was asked for.
 	Plan *jsonql.Plan `json:"explain,omitempty"`
 	// AST is the query as it was understood, when that was asked for.
@@ -40,7 +40,7 @@ func (b *batch) query(c *call) (any, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, limit)
 	defer cancel()
 	start := time.Now()
-	result, err := b.server.runQuery(ctx, b.reader, params)
+	result, rows, err := b.rows(ctx, params)
 	switch {
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, queryFailed(tooLong(limit))
@@ -49,7 +49,7 @@ func (b *batch) query(c *call) (any, error) {
 	case err != nil:
 		return nil, err
 	}
-	out := queryResult{Results: result.Rows, Errors: result.Errors, Elapsed: time.Since(start).Seconds()}
+	out := queryResult{Results: rows, Errors: append([]string{}, result.Errors...), Elapsed: time.Since(start).Seconds()}
 	if params.Explain {
 		out.Plan = result.Plan
 	}
@@ -58,13 +58,30 @@ func (b *batch) query(c *call) (any, error) {
 			return nil, queryFailed(err)
 		}
 	}
-	if out.Results == nil {
-		out.Results = []any{}
-	}
-	if out.Errors == nil {
-		out.Errors = []string{}
-	}
 	return out, nil
+}
+
+// rows returns the rows of a query as a list. What a batch has of them is bounded
+// in all, since its answer is held until it is whole.
+func (b *batch) rows(ctx context.Context, p queryParams) (*jsonql.Answer, json.RawMessage, error) {
+	answer, err := b.server.startQuery(ctx, b.reader, p, b.server.queryLimits())
+	if err != nil {
+		return nil, nil, err
+	}
+	out, fits, limit := []byte{'['}, true, b.server.heldAnswer-b.held
+	for row, err := range answer.Rows() {
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		if out, fits = pjson.AppendJSONWithin(out, row, limit); !fits {
+			return nil, nil, tooMuch("the answer", b.server.heldAnswer, "parts with limit and offset; /v1/query sends rows of any number")
+		}
+	}
+	b.held += len(out)
+	return answer, append(out, ']'), nil
 }
 
 // isQueryFault tells faults of the query from those of the store.
@@ -131,5 +148,7 @@ func (s *Server) startQuery(ctx context.Context, rd *store.Reader, p queryParams
 }
 
 func (s *Server) queryLimits() jsonql.Limits {
-	return jsonql.Limits{MaxRows: int(s.deps.Config.Limits.QueryRows)}
+	limits := s.bounds
+	limits.MaxRows = int(s.deps.Config.Limits.QueryRows)
+	return limits
 }

@@ -14,6 +14,7 @@ import (
 	"vesperdb.io/vesper/internal/access"
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/changeset"
+	"vesperdb.io/vesper/internal/jsonql"
 	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/nodestatus"
 	"vesperdb.io/vesper/internal/pjson"
@@ -70,6 +71,10 @@ type Server struct {
 	disk     snapshotfile.Disk
 	// heartbeat is how often an event stream without events says that it lives.
 	heartbeat time.Duration
+	// heldAnswer is how many bytes of an answer may be held at once; bounds are
+	// what a query may cost besides its rows and its time, where not the usual.
+	heldAnswer int
+	bounds     jsonql.Limits
 	// parseTime is how long a document may take to be read, once it is here.
 	parseTime time.Duration
 
@@ -86,7 +91,7 @@ func New(d Deps) (*Server, error) {
 		d.Logger = slog.Default()
 	}
 	s := &Server{deps: d, log: d.Logger, metrics: newMetrics(), started: time.Now().UTC(),
-		spooling: make(chan struct{}, 1), patience: snapshotPatience, heartbeat: heartbeat, parseTime: parseTime}
+		spooling: make(chan struct{}, 1), patience: snapshotPatience, heartbeat: heartbeat, heldAnswer: heldAnswer, parseTime: parseTime}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.plain, err = pjson.NewWriter(pjson.Format{BareIDs: true, PreserveTypes: true, OmitEmbeddedIDs: true}); err != nil {
