@@ -25,7 +25,8 @@ type apiOperation struct {
 		Name, In string
 		Required bool
 	}
-	Responses map[string]struct{ Content map[string]any }
+	RequestBody struct{ Content map[string]any }
+	Responses   map[string]struct{ Content, Headers map[string]any }
 }
 
 func theDocument(t *testing.T) (apiDocument, *jsonschema.Compiler) {
