@@ -68,7 +68,8 @@ func (b *batch) rows(ctx context.Context, p queryParams) (*jsonql.Answer, json.R
 	if err != nil {
 		return nil, nil, err
 	}
-	out, fits, limit := []byte{'['}, true, b.server.heldAnswer-b.held
+	var fits bool
+	out, limit := []byte{'['}, b.server.heldAnswer-b.held
 	for row, err := range answer.Rows() {
 		if err != nil {
 			return nil, nil, err
