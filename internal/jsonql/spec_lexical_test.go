@@ -57,6 +57,7 @@ func TestWordsOfTheLanguage(t *testing.T) {
 		{name: "strings have either quote", query: `['a"b', "a'b"]`, want: `[["a\"b","a'b"]]`},
 		{name: "escapes of lines", query: `(id where line in ("1\n2") and line = '1\x0a2' and line = '1\u000a2')`, want: `["@d"]`},
 		{name: "other escapes", query: `('\t\\\"\'\/\b\f\r')`, want: `["\t\\\"'/\b\f\r"]`},
+		{name: "escapes of characters beyond the first 65536", query: `('\U0001f600')`, want: `["😀"]`},
 		{name: "zeros before an integer", query: `[007, 0, -0]`, want: `[[7,0,0]]`},
 		{name: "a sign belongs to a number", query: `[-1, -2.5, -1e2]`, want: `[[-1,-2.5,-100.0]]`},
 		{name: "a negative number is a constant", query: `(id where v = -2.5)`, want: `["@d"]`},
@@ -80,6 +81,13 @@ func TestTextThatIsNoWordIsRefused(t *testing.T) {
 		{`{v where v = @}`, "1:14", "reference without an id"},
 		{`{v /* where}`, "1:4", "comment does not end"},
 		{`{'\q' : 1}`, "1:3", `unknown escape \q`},
+		{`{'\u12' : 1}`, "1:3", `unknown escape \u`},
+		{`{'a\u0000' : 1}`, "1:4", `escape \u0000 is not a character`},
+		{`{<a\x00>}`, "1:4", `escape \x00 is not a character`},
+		{`{'\ud83d' : 1}`, "1:3", `escape \ud83d is not a character`},
+		{`{'\ud83d\ude00' : 1}`, "1:3", `escape \ud83d is not a character`},
+		{`{'k' : @<\udc00>}`, "1:10", `escape \udc00 is not a character`},
+		{`{'\U00110000' : 1}`, "1:3", `escape \U00110000 is not a character`},
 	})
 }
 
