@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -166,6 +167,53 @@ func TestAQueryThatRunsTooLongEndsAndHurtsNobody(t *testing.T) {
 	n.put("after", `{"x":1}`)
 	if strings.Contains(n.log.String(), "level=ERROR") {
 		t.Errorf("the fault of a query is told as the node's: %s", n.log)
+	}
+}
+
+// TestAClientThatLeavesEndsItsQueryWhateverWayItAsked, at once, and that is no
+// failure of the node.
+func TestAClientThatLeavesEndsItsQueryWhateverWayItAsked(t *testing.T) {
+	n := minefield(t, func(l *nodeconfig.Limits) { l.QueryTime = time.Hour })
+	n.server.bounds = jsonql.Limits{MaxSteps: 1 << 50}
+	const endless = "{'n': count(?a.n) where ?a.n + ?b.n + ?c.n + ?d.n = ?e.n - 1}"
+	for _, c := range []apiCall{
+		{"GET", "", "/v1/query?q=" + url.QueryEscape(endless), "", 0, nil},
+		{"POST", "", "/datarequest", request("1", "query", quote(endless)), 0, nil},
+		{"POST", "", "/api/query", "data=" + url.QueryEscape(endless), 0, []string{formBody}},
+	} {
+		t.Run(c.path[:10], func(t *testing.T) {
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			req, err := http.NewRequestWithContext(ctx, c.method, n.url+c.path, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(c.headers) > 0 {
+				req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			}
+			go func() {
+				n.untilRunning(1)
+				leave()
+			}()
+			if resp, err := n.client.Do(req); err == nil {
+				_ = resp.Body.Close()
+				t.Errorf("a query without end was answered: %s", resp.Status)
+			}
+			n.untilRunning(0)
+		})
+	}
+	if strings.Contains(n.log.String(), "level=ERROR") {
+		t.Errorf("a client that left is told as a fault of the node: %s", n.log)
+	}
+}
+
+// untilRunning waits until so many requests are under way.
+func (n *node) untilRunning(want float64) {
+	for end := time.Now().Add(time.Minute); testutil.ToFloat64(n.server.metrics.inFlight) != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			n.t.Errorf("there were never %v requests under way", want)
+			return
+		}
 	}
 }
 

@@ -79,7 +79,9 @@ func (s *Server) failForm(w http.ResponseWriter, r *http.Request, action string,
 	status := http.StatusOK
 	if p.Status >= http.StatusInternalServerError {
 		status = p.Status
-		s.log.Error("Request failed", "method", r.Method, "path", r.URL.EscapedPath(), "error", err)
+		if r.Context().Err() == nil { // of a client that left nothing is to be said
+			s.log.Error("Request failed", "method", r.Method, "path", r.URL.EscapedPath(), "error", err)
+		}
 	}
 	sendForm(w, status, formFailure(action, p.Detail))
 	return nil

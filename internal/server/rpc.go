@@ -306,7 +306,7 @@ func (s *Server) abort(r *http.Request, calls []*call, err error) {
 	var aborted *abortError
 	errors.As(err, &aborted)
 	cause := rpcErrorOf(err)
-	if p := problemOf(err); cause.Code == rpcServerError && p.Status == http.StatusInternalServerError {
+	if p := problemOf(err); cause.Code == rpcServerError && p.Status == http.StatusInternalServerError && r.Context().Err() == nil { // of a client that left nothing is to be said
 		s.log.Error("JSON-RPC batch failed", "path", r.URL.EscapedPath(), "error", err)
 	}
 	for _, c := range calls {
