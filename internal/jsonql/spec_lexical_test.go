@@ -85,7 +85,7 @@ func TestTextThatIsNoWordIsRefused(t *testing.T) {
 		{`{'a\u0000' : 1}`, "1:4", `escape \u0000 is not a character`},
 		{`{<a\x00>}`, "1:4", `escape \x00 is not a character`},
 		{`{'\ud83d' : 1}`, "1:3", `escape \ud83d is not a character`},
-		{`{'\ud83d\ude00' : 1}`, "1:3", `escape \ud83d is not a character`},
+		{`{'\ud83d\ude00' : 1}`, "1:3", `escape \ud83d is not a character: write \U0001f600`},
 		{`{'k' : @<\udc00>}`, "1:10", `escape \udc00 is not a character`},
 		{`{'\U00110000' : 1}`, "1:3", `escape \U00110000 is not a character`},
 	})

@@ -335,7 +335,7 @@ func (m *maker) values(list []statement.Statement, in *Tree, depth int, t *trail
 // expand writes a term. Lists in lists and anonymous objects are always
 // written in place of the reference to them, other objects as deep as asked.
 func (m *maker) expand(term statement.Term, in *Tree, depth int, t *trail) (any, error) {
-	if err := m.run.count(1); err != nil {
+	if err := m.run.made(term.Text); err != nil {
 		return nil, err
 	}
 	id := term.Text

@@ -145,6 +145,11 @@ func (r *Run) Row(b *resolve.Block, s *Scope) (any, error) {
 		}
 		r.makers[b] = m
 	}
+	if r.rows == 0 {
+		r.rowBytes = 0
+	}
+	r.rows++
+	defer func() { r.rows-- }()
 	return m.row(s)
 }
 

@@ -78,6 +78,9 @@ type Run struct {
 	visible map[*resolve.Block][]resolve.SetID
 
 	steps, values, held int
+	// rowBytes is about what the row takes that is being made; rows how many are,
+	// one within the other.
+	rowBytes, rows int
 }
 
 // NewRun prepares a run. Bindings are nil, bool, string, any Go number,
@@ -173,6 +176,14 @@ func (r *Run) Rows(n int) error {
 		return nil
 	}
 	return &Error{Message: fmt.Sprintf("the result has more than %d rows: add a condition, or limit and offset", r.limits.MaxRows)}
+}
+
+// made accounts for a JSON value of the row that is being made.
+func (r *Run) made(text string) error {
+	if r.rowBytes += ValueBytes + len(text); r.rowBytes > r.limits.MaxBytes {
+		return &Error{Message: fmt.Sprintf("one row takes more than %d bytes: ask for fewer properties or a lower depth", r.limits.MaxBytes)}
+	}
+	return r.count(1)
 }
 
 // count accounts for JSON values of the result.

@@ -167,6 +167,7 @@ func TestEachLimitOfAJoinSaysWhatToDo(t *testing.T) {
 		{"[?c.level, id where customer = ?c order by ?c.level]", "hold more than 3000 bytes", func(l *eval.Limits) { l.MaxBytes = 3000 }},
 		{"{id, 'o': ?c where customer = ?c order by ?c.level}", "more than 50 objects at once", func(l *eval.Limits) { l.MaxObjects = 50 }},
 		{"{id, 'o': ?c where customer = ?c}", "more than 7 rows", func(l *eval.Limits) { l.MaxRows = 7 }},
+		{"{id, customer where number = 1 depth 3}", "one row takes more than 100 bytes", func(l *eval.Limits) { l.MaxBytes = 100 }},
 		{"{?c id, 'o': [{* where customer = ?c}]}", "the result is too large", func(l *eval.Limits) { l.MaxValues = 100 }},
 	} {
 		l := roomy

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -28,7 +29,11 @@ func (l *lexer) unescape(from, end int) (string, error) {
 		}
 		text, size, err := escape(raw[i+1:])
 		if err != nil {
-			return "", l.fail(from+i, `write \\ for a backslash`, "%v", err)
+			remedy := `write \\ for a backslash`
+			if pair, ok := surrogates(raw[i+1:]); ok {
+				remedy = fmt.Sprintf(`write \U%08x`, pair)
+			}
+			return "", l.fail(from+i, remedy, "%v", err)
 		}
 		b.WriteString(text)
 		i += size
@@ -53,6 +58,18 @@ func escape(rest string) (string, int, error) {
 		return "", 0, fmt.Errorf(`escape \%s is not a character`, rest[:digits+1])
 	}
 	return string(rune(code)), digits + 1, nil
+}
+
+// surrogates returns the character that two escapes in a row stand for in JSON.
+func surrogates(rest string) (rune, bool) {
+	const size = len(`ud83d`)
+	if len(rest) < 2*size+1 || rest[0] != 'u' || rest[size:size+2] != `\u` {
+		return 0, false
+	}
+	high, errHigh := strconv.ParseUint(rest[1:size], 16, 32)
+	low, errLow := strconv.ParseUint(rest[size+2:2*size+1], 16, 32)
+	pair := utf16.DecodeRune(rune(high), rune(low))
+	return pair, errHigh == nil && errLow == nil && pair != utf8.RuneError
 }
 
 func (l *lexer) number() error {
