@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,6 +22,7 @@ import (
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/nodeclient"
 	"vesperdb.io/vesper/internal/nodestatus"
 )
 
@@ -34,6 +38,9 @@ type kubelet struct {
 	ips     map[string]string // pod by address
 	say     map[string]func() (nodestatus.Status, error)
 	removed map[string]int  // pods removed, by name
+	drains  map[string]bool // nodes that were told to drain
+	broken  string          // pods of this image never start
+	tell    func(format string, args ...any)
 	starts  <-chan struct{} // while it is open no pod is started; nil is closed
 }
 
@@ -42,7 +49,7 @@ func newKubelet(t *testing.T, c *cluster) *kubelet {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &kubelet{c: c, cancel: cancel, done: make(chan struct{}), ips: map[string]string{},
-		say: map[string]func() (nodestatus.Status, error){}, removed: map[string]int{}}
+		say: map[string]func() (nodestatus.Status, error){}, removed: map[string]int{}, drains: map[string]bool{}}
 	go func() {
 		defer close(k.done)
 		for ctx.Err() == nil {
@@ -75,23 +82,61 @@ func healthy(id string) nodestatus.Status {
 }
 
 // Status implements nodeclient.Reader.
-func (k *kubelet) Status(ctx context.Context, address string) (nodestatus.Status, error) {
+func (k *kubelet) Status(ctx context.Context, target nodeclient.Target) (nodestatus.Status, error) {
+	address := target.Address
 	k.mu.Lock()
 	pod, known := k.ips[address]
 	node := strings.TrimSuffix(pod, "-0")
-	say := k.say[node]
+	say, draining := k.say[node], k.drains[node]
 	k.mu.Unlock()
 	if !known {
 		return nodestatus.Status{}, errors.New("asking the node at " + address + " for its status: connection refused")
 	}
 	if say != nil {
-		return say()
+		status, err := say()
+		status.Draining = status.Draining || draining
+		return status, err
 	}
-	vn := &v1alpha1.VesperNode{}
-	if err := k.c.Get(ctx, client.ObjectKey{Namespace: k.c.Namespace, Name: node}, vn); err != nil {
-		return nodestatus.Status{}, err
+	status, err := k.replicated(ctx, node)
+	status.Draining = draining
+	return status, err
+}
+
+// replicated is what a node says that has all that any of them wrote.
+func (k *kubelet) replicated(ctx context.Context, node string) (status nodestatus.Status, err error) {
+	nodes := &v1alpha1.VesperNodeList{}
+	if err := k.c.List(ctx, nodes); err != nil {
+		return status, err
 	}
-	return healthy(vn.Spec.BranchID), nil
+	var all branch.Revision
+	for i := range nodes.Items {
+		said := healthy(nodes.Items[i].Spec.BranchID)
+		all = all.Merge(said.Revision)
+		if nodes.Items[i].Name == node {
+			status = said
+		}
+	}
+	status.Revision = all
+	return status, nil
+}
+
+// SetDraining implements nodeclient.Drainer. A node remembers it across restarts.
+func (k *kubelet) SetDraining(_ context.Context, target nodeclient.Target, draining bool) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	pod, known := k.ips[target.Address]
+	if !known {
+		return errors.New("telling the node at " + target.Address + ": connection refused")
+	}
+	k.drains[strings.TrimSuffix(pod, "-0")] = draining
+	return nil
+}
+
+// told reports whether a node was told to drain.
+func (k *kubelet) told(node string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.drains[node]
 }
 
 func (k *kubelet) pass(ctx context.Context) error {
@@ -118,7 +163,9 @@ func (k *kubelet) pass(ctx context.Context) error {
 		}
 		delete(running, pod)
 	}
-	for _, orphan := range running {
+	for _, name := range slices.Sorted(maps.Keys(running)) {
+		orphan := running[name]
+		k.narrate(strings.TrimSuffix(name, "-0"), "stopped for good: it was removed")
 		if err := k.remove(ctx, orphan); err != nil {
 			return err
 		}
@@ -156,6 +203,7 @@ func (k *kubelet) run(ctx context.Context, set *appsv1.StatefulSet, pod *corev1.
 	}
 	switch {
 	case pod != nil && (*set.Spec.Replicas == 0 || pod.Labels[appsv1.ControllerRevisionHashLabelKey] != revision):
+		k.narrate(set.Name, "%s", whyRemoved(set, pod))
 		return k.remove(ctx, pod)
 	case pod == nil && *set.Spec.Replicas == 1:
 		return k.start(ctx, set, revision, claims)
@@ -205,6 +253,10 @@ func (k *kubelet) start(ctx context.Context, set *appsv1.StatefulSet, revision s
 	ip := fmt.Sprintf("10.1.%d.%d", len(k.ips)/250, len(k.ips)%250+1)
 	k.ips[ip+":8000"] = pod.Name
 	k.mu.Unlock()
+	if pod.Spec.Containers[0].Image == k.broken {
+		return k.stick(ctx, pod)
+	}
+	k.narrate(set.Name, "started")
 	yes := true
 	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}},
 		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
@@ -212,6 +264,37 @@ func (k *kubelet) start(ctx context.Context, set *appsv1.StatefulSet, revision s
 		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: container.Name, Image: container.Image, Started: &yes, Ready: true,
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}})
 	}
+	return k.c.Status().Update(ctx, pod)
+}
+
+// narrate tells what happens to a node, to whoever listens.
+func (k *kubelet) narrate(node, format string, args ...any) {
+	if k.tell != nil {
+		k.tell("%s", node+" "+fmt.Sprintf(format, args...))
+	}
+}
+
+// whyRemoved says why a pod is not wanted as it is.
+func whyRemoved(set *appsv1.StatefulSet, pod *corev1.Pod) string {
+	was, is := pod.Spec.Containers[0], set.Spec.Template.Spec.Containers[0]
+	switch {
+	case *set.Spec.Replicas == 0:
+		return "stopped: it is not to run"
+	case was.Image != is.Image:
+		return "stopped for a restart: its image changed from " + was.Image + " to " + is.Image
+	case pod.Annotations[v1alpha1.AnnotationConfigHash] != set.Spec.Template.Annotations[v1alpha1.AnnotationConfigHash]:
+		return "stopped for a restart: its configuration changed"
+	case was.Resources.String() != is.Resources.String():
+		return "stopped for a restart: its resources changed"
+	}
+	return "stopped for a restart"
+}
+
+// stick leaves a pod as one whose image cannot be pulled.
+func (k *kubelet) stick(ctx context.Context, pod *corev1.Pod) error {
+	k.narrate(strings.TrimSuffix(pod.Name, "-0"), "cannot start: its image %s cannot be pulled", k.broken)
+	waiting := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "Back-off pulling image"}}
+	pod.Status = corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, State: waiting}}}
 	return k.c.Status().Update(ctx, pod)
 }
 
@@ -239,8 +322,9 @@ func (k *kubelet) collect(ctx context.Context) error {
 	alive := map[types.UID]bool{}
 	brokers, clusters, nodes := &v1alpha1.VesperBrokerList{}, &v1alpha1.VesperClusterList{}, &v1alpha1.VesperNodeList{}
 	sets, claims, configs, services := &appsv1.StatefulSetList{}, &corev1.PersistentVolumeClaimList{}, &corev1.ConfigMapList{}, &corev1.ServiceList{}
+	policies, budgets, secrets := &networkingv1.NetworkPolicyList{}, &policyv1.PodDisruptionBudgetList{}, &corev1.SecretList{}
 	// Owners are listed after what they own, so that none is missed.
-	for _, list := range []client.ObjectList{services, configs, claims, sets, nodes, clusters, brokers} {
+	for _, list := range []client.ObjectList{policies, budgets, secrets, services, configs, claims, sets, nodes, clusters, brokers} {
 		if err := k.c.List(ctx, list); err != nil {
 			return err
 		}
@@ -267,6 +351,15 @@ func (k *kubelet) collect(ctx context.Context) error {
 	}
 	for i := range services.Items {
 		owned = append(owned, &services.Items[i])
+	}
+	for i := range policies.Items {
+		owned = append(owned, &policies.Items[i])
+	}
+	for i := range budgets.Items {
+		owned = append(owned, &budgets.Items[i])
+	}
+	for i := range secrets.Items {
+		owned = append(owned, &secrets.Items[i])
 	}
 	for _, object := range owned {
 		if owner := metav1.GetControllerOf(object); owner != nil && !alive[owner.UID] && object.GetDeletionTimestamp() == nil {

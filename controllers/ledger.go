@@ -11,6 +11,7 @@ import (
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/conditions"
 	"vesperdb.io/vesper/internal/resources"
 	"vesperdb.io/vesper/internal/topology"
 )
@@ -100,6 +101,7 @@ func nodeMember(cluster *v1alpha1.VesperCluster, node *v1alpha1.VesperNode) topo
 		Trunk:   resources.NodeTrunk(node),
 		Group:   node.Spec.Group,
 		Leaving: node.DeletionTimestamp != nil || owner != nil && owner.UID != cluster.UID,
+		Drained: conditions.NodeDrained(node),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,6 +28,7 @@ func CacheOptions(namespaces []string) cache.Options {
 		&corev1.Service{}:               own,
 		&appsv1.StatefulSet{}:           own,
 		&networkingv1.NetworkPolicy{}:   own,
+		&policyv1.PodDisruptionBudget{}: own,
 	}}
 	if len(namespaces) > 0 {
 		options.DefaultNamespaces = map[string]cache.Config{}

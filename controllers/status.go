@@ -52,9 +52,12 @@ func reasonOf(all []metav1.Condition, kind string) string {
 // maxNote keeps an event's text below the API's limit of 1024 bytes.
 const maxNote = 960
 
-func note(message string) string {
-	if len(message) <= maxNote {
-		return message
+func note(message string) string { return clip(message, maxNote) }
+
+// clip shortens a text to about so many bytes.
+func clip(text string, limit int) string {
+	if len(text) <= limit {
+		return text
 	}
-	return strings.ToValidUTF8(message[:maxNote], "") + "…"
+	return strings.ToValidUTF8(text[:limit], "") + "…"
 }

@@ -90,6 +90,7 @@ type cluster struct {
 	cfg       *rest.Config
 	also      []string  // more namespaces that operators run for
 	second    *operator // of a test in which one operator takes over from another
+	brokers   *dropper  // what is asked of brokers
 }
 
 // newCluster makes a namespace for the test.
@@ -104,7 +105,7 @@ func newCluster(t *testing.T) *cluster {
 	if err := c.Create(t.Context(), ns); err != nil {
 		t.Fatalf("making a namespace: %v", err)
 	}
-	return &cluster{Client: client.NewNamespacedClient(c, ns.Name), Namespace: ns.Name, cfg: cfg}
+	return &cluster{Client: client.NewNamespacedClient(c, ns.Name), Namespace: ns.Name, cfg: cfg, brokers: &dropper{}}
 }
 
 // operator is a running manager whose requests are counted.

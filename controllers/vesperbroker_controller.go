@@ -114,6 +114,9 @@ func (r *VesperBrokerReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if s.broker.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil // owned children go with it; a kept volume stays
 	}
+	if s.broker.Spec.Paused {
+		s.pause.By = "spec.paused"
+	}
 	for _, phase := range []func(context.Context) error{s.read, s.makeChildren, s.readCredentials, s.ask} {
 		err := phase(ctx)
 		if apierrors.IsConflict(err) {

@@ -39,6 +39,7 @@ type brokerScope struct {
 	secret       map[string][]byte
 
 	answers []brokerprobe.Answer
+	pause   conditions.Pause
 	refused error // what the API server, or someone else having the name, said no to first
 }
 
@@ -133,7 +134,7 @@ func (s *brokerScope) makeChildren(ctx context.Context) error {
 		{resources.BrokerNetworkPolicy(b), &networkingv1.NetworkPolicy{}},
 		{statefulSet, &appsv1.StatefulSet{}},
 	} {
-		if _, err := s.applier().Apply(ctx, child.desired, child.live); err != nil {
+		if err := applyUnless(ctx, s.pause.By != "", &s.pause.Waiting, s.applier(), child.desired, child.live); err != nil {
 			return err
 		}
 	}
@@ -181,6 +182,9 @@ func (s *brokerScope) makeSecret(ctx context.Context, b resources.Broker) error 
 	secret := &corev1.Secret{}
 	applier := s.applier()
 	applier.Seen = existing.ResourceVersion // a password that a person sets meanwhile must not be undone
+	if s.pause.By != "" {
+		return s.holdSecret(ctx, applier, b, existing, made)
+	}
 	outcome, err := applier.Apply(ctx, resources.BrokerSecret(b, resources.BrokerCredentials(existing.Data)), secret)
 	if err != nil {
 		return err
@@ -190,6 +194,16 @@ func (s *brokerScope) makeSecret(ctx context.Context, b resources.Broker) error 
 	}
 	s.secretExists, s.secret = true, secret.Data
 	return nil
+}
+
+// holdSecret notes that the Secret would be changed if the broker were not paused.
+func (s *brokerScope) holdSecret(ctx context.Context, applier apply.Applier, b resources.Broker, existing *corev1.Secret, missing bool) error {
+	s.secretExists, s.secret = !missing, existing.Data
+	if missing {
+		s.pause.Waiting = append(s.pause.Waiting, "Secret "+resources.BrokerSecretName(s.broker.Name))
+		return nil
+	}
+	return applyUnless(ctx, true, &s.pause.Waiting, applier, resources.BrokerSecret(b, resources.BrokerCredentials(existing.Data)), &corev1.Secret{})
 }
 
 // readCredentials finds the Secret that nodes log in with. One of the user's is

@@ -47,7 +47,7 @@ func (s *brokerScope) fillStatus() {
 		status.Server = server
 	}
 	if s.managed() {
-		status.Type, status.Flavor, status.Image = v1alpha1.BrokerTypeManaged, v1alpha1.FlavorActiveMQ, s.image()
+		status.Type, status.Flavor, status.Image = v1alpha1.BrokerTypeManaged, v1alpha1.FlavorActiveMQ, s.shownImage()
 	} else {
 		status.Type, status.Flavor = v1alpha1.BrokerTypeExternal, s.broker.Spec.External.Flavor
 		status.VirtualHost = s.broker.Spec.External.VirtualHost
@@ -55,10 +55,18 @@ func (s *brokerScope) fillStatus() {
 	setBrokerConditions(&status.Conditions, s.broker.Generation, conditions.ForBroker(s.seen()))
 }
 
+// shownImage is what the broker runs, or will when its children are made.
+func (s *brokerScope) shownImage() string {
+	if s.pause.By != "" && s.broker.Status.Image != "" {
+		return s.broker.Status.Image
+	}
+	return s.image()
+}
+
 // seen is the scope as the conditions see it.
 func (s *brokerScope) seen() conditions.Broker {
 	return conditions.Broker{
-		Managed: s.managed(), Replicas: s.replicas(), ApplyError: s.refused,
+		Pause: s.pause, Managed: s.managed(), Replicas: s.replicas(), ApplyError: s.refused,
 		Secret: s.credentialsSecret(), SecretExists: s.secretExists, MissingKey: s.missingKey(),
 		Pod: s.pod, Settling: s.settling(), Claim: s.claim, Answers: s.answers,
 	}

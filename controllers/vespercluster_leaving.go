@@ -1,121 +1,189 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/conditions"
-	"vesperdb.io/vesper/internal/nodeclient"
 	"vesperdb.io/vesper/internal/resources"
+	"vesperdb.io/vesper/internal/stomp"
+	"vesperdb.io/vesper/internal/subscriptions"
 	"vesperdb.io/vesper/internal/topology"
 )
 
-// remove deletes nodes whose ids are retired, each once its own fresh word is
-// that the broker has all that it wrote. What they own goes with them; a kept
-// volume stays.
+const (
+	// subscriptionBox is how long a broker may take to drop a subscription before a
+	// person is told of it. Nothing waits for that, neither before nor after.
+	subscriptionBox = 2 * time.Minute
+	// subscriptionAgain is how often it is tried until then; afterwards it is tried
+	// when the broker becomes ready, and at most every subscriptionSeldom.
+	subscriptionAgain  = 5 * time.Second
+	subscriptionSeldom = time.Minute
+	// maxSubscriptions is how many are remembered.
+	maxSubscriptions = 256
+	// maxProblem is how long a problem of one may be.
+	maxProblem = 500
+)
+
+// remove deletes nodes that have drained and whose ids are retired. What they own
+// goes with them; a kept volume stays.
 func (s *clusterScope) remove(ctx context.Context) error {
 	for _, name := range s.planned.Remove {
 		node := s.nodes[name]
-		leaver, err := s.leaver(ctx, node)
-		if err != nil {
-			return err
-		}
-		if why := leaver.Stays(); why != "" {
-			s.staying = append(s.staying, why)
-			continue
-		}
-		err = s.reconciler.client.Delete(ctx, node, client.Preconditions{UID: &node.UID})
-		if client.IgnoreNotFound(err) != nil {
+		if err := s.reconciler.client.Delete(ctx, node, client.Preconditions{UID: &node.UID}); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting VesperNode %s/%s: %w", s.cluster.Namespace, name, err)
 		}
-		s.reconciler.poller.Forget(client.ObjectKeyFromObject(node))
 		s.event("NodeRemoved", "Remove", "Removed VesperNode %s: branch id %s is retired for ever", name, node.Spec.BranchID)
 	}
 	return nil
 }
 
-// leaver is what the planner has to know of a node before it is removed.
-func (s *clusterScope) leaver(ctx context.Context, node *v1alpha1.VesperNode) (topology.Leaver, error) {
-	l := topology.Leaver{Name: node.Name, ID: branch.ID(node.Spec.BranchID), VolumeName: resources.NodeClaimName(node.Name),
-		VolumeKept: node.Spec.DeletionPolicy != v1alpha1.DeletionDelete}
-	children, err := s.childrenOf(ctx, node)
+// leave notes the durable subscriptions of the ids that a ledger retires, with the
+// ledger itself: they are known for as long as they are not dropped.
+func (s *clusterScope) leave(ledger v1alpha1.BranchLedger) {
+	for _, a := range s.cluster.Status.Ledger.Assigned {
+		still := slices.ContainsFunc(ledger.Assigned, func(b v1alpha1.BranchAssignment) bool { return b.ID == a.ID })
+		if still || !a.Started || len(s.cluster.Status.Subscriptions) >= maxSubscriptions {
+			continue
+		}
+		now := metav1.Now().Rfc3339Copy()
+		left := v1alpha1.LeftSubscription{BranchID: a.ID, Broker: s.cluster.Spec.BrokerRef.Name, Channel: s.cluster.Spec.Channel, Since: &now}
+		if node := s.nodes[topology.NodeName(s.cluster.Name, a.Group, branch.ID(a.ID))]; node != nil {
+			left.Broker, left.Channel = node.Spec.BrokerRef.Name, node.Spec.Channel
+		}
+		s.cluster.Status.Subscriptions = append(s.cluster.Status.Subscriptions, left)
+	}
+}
+
+// drop has the brokers forget what is left of nodes that are gone, in the
+// background, and keeps in the status what could not be dropped.
+func (s *clusterScope) drop(ctx context.Context) error {
+	kept := []v1alpha1.LeftSubscription{}
+	for _, left := range s.cluster.Status.Subscriptions {
+		dropped, err := s.dropOne(ctx, &left)
+		if err != nil {
+			return err
+		}
+		if !dropped {
+			kept = append(kept, left)
+		}
+	}
+	s.left = kept
+	return nil
+}
+
+// dropOne reports whether there is nothing to drop any more. What a person wants to
+// know of it is told when the status that says so is written.
+func (s *clusterScope) dropOne(ctx context.Context, left *v1alpha1.LeftSubscription) (bool, error) {
+	key := subscriptions.Key{Cluster: client.ObjectKeyFromObject(s.cluster), Broker: left.Broker, Branch: branch.ID(left.BranchID), Channel: left.Channel}
+	name := subscriptions.Name(key.Branch, left.Channel)
+	broker, err := readMaybe(ctx, s.reconciler.client, s.cluster.Namespace, left.Broker, &v1alpha1.VesperBroker{})
 	if err != nil {
-		return l, err
+		return false, err
 	}
-	if l.Empty = children.lost(node) || children.neverRan(node); l.Empty {
-		return l, nil
+	if broker == nil {
+		s.announce(func() {
+			s.reconciler.subscriptions.Forget(key)
+			s.warn("SubscriptionKept", "Drop", "VesperBroker %s is gone: if the broker is not, delete its durable subscription %s of client %s there", left.Broker, name, left.BranchID)
+		})
+		return true, nil
 	}
-	if !conditions.NodeStarted(children.pod) {
-		l.Silent = "its pod does not run"
-		return l, nil
+	late := left.Since == nil || time.Since(left.Since.Time) > subscriptionBox
+	running, err := s.stillRuns(ctx, left)
+	if err != nil {
+		return false, err
 	}
-	target := nodeclient.Target{PodUID: children.pod.UID, Address: net.JoinHostPort(children.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort)))}
-	answer, known := s.reconciler.poller.Ask(client.ObjectKeyFromObject(node), target, clusterAskLeaver)
+	s.lookAtSubscriptions(late, running || conditions.BrokerRef{Object: broker}.Ready())
+	if running && !late {
+		return false, nil
+	}
+	outcome, ended, err := s.tryDrop(ctx, key, broker, late)
 	switch {
-	case !known || time.Since(answer.Asked) > clusterAnswerStands:
-		l.Silent = "it has not answered yet"
-	case answer.Err != nil:
-		l.Silent = answer.Err.Error()
-	default:
-		l.Branch, l.Wrote, l.Unsent = answer.Status.Branch, answer.Status.Revision.At(l.ID) > 0, answer.Status.Outbox.Changesets
+	case err != nil || !ended:
+		return false, err
+	case outcome.Err == nil:
+		s.announce(func() {
+			s.reconciler.subscriptions.Forget(key)
+			s.event("SubscriptionDropped", "Drop", "VesperBroker %s keeps no messages any more for branch %s, which is retired", left.Broker, left.BranchID)
+		})
+		return true, nil
+	case late && left.Problem == "":
+		left.Problem = clip(outcome.Err.Error(), maxProblem)
+		problem := left.Problem
+		s.announce(func() {
+			s.warn("SubscriptionKept", "Drop", "VesperBroker %s keeps messages for branch %s, which is retired, until its durable subscription %s can be dropped: %s",
+				left.Broker, left.BranchID, name, problem)
+		})
 	}
-	return l, nil
+	return false, nil
 }
 
-// nodeChildren are what exists of a node; nil for what does not.
-type nodeChildren struct {
-	claim       *corev1.PersistentVolumeClaim
-	statefulSet *appsv1.StatefulSet
-	pod         *corev1.Pod
-}
-
-// childrenOf reads what exists of a node. That its volume is gone must be the
-// API server's own word, not a cache's.
-func (s *clusterScope) childrenOf(ctx context.Context, node *v1alpha1.VesperNode) (c nodeChildren, err error) {
-	cached, live := s.reconciler.client, s.reconciler.live
-	if c.claim, err = readMaybe(ctx, live, node.Namespace, resources.NodeClaimName(node.Name), &corev1.PersistentVolumeClaim{}); err != nil {
-		return c, err
-	}
-	if c.statefulSet, err = readMaybe(ctx, cached, node.Namespace, node.Name, &appsv1.StatefulSet{}); err != nil {
-		return c, err
-	}
-	c.pod, err = readMaybe(ctx, cached, node.Namespace, resources.NodePodName(node.Name), &corev1.Pod{})
-	return c, err
-}
-
-// lost reports whether the volume that held what the node wrote does not exist any more.
-func (c nodeChildren) lost(node *v1alpha1.VesperNode) bool {
-	recorded := node.Status.VolumeUID
-	if c.statefulSet != nil {
-		recorded = cmp.Or(recorded, c.statefulSet.Annotations[v1alpha1.AnnotationVolumeUID])
-	}
-	return recorded != "" && (c.claim == nil || string(c.claim.UID) != recorded)
-}
-
-// neverRan reports whether the node cannot have written anything: it was never
-// heard, and has no volume, or no pod of it was set up, or none of its pod's
-// containers ever ran.
-func (c nodeChildren) neverRan(node *v1alpha1.VesperNode) bool {
+// lookAtSubscriptions says when to look again: soon while the box is open, and then
+// only while the broker answers.
+func (s *clusterScope) lookAtSubscriptions(late, answers bool) {
 	switch {
-	case node.Status.Incarnation != "":
-		return false
-	case c.claim == nil, c.claim.Status.Phase == corev1.ClaimPending && c.claim.Spec.VolumeName == "":
-		return true
-	case c.pod == nil:
-		return c.statefulSet == nil
+	case !late:
+		s.dropAgain = subscriptionAgain
+	case answers && s.dropAgain == 0:
+		s.dropAgain = subscriptionSeldom
 	}
-	return !slices.ContainsFunc(c.pod.Status.ContainerStatuses, func(status corev1.ContainerStatus) bool {
-		return status.RestartCount > 0 || status.State.Waiting == nil || status.LastTerminationState.Terminated != nil
-	})
+}
+
+// tryDrop has the subscription dropped in the background, and returns how the last
+// attempt ended.
+func (s *clusterScope) tryDrop(ctx context.Context, key subscriptions.Key, broker *v1alpha1.VesperBroker, late bool) (subscriptions.Outcome, bool, error) {
+	credentials, err := s.credentials(ctx, broker)
+	if err != nil {
+		return subscriptions.Outcome{}, false, err
+	}
+	pause := subscriptionAgain
+	if late {
+		pause = subscriptionSeldom
+	}
+	outcome, ended := s.reconciler.subscriptions.Drop(key, subscriptions.Subscription{Hosts: broker.Status.Hosts, VirtualHost: broker.Status.VirtualHost,
+		Flavor: string(broker.Status.Flavor), Credentials: credentials, Branch: key.Branch, Channel: key.Channel}, pause)
+	return outcome, ended, nil
+}
+
+// stillRuns reports whether somebody may use the subscription: its node is there
+// again, or its pod has not ended.
+func (s *clusterScope) stillRuns(ctx context.Context, left *v1alpha1.LeftSubscription) (bool, error) {
+	for _, node := range s.nodes {
+		if node.Spec.BranchID != left.BranchID {
+			continue
+		}
+		return true, nil
+	}
+	pods := &corev1.PodList{}
+	if err := s.reconciler.client.List(ctx, pods, client.InNamespace(s.cluster.Namespace), client.MatchingLabels{
+		v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelCluster: s.cluster.Name, v1alpha1.LabelComponent: v1alpha1.ComponentNode}); err != nil {
+		return false, fmt.Errorf("listing the pods of VesperCluster %s/%s: %w", s.cluster.Namespace, s.cluster.Name, err)
+	}
+	return slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool {
+		group := pod.Labels[v1alpha1.LabelGroup]
+		return pod.Name == resources.NodePodName(topology.NodeName(s.cluster.Name, group, branch.ID(left.BranchID)))
+	}), nil
+}
+
+// credentials are those that nodes log in with at a broker; nil for no login. A
+// Secret of the user's is read from the API server: the cache holds only the
+// operator's own.
+func (s *clusterScope) credentials(ctx context.Context, broker *v1alpha1.VesperBroker) (stomp.CredentialSource, error) {
+	name := broker.Status.CredentialsSecret
+	if name == "" {
+		return nil, nil //nolint:nilnil // no login
+	}
+	secret, err := readMaybe(ctx, s.reconciler.live, broker.Namespace, name, &corev1.Secret{})
+	if err != nil || secret == nil {
+		return nil, err
+	}
+	return stomp.StaticCredentials(string(secret.Data[v1alpha1.CredentialsUsernameKey]), string(secret.Data[v1alpha1.CredentialsPasswordKey])), nil
 }

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"vesperdb.io/vesper/api/v1alpha1"
+	v1alpha1ac "vesperdb.io/vesper/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"vesperdb.io/vesper/internal/apply"
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/conditions"
@@ -33,10 +34,20 @@ type clusterScope struct {
 	channel []branch.ID                     // of all nodes on its channel
 	claims  map[string]*corev1.PersistentVolumeClaim
 	planned topology.Plan
-	staying []string      // why nodes that should be removed cannot be yet
-	behind  []string      // nodes whose turn to get the current spec has not come
-	later   time.Duration // when what has just been seen may be written
-	refused error         // what the API server, or someone else having the name, said no to first
+	// behind are nodes whose turn to get the current spec has not come, behindWhy is
+	// what they wait for, and rollAgain when to look at that again.
+	behind    []string
+	behindWhy string
+	rollAgain time.Duration
+	later     time.Duration // when what has just been seen may be written
+	pause     conditions.Pause
+
+	// left are the subscriptions that could not be dropped yet, nil when that was not
+	// looked at; dropAgain is when to look again.
+	left      []v1alpha1.LeftSubscription
+	dropAgain time.Duration
+	tell      []func() // once the status is written
+	refused   error    // what the API server, or someone else having the name, said no to first
 }
 
 func (s *clusterScope) readBroker(ctx context.Context) (err error) {
@@ -99,7 +110,7 @@ func (s *clusterScope) state(mates channelMates, claims []corev1.PersistentVolum
 		Ledger:  ledgerOf(s.cluster),
 	}
 	for _, group := range s.cluster.Spec.Groups {
-		state.Cluster.Groups = append(state.Cluster.Groups, topology.Group{Name: group.Name, Replicas: replicasOf(group)})
+		state.Cluster.Groups = append(state.Cluster.Groups, topology.Group{Name: group.Name, Replicas: replicasOf(group), Remove: idsOf(group.Remove)})
 	}
 	s.channel = mates.onChannel(s.cluster.Spec.BrokerRef.Name, s.cluster.Spec.Channel)
 	s.nodes, s.claims = map[string]*v1alpha1.VesperNode{}, map[string]*corev1.PersistentVolumeClaim{}
@@ -124,6 +135,13 @@ func (s *clusterScope) mine(o client.Object) bool {
 	return o.GetUID() == s.cluster.UID || ok && ownNode(s.cluster, node)
 }
 
+func idsOf(texts []string) (ids []branch.ID) {
+	for _, text := range texts {
+		ids = append(ids, branch.ID(text))
+	}
+	return ids
+}
+
 func replicasOf(group v1alpha1.NodeGroup) int {
 	if group.Replicas == nil {
 		return 1
@@ -135,10 +153,11 @@ func replicasOf(group v1alpha1.NodeGroup) int {
 // succeeds only if the cluster is still what was read.
 func (s *clusterScope) record(ctx context.Context) error {
 	ledger := recorded(s.planned.Ledger)
-	if equality.Semantic.DeepEqual(ledger, s.cluster.Status.Ledger) {
+	if equality.Semantic.DeepEqual(ledger, s.cluster.Status.Ledger) || s.pause.By != "" {
 		return nil
 	}
 	before := s.cluster.DeepCopy()
+	s.leave(ledger)
 	s.cluster.Status.Ledger = ledger
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := s.reconciler.client.Status().Patch(ctx, s.cluster, patch, client.FieldOwner(apply.Owner)); err != nil {
@@ -150,7 +169,11 @@ func (s *clusterScope) record(ctx context.Context) error {
 // act carries out the plan. What the API server refuses is for a person to put
 // right, and goes into the status; all else is tried again.
 func (s *clusterScope) act(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{s.retire, s.remove, s.make} {
+	steps := []func(context.Context) error{s.retire, s.remove, s.make, s.drop}
+	if s.pause.By != "" {
+		steps = []func(context.Context) error{s.hold}
+	}
+	for _, step := range steps {
 		err := step(ctx)
 		if err != nil && !isRefusal(err) {
 			return err
@@ -186,9 +209,13 @@ func (s *clusterScope) make(ctx context.Context) error {
 	}
 	image := s.image()
 	_, err := s.applier().Apply(ctx, resources.ClusterService(s.cluster), &corev1.Service{})
-	failed := []error{err, s.tellMembers(ctx)}
+	failed := []error{err, s.makeNetwork(ctx), s.makeBudget(ctx), s.tellMembers(ctx)}
+	now, err := s.takeTurns(ctx, image)
+	failed = append(failed, err)
 	for _, member := range s.planned.Members {
-		failed = append(failed, s.makeNode(ctx, member, image))
+		if now[member.Name] {
+			failed = append(failed, s.makeNode(ctx, member, image))
+		}
 	}
 	return firstTransient(failed)
 }
@@ -208,18 +235,6 @@ func (s *clusterScope) tellMembers(ctx context.Context) error {
 	return err
 }
 
-// mayChange reports whether a node that exists may be given a new spec, which may
-// restart it, beside the others as they are now.
-func (s *clusterScope) mayChange(name string) bool {
-	var others []*v1alpha1.VesperNode
-	for _, member := range s.planned.Members {
-		if other := s.nodes[member.Name]; member.Name != name && other != nil {
-			others = append(others, other)
-		}
-	}
-	return s.nodes[name] == nil || conditions.NodeMayRestart(s.nodes[name], others)
-}
-
 // brokerHash is that of the broker which a node may be configured for. While
 // nobody can tell where the broker is, a node keeps the one that it has.
 func (s *clusterScope) brokerHash(node string) string {
@@ -237,23 +252,33 @@ func (s *clusterScope) applier() apply.Applier {
 }
 
 func (s *clusterScope) makeNode(ctx context.Context, member topology.Member, image string) error {
-	node, desired := &v1alpha1.VesperNode{}, resources.ClusterNode(s.cluster, member, image, s.brokerHash(member.Name))
-	if !s.mayChange(member.Name) {
-		differs, err := s.applier().Differs(ctx, desired, node)
-		if err != nil || differs {
-			s.behind = append(s.behind, member.Name)
-			return err // its turn comes when the others are ready
-		}
-	}
+	node, desired := &v1alpha1.VesperNode{}, s.desiredNode(member, image)
+	was := s.nodes[member.Name]
 	outcome, err := s.applier().Apply(ctx, desired, node)
 	if err != nil {
 		return err
 	}
 	s.nodes[member.Name] = node
-	if outcome == apply.Created {
+	switch {
+	case outcome == apply.Created:
 		s.event("NodeMade", "Make", "Made VesperNode %s with branch id %s", member.Name, member.ID)
+	case was != nil && node.Spec.Draining && !was.Spec.Draining:
+		s.event("NodeDraining", "Drain", "VesperNode %s leaves: it takes no more writes, and goes when its peers have all that it wrote", member.Name)
 	}
 	return nil
+}
+
+// suspended reports whether the nodes of a group are not meant to run.
+func (s *clusterScope) suspended(group string) bool {
+	return s.cluster.Spec.Suspended || slices.ContainsFunc(s.cluster.Spec.Groups, func(g v1alpha1.NodeGroup) bool { return g.Name == group && g.Suspended })
+}
+
+func (s *clusterScope) desiredNode(member topology.Member, image string) *v1alpha1ac.VesperNodeApplyConfiguration {
+	node := resources.ClusterNode(s.cluster, member, image, s.brokerHash(member.Name))
+	if s.suspended(member.Group) {
+		node.Spec.WithSuspended(true)
+	}
+	return node
 }
 
 // firstTransient returns an error after which a pass should be repeated, before
@@ -277,6 +302,13 @@ func (s *clusterScope) image() string {
 		}
 	}
 	return s.reconciler.NodeImage
+}
+
+// announce has something told once the status is written.
+func (s *clusterScope) announce(tell func()) { s.tell = append(s.tell, tell) }
+
+func (s *clusterScope) warn(reason, action, format string, args ...any) {
+	s.reconciler.recorder.Eventf(s.cluster, nil, corev1.EventTypeWarning, reason, action, format, args...)
 }
 
 func (s *clusterScope) event(reason, action, format string, args ...any) {

@@ -30,6 +30,9 @@ func (s *clusterScope) writeStatus(ctx context.Context) error {
 		return fmt.Errorf("writing the status of VesperCluster %s/%s: %w", before.Namespace, before.Name, err)
 	}
 	r.pace.wrote(s.cluster.UID, now)
+	for _, tell := range s.tell {
+		tell()
+	}
 	tellReady(r.recorder, s.cluster, before.Status.Conditions, s.cluster.Status.Conditions)
 	return nil
 }
@@ -39,20 +42,37 @@ func (s *clusterScope) fillStatus() {
 	ready := seen.ReadyNodes()
 	status.ObservedGeneration = s.cluster.Generation
 	status.Replicas, status.ReadyReplicas = int32(seen.Wanted), int32(ready) //nolint:gosec // at most 64 groups of 1000
+	if s.left != nil {
+		status.Subscriptions = s.left
+	}
 	status.Nodes = fmt.Sprintf("%d/%d", ready, seen.Wanted)
 	setBrokerConditions(&status.Conditions, s.cluster.Generation, conditions.ForCluster(seen))
 }
 
 // seen is the scope as the conditions see it.
 func (s *clusterScope) seen() conditions.Cluster {
-	seen := conditions.Cluster{Behind: s.behind, Staying: s.staying, Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused, Assigned: len(s.planned.Ledger.Assigned)}
+	seen := conditions.Cluster{Behind: s.behind, BehindWhy: s.behindWhy, Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused,
+		Assigned: len(s.cluster.Status.Ledger.Assigned), Suspended: s.cluster.Spec.Suspended, Pause: s.pause}
+	stopped := map[string]bool{} // groups of a cluster that is to run otherwise
 	for _, group := range s.cluster.Spec.Groups {
-		seen.Wanted += replicasOf(group)
+		if stopped[group.Name] = group.Suspended && !s.cluster.Spec.Suspended; !stopped[group.Name] {
+			seen.Wanted += replicasOf(group)
+		}
 	}
 	members := map[string]bool{}
 	for _, member := range s.planned.Members {
 		members[member.Name] = true
-		seen.Members = append(seen.Members, s.nodes[member.Name])
+		node := s.nodes[member.Name]
+		if !member.Draining && !stopped[member.Group] {
+			seen.Members = append(seen.Members, node)
+			continue
+		}
+		if member.Draining {
+			seen.Draining = append(seen.Draining, node)
+		}
+		if assignmentOf(s.cluster, member.ID) != nil {
+			seen.Assigned--
+		}
 	}
 	for name := range s.nodes {
 		if !members[name] {
@@ -63,13 +83,21 @@ func (s *clusterScope) seen() conditions.Cluster {
 	return seen
 }
 
+// soonest is the shorter of two times that are not 0.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
 // lookAgain says when to look again without being told of a change; zero is not at all.
 func (s *clusterScope) lookAgain() time.Duration {
 	switch {
-	case len(s.staying) > 0:
-		return clusterAskLeaver
 	case s.later > 0:
 		return s.later
+	case s.dropAgain > 0 || s.rollAgain > 0:
+		return soonest(s.dropAgain, s.rollAgain)
 	case s.refused != nil:
 		return clusterLookAgain // what it depends on may change
 	}

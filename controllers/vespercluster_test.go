@@ -33,7 +33,7 @@ func (c *cluster) operateAs(t *testing.T, op *operator, nodes nodeclient.Reader)
 	t.Helper()
 	c.runAs(t, op,
 		func(mgr manager.Manager) error {
-			return (&VesperClusterReconciler{Status: nodes}).SetupWithManager(mgr)
+			return (&VesperClusterReconciler{Subscriptions: c.brokers}).SetupWithManager(mgr)
 		},
 		func(mgr manager.Manager) error { return (&VesperNodeReconciler{Status: nodes}).SetupWithManager(mgr) })
 }

@@ -10,7 +10,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"vesperdb.io/vesper/api/v1alpha1"
-	"vesperdb.io/vesper/internal/resources"
 )
 
 // clusterOf finds the cluster of a claim by its label: a kept claim belongs to nobody.
@@ -20,15 +19,6 @@ func clusterOf(_ context.Context, claim client.Object) []reconcile.Request {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: claim.GetNamespace(), Name: name}}}
-}
-
-// clusterOfNode finds the cluster of a node of which only the name is known.
-func (r *VesperClusterReconciler) clusterOfNode(ctx context.Context, named client.Object) []reconcile.Request {
-	node, err := readMaybe(ctx, r.client, named.GetNamespace(), named.GetName(), &v1alpha1.VesperNode{})
-	if err != nil || node == nil || resources.ClusterOf(node) == "" {
-		return nil // a cluster that waits for the answer looks again by itself
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: node.Namespace, Name: resources.ClusterOf(node)}}}
 }
 
 // clustersOfBroker finds the clusters that a broker matters to.

@@ -23,7 +23,9 @@ func TestADivergenceIsShownOnTheNodeAndItsClusterAndToldOnce(t *testing.T) {
 	c := newCluster(t)
 	k := newKubelet(t, c)
 	c.run(t,
-		func(mgr manager.Manager) error { return (&VesperClusterReconciler{Status: k}).SetupWithManager(mgr) },
+		func(mgr manager.Manager) error {
+			return (&VesperClusterReconciler{Subscriptions: c.brokers}).SetupWithManager(mgr)
+		},
 		func(mgr manager.Manager) error {
 			return (&VesperNodeReconciler{Status: k, askReady: 100 * time.Millisecond}).SetupWithManager(mgr)
 		})

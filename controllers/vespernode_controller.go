@@ -52,6 +52,7 @@ type VesperNodeReconciler struct {
 	live     client.Reader
 	recorder events.EventRecorder
 	poller   *nodeclient.Poller
+	access   *accessReader
 	pace     pacer
 	askReady time.Duration // how old the answer of a ready node may get
 }
@@ -60,7 +61,7 @@ type VesperNodeReconciler struct {
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vespernodes/status,verbs=patch
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vespernodes/finalizers,verbs=update
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups="",resources=configmaps;persistentvolumeclaims;services,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=configmaps;persistentvolumeclaims;secrets;services,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -80,6 +81,7 @@ func (r *VesperNodeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	r.client, r.live = mgr.GetClient(), mgr.GetAPIReader()
 	r.recorder = mgr.GetEventRecorder("vespernode")
+	r.access = &accessReader{client: r.client, live: r.live, now: r.Now}
 	poller, answers, err := newPoller(mgr, r.Status)
 	if err != nil {
 		return err
@@ -90,6 +92,7 @@ func (r *VesperNodeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Owns(&appsv1.StatefulSet{}).
 		Owns(&corev1.ConfigMap{}).
 		Owns(&corev1.Service{}).
+		Owns(&corev1.Secret{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(nodeOf)).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(nodeOf)).
 		Watches(&v1alpha1.VesperBroker{}, handler.EnqueueRequestsFromMapFunc(r.nodesOfBroker)).
@@ -134,7 +137,7 @@ func (r *VesperNodeReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if s.node.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil // owned children go with it; a kept volume stays
 	}
-	for _, phase := range []func(context.Context) error{s.readBroker, s.readOwn, s.decide, s.act, s.ask, s.writeStatus} {
+	for _, phase := range []func(context.Context) error{s.readBroker, s.readOwn, s.readAccess, s.decide, s.act, s.ask, s.depart, s.writeStatus} {
 		if err := phase(ctx); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(err) // no later phase may run, least of all without a decision
 		}

@@ -38,11 +38,15 @@ type nodeScope struct {
 	statefulSet *appsv1.StatefulSet
 	pod         *corev1.Pod
 
+	access   nodeAccess
 	assigned *topology.Assignment // what the cluster recorded of the id
+	pause    conditions.Pause
 	verdict  topology.Verdict
 	answer   *nodeclient.Answer
-	later    time.Duration // when what has just been seen may be written
-	refused  error         // what the API server, or someone else having the name, said no to first
+	// departure is how far the node is on its way out, nil while it is to stay.
+	departure *topology.Departure
+	later     time.Duration // when what has just been seen may be written
+	refused   error         // what the API server, or someone else having the name, said no to first
 }
 
 func (s *nodeScope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.node) }
@@ -58,6 +62,9 @@ func (s *nodeScope) readBroker(ctx context.Context) error {
 		return err
 	}
 	s.broker.Object = broker
+	if s.node.Spec.Paused {
+		s.pause.By = "spec.paused"
+	}
 	owner := metav1.GetControllerOf(s.node)
 	if owner == nil || owner.Kind != v1alpha1.KindCluster {
 		return nil
@@ -67,6 +74,9 @@ func (s *nodeScope) readBroker(ctx context.Context) error {
 		return err
 	}
 	s.assigned = assignmentOf(cluster, s.id())
+	if cluster.Spec.Paused && s.pause.By == "" {
+		s.pause.By = "spec.paused of VesperCluster " + cluster.Name
+	}
 	return nil
 }
 
@@ -162,8 +172,13 @@ func (s *nodeScope) makeChildren(ctx context.Context) error {
 	switch {
 	case s.verdict.Decision == topology.Stop && s.statefulSet != nil:
 		return s.makeStatefulSet(ctx, true)
-	case s.verdict.Decision != topology.Run || !s.broker.Usable() || s.waitsForTurn():
+	case s.node.Spec.Suspended && s.statefulSet != nil:
+		return s.makeStatefulSet(ctx, true)
+	case s.verdict.Decision != topology.Run || !s.broker.Usable() || s.waitsForTurn() || s.access.problem != nil || s.node.Spec.Suspended:
 		return nil
+	}
+	if err := s.makeOperatorSecret(ctx); err != nil {
+		return err
 	}
 	config, err := resources.NodeConfigMap(s.desired(false))
 	if err != nil {
@@ -208,7 +223,9 @@ func (s *nodeScope) makeClaim(ctx context.Context) error {
 	if err := s.apply(ctx, resources.NodeClaim(s.desired(false), s.claim), claim); err != nil {
 		return err
 	}
-	s.claim = claim
+	if s.pause.By == "" {
+		s.claim = claim
+	}
 	return nil
 }
 
@@ -221,14 +238,18 @@ func (s *nodeScope) makeStatefulSet(ctx context.Context, stopped bool) error {
 	if err := s.apply(ctx, desired, live); err != nil {
 		return err
 	}
-	s.statefulSet = live
+	if s.pause.By == "" {
+		s.statefulSet = live
+	}
 	return nil
 }
 
 func (s *nodeScope) apply(ctx context.Context, desired runtime.ApplyConfiguration, live client.Object) error {
-	applier := apply.Applier{Client: s.reconciler.client, Live: s.reconciler.live, For: s.node.UID}
-	_, err := applier.Apply(ctx, desired, live)
-	return err
+	return applyUnless(ctx, s.pause.By != "", &s.pause.Waiting, s.applier(), desired, live)
+}
+
+func (s *nodeScope) applier() apply.Applier {
+	return apply.Applier{Client: s.reconciler.client, Live: s.reconciler.live, For: s.node.UID}
 }
 
 // desired is what the children are built from.
@@ -263,7 +284,7 @@ func (s *nodeScope) ask(_ context.Context) error {
 		s.reconciler.poller.Forget(s.key())
 		return nil
 	}
-	target := nodeclient.Target{PodUID: s.pod.UID, Address: net.JoinHostPort(s.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort)))}
+	target := nodeclient.Target{PodUID: s.pod.UID, Address: net.JoinHostPort(s.pod.Status.PodIP, strconv.Itoa(int(resources.NodePort))), Access: s.access.as(s.pod), Writes: s.writes()}
 	if answer, known := s.reconciler.poller.Ask(s.key(), target, s.askAfter()); known {
 		s.answer = &answer
 	}

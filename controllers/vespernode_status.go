@@ -71,7 +71,9 @@ func (s *nodeScope) fillStatus() {
 
 func (s *nodeScope) fillState(status *v1alpha1.VesperNodeStatus) {
 	status.ObservedGeneration = s.node.Generation
-	status.Image = s.image()
+	if s.pause.By == "" || status.Image == "" {
+		status.Image = s.image()
+	}
 	if s.statefulSet != nil {
 		status.VolumeUID = s.statefulSet.Annotations[v1alpha1.AnnotationVolumeUID]
 	}
@@ -105,6 +107,8 @@ func (s *nodeScope) seen() conditions.Node {
 	return conditions.Node{
 		Branch: s.id(), Verdict: s.verdict, Broker: s.broker, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
 		Size: s.node.Spec.Storage.Size, Retention: s.node.Spec.Retention.Duration(), Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
+		Guarded: s.access.guarded, AccessProblem: s.access.problem,
+		Departure: s.departure, Suspended: s.node.Spec.Suspended, Pause: s.pause,
 	}
 }
 
@@ -136,6 +140,8 @@ func (s *nodeScope) askAfter() time.Duration {
 // askAgain says when to look again without being told of a change; zero is not at all.
 func (s *nodeScope) askAgain() time.Duration {
 	switch {
+	case s.access.problem != nil:
+		return accessLookAgain
 	case s.later > 0:
 		return min(s.later, s.askAfter())
 	case conditions.NodeStarted(s.pod):

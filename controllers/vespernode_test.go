@@ -322,7 +322,7 @@ func TestANewerOperatorRestartsNoNode(t *testing.T) {
 	start := func(image string) *operator {
 		return c.run(t,
 			func(mgr manager.Manager) error {
-				return (&VesperClusterReconciler{NodeImage: image, Status: k}).SetupWithManager(mgr)
+				return (&VesperClusterReconciler{NodeImage: image, Subscriptions: c.brokers}).SetupWithManager(mgr)
 			},
 			func(mgr manager.Manager) error {
 				return (&VesperNodeReconciler{NodeImage: image, Status: k}).SetupWithManager(mgr)

@@ -42,8 +42,8 @@ func (r *VesperNodeReconciler) nodesOfBroker(ctx context.Context, broker client.
 	return requests
 }
 
-// startedNodes wakes the nodes whose ids a cluster has just recorded as in use,
-// and none for any other change of a cluster.
+// startedNodes wakes the nodes whose ids a cluster has just recorded as in use, all
+// of them when it is paused or no longer, and none for any other change of a cluster.
 func startedNodes() handler.EventHandler {
 	return handler.Funcs{UpdateFunc: func(_ context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		before, ok := e.ObjectOld.(*v1alpha1.VesperCluster)
@@ -57,11 +57,14 @@ func startedNodes() handler.EventHandler {
 	}}
 }
 
-// newlyStarted names the nodes whose ids after has as started and before had not.
+// newlyStarted names the nodes whose ids after has as started and before had not;
+// of a cluster whose pause began or ended, all.
 func newlyStarted(before, after *v1alpha1.VesperCluster) []string {
 	started := map[string]bool{}
-	for _, a := range before.Status.Ledger.Assigned {
-		started[a.ID] = a.Started
+	if before.Spec.Paused == after.Spec.Paused {
+		for _, a := range before.Status.Ledger.Assigned {
+			started[a.ID] = a.Started
+		}
 	}
 	var names []string
 	for _, a := range after.Status.Ledger.Assigned {

@@ -43,6 +43,16 @@ const (
 	// leaves the log although the retention is over, since a member has not been
 	// heard or is far behind; the message names it.
 	ConditionRetentionHeldBack = "RetentionHeldBack"
+	// ConditionAccessReady (node) is there while spec.access or spec.tls is: the
+	// Secrets that they name exist and hold what is needed.
+	ConditionAccessReady = "AccessReady"
+	// ConditionDrained is there while a node is on its way out. Of a node: True when
+	// it takes no writes any more and its peers have all that it wrote; the message
+	// says what is waited for. Of a cluster: False while some node is not so far.
+	ConditionDrained = "Drained"
+	// ConditionPaused (all kinds) is there, and True, while spec.paused keeps the
+	// operator from changing anything.
+	ConditionPaused = "Paused"
 	// ConditionCredentialsReady (broker): the Secret with the credentials exists
 	// and has the keys that are needed.
 	ConditionCredentialsReady = "CredentialsReady"
@@ -165,6 +175,34 @@ const (
 	ReasonMemberBehind = "MemberBehind"
 	// ReasonTrimFailed: the node says why it cannot trim its log.
 	ReasonTrimFailed = "TrimFailed"
+)
+
+// Reasons of AccessReady.
+const (
+	// ReasonAccessReady: tokens and certificates are usable.
+	ReasonAccessReady = "AccessReady"
+	// ReasonSecretMissing: a Secret or one of its keys does not exist. What runs
+	// goes on as it is.
+	ReasonSecretMissing = "SecretMissing"
+	// ReasonTokenUnusable: a key holds no token that a node takes.
+	ReasonTokenUnusable = "TokenUnusable"
+	// ReasonCertificateUnusable: certificate and key do not belong together, or are
+	// for other names.
+	ReasonCertificateUnusable = "CertificateUnusable"
+)
+
+// Reasons of Drained, of Paused, and of what is stopped on purpose.
+const (
+	// ReasonDraining: the node is to leave, and has not handed over all yet.
+	ReasonDraining = "Draining"
+	// ReasonDrained: it has, and goes.
+	ReasonDrained = "Drained"
+	// ReasonNobodyLeft: it holds data that would be lost with it.
+	ReasonNobodyLeft = "NobodyLeft"
+	// ReasonPaused: spec.paused is set here or on the cluster.
+	ReasonPaused = "Paused"
+	// ReasonSuspended: spec.suspended is set here, on the group or on the cluster.
+	ReasonSuspended = "Suspended"
 )
 
 // Reasons of NodesReady and Ready of a cluster.

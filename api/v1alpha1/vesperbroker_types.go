@@ -43,6 +43,11 @@ type VesperBrokerSpec struct {
 	// external names a STOMP broker that exists.
 	// +optional
 	External *ExternalBrokerSpec `json:"external,omitempty"`
+
+	// paused keeps the operator from changing anything of the broker; its status is
+	// told all the same. Default: false.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
 }
 
 // ActiveMQSpec describes a managed ActiveMQ Classic.

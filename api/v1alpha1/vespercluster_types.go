@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // DefaultChannel is the channel of a cluster that names none.
@@ -124,6 +125,50 @@ type VesperClusterSpec struct {
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
+	// access says who may do what at the nodes' HTTP interface. Default: whoever
+	// reaches it may do everything. Setting or removing it restarts the nodes one
+	// after another.
+	// +optional
+	Access *Access `json:"access,omitempty"`
+
+	// tls turns on TLS at the nodes' HTTP interface. Default: plain HTTP. Setting
+	// or removing it restarts the nodes one after another.
+	// +optional
+	TLS *NodeTLS `json:"tls,omitempty"`
+
+	// rollout says how a change that restarts nodes goes through them. Default: one
+	// node at a time, the next as soon as the one before is well again.
+	// +optional
+	Rollout *Rollout `json:"rollout,omitempty"`
+
+	// suspended stops all nodes: their pods end; branch ids, volumes and VesperNodes
+	// are kept, and all of it goes on when this is false again. Default: false. A
+	// change takes effect on all nodes at once.
+	// +optional
+	Suspended bool `json:"suspended,omitempty"`
+
+	// paused keeps the operator from changing anything of the cluster and its nodes;
+	// their status is told all the same. Default: false.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+
+	// network says who reaches the nodes over the network, and whom they reach.
+	// Default: everybody reaches their HTTP port, and they reach their brokers. A
+	// change applies at once and restarts nothing.
+	// +optional
+	Network *NodeNetwork `json:"network,omitempty"`
+
+	// podTemplate is merged into the template of the nodes' pods, as kubectl patch does
+	// with strategic merge: metadata and spec of a pod, in which lists of objects
+	// go by their keys, such as the name of a container (the node's is vesper-node),
+	// and $patch: delete takes a member out. It may add scheduling rules, sidecars,
+	// labels and more; what makes a pod that of its node cannot be changed. A change
+	// restarts the nodes one after another.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
+
 	// deletionPolicy of the nodes' volumes when a node is scaled away or the
 	// cluster is deleted. Default: Retain. A change applies to volumes that exist.
 	// +optional
@@ -163,6 +208,31 @@ type BranchIDRange struct {
 	To string `json:"to,omitempty"`
 }
 
+// Rollout says how a change that restarts nodes goes through them. Nodes that are
+// not ready get a change at once, so that a fix always gets through.
+// +kubebuilder:validation:MinProperties=1
+type Rollout struct {
+	// maxUnavailable is how many nodes of the cluster may be away at the same time
+	// for a change. Default: 1. A change restarts nothing.
+	// +optional
+	// +kubebuilder:default:=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	MaxUnavailable *int32 `json:"maxUnavailable,omitempty"`
+
+	// pauseSeconds is how long a node that was changed must have been ready before
+	// the next one is. Default: 0. A change restarts nothing.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=86400
+	PauseSeconds *int32 `json:"pauseSeconds,omitempty"`
+
+	// held keeps every ready node as it is, also in the middle of a change. Default:
+	// false.
+	// +optional
+	Held bool `json:"held,omitempty"`
+}
+
 // NodeGroup is a number of like nodes.
 type NodeGroup struct {
 	// name of the group, unique in the cluster; part of its nodes' names.
@@ -174,12 +244,29 @@ type NodeGroup struct {
 
 	// replicas is the number of nodes. Default: 1. Raising it makes nodes with
 	// fresh branch ids, which learn all data from the others; lowering it
-	// removes the newest and retires their ids for ever.
+	// removes the newest, unless remove names others: they take no more writes, and
+	// go when the other nodes have all that they wrote; their ids are retired for ever.
 	// +optional
 	// +kubebuilder:default:=1
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	Replicas *int32 `json:"replicas,omitempty"`
+
+	// remove lists branch ids that must not be in the group: their nodes leave it.
+	// While replicas stays as it is, each is replaced by a node with a fresh id
+	// first. Ids of nodes that are gone may stay listed.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MinLength=2
+	// +kubebuilder:validation:items:MaxLength=6
+	// +kubebuilder:validation:items:Pattern=`^[0-9A-Z]{1,5}[A-Z]$`
+	Remove []string `json:"remove,omitempty"`
+
+	// suspended stops the nodes of the group: their pods end; branch ids, volumes and
+	// VesperNodes are kept. Default: false. A change takes effect on all of them at once.
+	// +optional
+	Suspended bool `json:"suspended,omitempty"`
 }
 
 // VesperClusterStatus is what the operator saw and decided.
@@ -211,10 +298,48 @@ type VesperClusterStatus struct {
 	// +optional
 	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
 
+	// subscriptions are those that nodes which are gone have left at their brokers,
+	// and that could not be dropped yet: the brokers keep every message for them.
+	// They are dropped when the broker answers.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	Subscriptions []LeftSubscription `json:"subscriptions,omitempty"`
+
 	// nodes is readyReplicas/replicas, for people.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Nodes string `json:"nodes,omitempty"`
+}
+
+// LeftSubscription is the durable subscription of a node that is gone.
+type LeftSubscription struct {
+	// branchID was the node's, and is its client id at the broker.
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=6
+	BranchID string `json:"branchID,omitempty"`
+
+	// broker names the VesperBroker.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Broker string `json:"broker,omitempty"`
+
+	// channel that was subscribed to; branchID-channel is the name of the subscription.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Channel string `json:"channel,omitempty"`
+
+	// since is when the node's branch id was retired.
+	// +required
+	Since *metav1.Time `json:"since,omitempty"`
+
+	// problem is why it could not be dropped in time; empty while it is being tried.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Problem string `json:"problem,omitempty"`
 }
 
 // BranchLedger records which branch ids were given out.

@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // VesperNodeSpec describes one node. A cluster makes it; made by hand, it pins
@@ -130,6 +131,43 @@ type VesperNodeSpec struct {
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
+	// access says who may do what at the node's HTTP interface. Default: whoever
+	// reaches it may do everything. Setting or removing it restarts the node.
+	// +optional
+	Access *Access `json:"access,omitempty"`
+
+	// tls turns on TLS at the node's HTTP interface. Default: plain HTTP. Setting
+	// or removing it restarts the node.
+	// +optional
+	TLS *NodeTLS `json:"tls,omitempty"`
+
+	// draining says that the node is to leave: it takes no more writes and goes on
+	// replicating, and the condition Drained says when its peers have all that it
+	// wrote. Its cluster sets it. Default: false. A change restarts nothing.
+	// +optional
+	Draining bool `json:"draining,omitempty"`
+
+	// suspended stops the node: its pod ends; branch id and volume are kept. Default:
+	// false, unless its cluster or group is suspended. A change takes effect at once.
+	// +optional
+	Suspended bool `json:"suspended,omitempty"`
+
+	// paused keeps the operator from changing anything of the node; its status is
+	// told all the same. Default: false, unless its cluster is paused.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+
+	// podTemplate is merged into the template of the node's pod, as kubectl patch does
+	// with strategic merge: metadata and spec of a pod, in which lists of objects
+	// go by their keys, such as the name of a container (the node's is vesper-node),
+	// and $patch: delete takes a member out. It may add scheduling rules, sidecars,
+	// labels and more; what makes a pod that of its node cannot be changed. A change
+	// restarts the node.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
+
 	// deletionPolicy of the node's volume when this object is deleted. Default:
 	// Retain. A change applies at once.
 	// +optional
@@ -147,8 +185,8 @@ type VesperNodeStatus struct {
 
 	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// BranchIDsAssigned, BrokerReady, StorageReady, ConfigApplied, PodRunning,
-	// Replicating; and, only while something is wrong, Diverged, Forked and
-	// RetentionHeldBack.
+	// Replicating; AccessReady where access or tls is set; and, only while
+	// something is wrong, Diverged, Forked and RetentionHeldBack.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

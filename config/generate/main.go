@@ -1,6 +1,8 @@
-// Command generate copies what kustomize installs and the Helm chart must
-// install as well, CRDs and RBAC rules, from config/ into the chart, so that
-// there is one source of each. It runs at the root of the tree, last in `make generate`.
+// Command generate copies what kustomize installs and other ways must install as
+// well, CRDs, RBAC rules and the Deployment, from config/ into the Helm chart and
+// the bundle for the Operator Lifecycle Manager, and the health script of Argo CD
+// into its ConfigMap, so that there is one source of each. It runs at the root of
+// the tree, late in `make generate`.
 package main
 
 import (
@@ -24,17 +26,24 @@ const (
 )
 
 func main() {
-	if err := write("."); err != nil {
+	if err := write(".", render, argoCD, olmBundle); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
-// write makes the chart's copies in the tree at root.
-func write(root string) error {
-	files, err := render(root)
-	if err != nil {
-		return err
+// renderer returns files by their path below root.
+type renderer func(root string) (map[string][]byte, error)
+
+// write writes what the renderers make in the tree at root.
+func write(root string, renderers ...renderer) error {
+	files := map[string][]byte{}
+	for _, render := range renderers {
+		more, err := render(root)
+		if err != nil {
+			return err
+		}
+		maps.Copy(files, more)
 	}
 	if err := removeOthers(root, files); err != nil {
 		return err
@@ -102,8 +111,21 @@ type role struct {
 	Rules []any `json:"rules"`
 }
 
-// renderRules gathers the rules of every role in config/rbac by its name.
+// renderRules is gatherRules as a file.
 func renderRules(root string) ([]byte, error) {
+	rules, err := gatherRules(root)
+	if err != nil {
+		return nil, err
+	}
+	text, err := yaml.Marshal(rules)
+	if err != nil {
+		return nil, fmt.Errorf("writing rules: %w", err)
+	}
+	return append([]byte(header), text...), nil
+}
+
+// gatherRules gathers the rules of every role in config/rbac by its name.
+func gatherRules(root string) (map[string][]any, error) {
 	paths, err := filepath.Glob(filepath.Join(root, "config/rbac/*.yaml"))
 	if err != nil {
 		return nil, fmt.Errorf("listing config/rbac: %w", err)
@@ -124,11 +146,7 @@ func renderRules(root string) ([]byte, error) {
 			}
 		}
 	}
-	text, err := yaml.Marshal(rules)
-	if err != nil {
-		return nil, fmt.Errorf("writing rules: %w", err)
-	}
-	return append([]byte(header), text...), nil
+	return rules, nil
 }
 
 // Marks in a CRD as controller-gen writes it, where the template's parts go.

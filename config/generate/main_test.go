@@ -56,7 +56,7 @@ const (
 
 func TestACRDBecomesATemplateThatKeepsItsText(t *testing.T) {
 	dir := tree(t, someCRD, someRoles)
-	if err := write(dir); err != nil {
+	if err := write(dir, render); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, crdFolder, "a.yaml"))
@@ -82,13 +82,13 @@ func TestRulesAreGatheredByTheRolesName(t *testing.T) {
 
 func TestACopyOfACRDThatIsNoMoreIsRemoved(t *testing.T) {
 	dir := tree(t, someCRD, someRoles)
-	if err := write(dir); err != nil {
+	if err := write(dir, render); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(filepath.Join(dir, "config/crd/bases/a.yaml"), filepath.Join(dir, "config/crd/bases/b.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	if err := write(dir); err != nil {
+	if err := write(dir, render); err != nil {
 		t.Fatal(err)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, crdFolder, "*"))
@@ -106,7 +106,7 @@ func TestWhatCannotBeCopiedIsRefused(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t, c.crd, c.roles)
-			if err := write(dir); err == nil || !strings.Contains(err.Error(), c.says) {
+			if err := write(dir, render); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("write = %v, want an error that says %q", err, c.says)
 			}
 			if _, err := os.Stat(filepath.Join(dir, chart)); err == nil {
@@ -114,7 +114,7 @@ func TestWhatCannotBeCopiedIsRefused(t *testing.T) {
 			}
 		})
 	}
-	if err := write(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no CRDs") {
+	if err := write(t.TempDir(), render); err == nil || !strings.Contains(err.Error(), "no CRDs") {
 		t.Errorf("write in an empty tree = %v, want an error that says what is missing", err)
 	}
 }

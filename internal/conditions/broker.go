@@ -35,6 +35,8 @@ type Broker struct {
 	Claim *corev1.PersistentVolumeClaim
 	// Answers are those of the hosts; nil when they were not asked.
 	Answers []brokerprobe.Answer
+	// Pause does not make a broker unready that nodes can use.
+	Pause Pause
 }
 
 // judgement is a condition without its bookkeeping.
@@ -80,7 +82,7 @@ func ForBroker(b Broker) []metav1.Condition {
 	if b.Managed {
 		all = append(all, pod.named(v1alpha1.ConditionPodRunning))
 	}
-	return append(all, reachable.named(v1alpha1.ConditionReachable))
+	return append(append(all, reachable.named(v1alpha1.ConditionReachable)), b.Pause.condition()...)
 }
 
 // brokerReady is the first of what is wrong, in the order in which a person

@@ -24,13 +24,17 @@ type Cluster struct {
 	// Members are the nodes that should exist, nil for one that does not yet.
 	Members []*v1alpha1.VesperNode
 	// Behind names nodes that have not got the current spec yet: they are
-	// changed one after another.
-	Behind []string
+	// changed one after another. BehindWhy is what the ready ones of them wait for.
+	Behind    []string
+	BehindWhy string
 	// Leaving names nodes that are being removed.
 	Leaving []string
-	// Staying says of nodes that should be removed why they cannot be yet, and
-	// what a person can do.
-	Staying []string
+	// Draining are the nodes that should leave and have to hand over what they
+	// wrote first.
+	Draining []*v1alpha1.VesperNode
+	// Suspended is true when no node is meant to run.
+	Suspended bool
+	Pause     Pause
 	// ApplyError is why a node could not be written, nil when all are as they should be.
 	ApplyError error
 }
@@ -46,13 +50,31 @@ func (c Cluster) ReadyNodes() int {
 	return ready
 }
 
+// becauseOf says in brackets what those wait for that have not got the current spec.
+func (c Cluster) becauseOf() string {
+	if c.BehindWhy == "" {
+		return ""
+	}
+	return " (" + c.BehindWhy + ")"
+}
+
+// running counts the nodes whose pods run.
+func (c Cluster) running() (n int) {
+	for _, node := range c.Members {
+		if node != nil && meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionPodRunning) {
+			n++
+		}
+	}
+	return n
+}
+
 // ForCluster returns the conditions that a cluster should have, Ready first;
 // those that are not among them should be removed.
 func ForCluster(c Cluster) []metav1.Condition {
 	ready := clusterReady(c)
 	all := []metav1.Condition{ready.named(v1alpha1.ConditionReady)}
 	switch {
-	case ready.passed():
+	case ready.passed(), ready.reason == v1alpha1.ReasonSuspended, ready.reason == v1alpha1.ReasonPaused:
 	case clusterStalled(c, ready):
 		all = append(all, yes(ready.reason, "%s", ready.message).named(v1alpha1.ConditionStalled))
 	default:
@@ -62,6 +84,10 @@ func ForCluster(c Cluster) []metav1.Condition {
 		c.Broker.ready().named(v1alpha1.ConditionBrokerReady),
 		clusterBranches(c).named(v1alpha1.ConditionBranchIDsAssigned),
 		clusterNodes(c).named(v1alpha1.ConditionNodesReady))
+	if drained, leaving := clusterDrained(c); leaving {
+		all = append(all, drained.named(v1alpha1.ConditionDrained))
+	}
+	all = append(all, c.Pause.condition()...)
 	return append(all, clusterAlarms(c)...)
 }
 
@@ -70,6 +96,12 @@ func ForCluster(c Cluster) []metav1.Condition {
 func clusterReady(c Cluster) judgement {
 	if c.ApplyError != nil {
 		return brokerApply(c.ApplyError)
+	}
+	if held, paused := c.Pause.behind(); paused {
+		return held
+	}
+	if c.Suspended {
+		return no(v1alpha1.ReasonSuspended, "suspended by spec.suspended: %d pods run; branch ids, volumes and VesperNodes are kept", c.running())
 	}
 	for _, part := range []judgement{clusterBranches(c), c.Broker.ready(), clusterNodes(c)} {
 		if !part.passed() {
@@ -81,7 +113,8 @@ func clusterReady(c Cluster) judgement {
 
 func clusterStalled(c Cluster, ready judgement) bool {
 	switch ready.reason {
-	case v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonExhausted, v1alpha1.ReasonNodesStalled, v1alpha1.ReasonNameTaken:
+	case v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonExhausted, v1alpha1.ReasonNodesStalled, v1alpha1.ReasonNameTaken,
+		v1alpha1.ReasonNobodyLeft:
 		return true
 	case v1alpha1.ReasonApplyFailed:
 		return apierrors.IsInvalid(c.ApplyError)
@@ -118,18 +151,21 @@ func clusterNodes(c Cluster) judgement {
 		}
 	}
 	count := fmt.Sprintf("%d of %d nodes are ready", c.ReadyNodes(), c.Wanted)
-	if len(c.Staying) > 0 {
-		count += "; not removed yet: " + list(c.Staying)
+	drained, draining := clusterDrained(c)
+	if draining {
+		count += "; not removed yet: " + drained.message
 	}
 	switch {
 	case len(stalled) > 0:
 		return no(v1alpha1.ReasonNodesStalled, "%s; %s", count, list(stalled))
-	case len(c.Staying) > 0:
+	case drained.reason == v1alpha1.ReasonNobodyLeft && draining:
+		return no(v1alpha1.ReasonNobodyLeft, "%s", count)
+	case draining:
 		return no(v1alpha1.ReasonScaling, "%s", strings.Join(append([]string{count}, waiting...), "; "))
 	case c.ReadyNodes() == c.Wanted && len(c.Leaving) > 0:
 		return no(v1alpha1.ReasonScaling, "%s; removing %s", count, list(c.Leaving))
 	case len(c.Behind) > 0:
-		return no(v1alpha1.ReasonRolling, "%s", strings.Join(append([]string{count, "changed one after another, still to come: " + list(c.Behind)}, waiting...), "; "))
+		return no(v1alpha1.ReasonRolling, "%s", strings.Join(append([]string{count, "changed one after another, still to come: " + list(c.Behind) + c.becauseOf()}, waiting...), "; "))
 	case len(waiting) > 0:
 		return no(v1alpha1.ReasonNodesNotReady, "%s; %s", count, list(waiting))
 	case c.ReadyNodes() < c.Wanted:

@@ -10,6 +10,7 @@ import (
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/nodeaccess"
 	"vesperdb.io/vesper/internal/nodeclient"
 	"vesperdb.io/vesper/internal/nodestatus"
 	"vesperdb.io/vesper/internal/topology"
@@ -36,8 +37,17 @@ type Node struct {
 	Pod   *corev1.Pod
 	// Current is true when the pod is made from the current StatefulSet.
 	Current bool
+	// Guarded is true when the spec has access or tls, and AccessProblem is why the
+	// node cannot be given them, nil when it can.
+	Guarded       bool
+	AccessProblem *nodeaccess.Problem
 	// Answer is what the node last said of itself, nil when nothing is known.
 	Answer *nodeclient.Answer
+	// Departure says how far it is on its way out, nil while it is to stay.
+	Departure *topology.Departure
+	// Suspended is true when it is not meant to run.
+	Suspended bool
+	Pause     Pause
 }
 
 // ForNode returns the conditions that a node should have, Ready first; those
@@ -46,7 +56,7 @@ func ForNode(n Node) []metav1.Condition {
 	ready := nodeReady(n)
 	all := []metav1.Condition{ready.named(v1alpha1.ConditionReady)}
 	switch {
-	case ready.passed():
+	case ready.passed(), ready.reason == v1alpha1.ReasonSuspended, ready.reason == v1alpha1.ReasonPaused:
 	case nodeStalled(n, ready):
 		all = append(all, yes(ready.reason, "%s", ready.message).named(v1alpha1.ConditionStalled))
 	default:
@@ -59,6 +69,13 @@ func ForNode(n Node) []metav1.Condition {
 		nodeConfig(n).named(v1alpha1.ConditionConfigApplied),
 		nodePod(n).named(v1alpha1.ConditionPodRunning),
 		nodeReplicating(n).named(v1alpha1.ConditionReplicating))
+	if n.Guarded {
+		all = append(all, nodeAccess(n).named(v1alpha1.ConditionAccessReady))
+	}
+	if n.Departure != nil {
+		all = append(all, nodeDrained(*n.Departure).named(v1alpha1.ConditionDrained))
+	}
+	all = append(all, n.Pause.condition()...)
 	return append(all, nodeAlarms(n)...)
 }
 
@@ -69,15 +86,24 @@ func nodeReady(n Node) judgement {
 		return no(string(n.Verdict.Reason), "%s", n.Verdict.Message)
 	}
 	storage, pod := nodeStorage(n), nodePod(n)
+	held, paused := n.Pause.behind()
 	switch {
 	case n.ApplyError != nil:
 		return brokerApply(n.ApplyError)
+	case paused:
+		return held
+	case n.Suspended:
+		return nodeSuspended(n)
+	case n.AccessProblem != nil:
+		return nodeAccess(n)
 	case storage.reason == v1alpha1.ReasonVolumeTerminating:
 		return storage
 	case n.Pod == nil && !n.Broker.Usable():
 		return n.Broker.ready()
 	case !pod.passed():
 		return pod
+	case n.Departure != nil:
+		return no(nodeDrained(*n.Departure).reason, "%s", n.Departure.Message)
 	default:
 		return nodeReplicating(n)
 	}
@@ -89,7 +115,8 @@ func nodeStalled(n Node, ready judgement) bool {
 	case v1alpha1.ReasonVolumeLost, v1alpha1.ReasonBranchMismatch, v1alpha1.ReasonVolumeRetired,
 		v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonNameTaken, v1alpha1.ReasonWrongBranch,
 		string(nodestatus.ReasonBranchAhead), string(nodestatus.ReasonBranchForked), string(nodestatus.ReasonStorageFailed),
-		string(nodestatus.ReasonPolicyMismatch):
+		string(nodestatus.ReasonPolicyMismatch), v1alpha1.ReasonTokenUnusable, v1alpha1.ReasonCertificateUnusable,
+		v1alpha1.ReasonNobodyLeft:
 		return true
 	case v1alpha1.ReasonVolumeTerminating:
 		return n.Verdict.Decision == topology.Run // it runs on a volume that is marked for deletion
@@ -111,11 +138,18 @@ func nodeBranch(n Node) judgement {
 
 // nodeConfig says whether the children are what they should be.
 func nodeConfig(n Node) judgement {
+	held, paused := n.Pause.behind()
 	switch {
 	case n.Verdict.Decision != topology.Run:
 		return no(v1alpha1.ReasonPending, "held back: %s", n.Verdict.Message)
 	case n.ApplyError != nil:
 		return brokerApply(n.ApplyError)
+	case paused:
+		return held
+	case n.Suspended:
+		return yes(v1alpha1.ReasonSuspended, "nothing is made of a node that is suspended until it is to run again")
+	case n.AccessProblem != nil:
+		return nodeAccess(n)
 	case !n.Broker.Usable():
 		return n.Broker.ready()
 	case n.WaitsForTurn:

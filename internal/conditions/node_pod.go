@@ -13,6 +13,8 @@ func nodePod(n Node) judgement {
 	switch {
 	case pod == nil && n.Verdict.Decision != topology.Run:
 		return no(v1alpha1.ReasonPodMissing, "no pod: %s", n.Verdict.Message)
+	case pod == nil && n.Suspended:
+		return no(v1alpha1.ReasonPodMissing, "no pod: the node is suspended")
 	case pod == nil:
 		return no(v1alpha1.ReasonPodMissing, "the pod is not made yet")
 	case pod.DeletionTimestamp != nil:

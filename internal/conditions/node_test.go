@@ -15,6 +15,7 @@ import (
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/apply"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/nodeaccess"
 	"vesperdb.io/vesper/internal/nodeclient"
 	"vesperdb.io/vesper/internal/nodestatus"
 	"vesperdb.io/vesper/internal/topology"
@@ -133,6 +134,18 @@ func TestReadyOfANode(t *testing.T) {
 		{"not started", pod(func(p *corev1.Pod) { p.Status.ContainerStatuses[0].Started = nil }), v1alpha1.ReasonPodStarting, false, v1alpha1.ConditionPodRunning, "is starting"},
 		{"no address", pod(func(p *corev1.Pod) { p.Status.PodIP = "" }), v1alpha1.ReasonPodStarting, false, v1alpha1.ConditionPodRunning, "is starting"},
 		{"not asked yet", func(n *Node) { n.Answer = nil }, v1alpha1.ReasonPending, false, v1alpha1.ConditionReplicating, "not been asked"},
+		{"Secret missing", func(n *Node) {
+			n.Guarded, n.AccessProblem = true, &nodeaccess.Problem{Reason: v1alpha1.ReasonSecretMissing, Message: "Secret x does not exist"}
+		},
+			v1alpha1.ReasonSecretMissing, false, v1alpha1.ConditionAccessReady, "Secret x does not exist"},
+		{"token unusable", func(n *Node) {
+			n.Guarded, n.AccessProblem = true, &nodeaccess.Problem{Reason: v1alpha1.ReasonTokenUnusable, Message: "the token of shop"}
+		},
+			v1alpha1.ReasonTokenUnusable, true, v1alpha1.ConditionConfigApplied, "the token of shop"},
+		{"certificate unusable", func(n *Node) {
+			n.Guarded, n.AccessProblem = true, &nodeaccess.Problem{Reason: v1alpha1.ReasonCertificateUnusable, Message: "for other names"}
+		},
+			v1alpha1.ReasonCertificateUnusable, true, v1alpha1.ConditionAccessReady, "stays as it is"},
 		{"no answer", func(n *Node) { n.Answer = &nodeclient.Answer{Err: errors.New("no answer within 2s")} }, v1alpha1.ReasonStatusUnknown, false, v1alpha1.ConditionReplicating, "no answer within 2s"},
 		{"another branch", answers(func(s *nodestatus.Status) { s.Branch, s.Ready = "7Y", true }), v1alpha1.ReasonWrongBranch, true, v1alpha1.ConditionReplicating, "branch 7Y"},
 		{"catching up", answers(func(s *nodestatus.Status) { s.Reason, s.Message = nodestatus.ReasonCatchingUp, "3 to go" }), "CatchingUp", false, v1alpha1.ConditionReplicating, "3 to go"},
@@ -232,10 +245,19 @@ func TestReadyOfACluster(t *testing.T) {
 		{"one is stalled", func(c *Cluster) { c.Members[1] = member("b", metav1.ConditionFalse, "VolumeLost", true) },
 			metav1.ConditionFalse, v1alpha1.ReasonNodesStalled, true, "b: VolumeLost (words of b)"},
 		{"one is being removed", func(c *Cluster) { c.Leaving = []string{"c"} }, metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "removing c"},
-		{"one has something to send first", func(c *Cluster) { c.Leaving, c.Staying = []string{"c"}, []string{"c has 2 changesets to send"} },
-			metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "not removed yet: c has 2 changesets to send"},
-		{"one has something to send while another is not ready", func(c *Cluster) { c.Members[0], c.Staying = bad("a"), []string{"c has 2 changesets to send"} },
-			metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "c has 2 changesets to send; a: "},
+		{"one has something to hand over first", func(c *Cluster) { c.Draining = []*v1alpha1.VesperNode{leaver("c", v1alpha1.ReasonDraining)} },
+			metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "not removed yet: c waits for a"},
+		{"one was not told yet that it leaves", func(c *Cluster) { c.Draining = []*v1alpha1.VesperNode{ok("c")} },
+			metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "not removed yet: c is told to drain"},
+		{"one has something to hand over while another is not ready", func(c *Cluster) {
+			c.Members[0], c.Draining = bad("a"), []*v1alpha1.VesperNode{leaver("c", v1alpha1.ReasonDraining)}
+		}, metav1.ConditionFalse, v1alpha1.ReasonScaling, false, "c waits for a; a: "},
+		{"the last one would take its data with it", func(c *Cluster) { c.Draining = []*v1alpha1.VesperNode{leaver("c", v1alpha1.ReasonNobodyLeft)} },
+			metav1.ConditionFalse, v1alpha1.ReasonNobodyLeft, true, "not removed yet: c waits for a"},
+		{"paused, and nothing waits for that", func(c *Cluster) { c.Pause.By = "spec.paused" }, metav1.ConditionTrue, "Ready", false, "2 of 2 nodes"},
+		{"paused, and a change waits", func(c *Cluster) { c.Pause = Pause{By: "spec.paused", Waiting: []string{"a", "b"}} },
+			metav1.ConditionFalse, v1alpha1.ReasonPaused, false, "the spec is not carried out while spec.paused is set: a, b"},
+		{"suspended", func(c *Cluster) { c.Suspended = true }, metav1.ConditionFalse, v1alpha1.ReasonSuspended, false, "0 pods run; branch ids, volumes and VesperNodes are kept"},
 		{"a change goes through the nodes", func(c *Cluster) { c.Members[0], c.Behind = bad("a"), []string{"b"} },
 			metav1.ConditionFalse, v1alpha1.ReasonRolling, false, "still to come: b; a: CatchingUp"},
 		{"too many to name", func(c *Cluster) {
@@ -269,7 +291,8 @@ func TestReadyOfACluster(t *testing.T) {
 				t.Errorf("Ready is %+v, want %s, %s, saying %q", ready, test.status, test.reason, test.says)
 			}
 			stalled, reconciling := meta.FindStatusCondition(all, v1alpha1.ConditionStalled), meta.FindStatusCondition(all, v1alpha1.ConditionReconciling)
-			if (stalled != nil) != test.stalled || (reconciling != nil) != (test.status == metav1.ConditionFalse && !test.stalled) {
+			onPurpose := test.reason == v1alpha1.ReasonPaused || test.reason == v1alpha1.ReasonSuspended
+			if (stalled != nil) != test.stalled || (reconciling != nil) != (test.status == metav1.ConditionFalse && !test.stalled && !onPurpose) {
 				t.Errorf("Stalled is %v and Reconciling %v, want stalled = %v", stalled, reconciling, test.stalled)
 			}
 		})

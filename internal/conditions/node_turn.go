@@ -1,29 +1,24 @@
 package conditions
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/nodestatus"
+	"vesperdb.io/vesper/internal/topology"
 )
 
-// NodeMayRestart reports whether a node may get a change that restarts it, beside
-// the others of its cluster: one at a time. A ready node waits until all others
-// are ready. One that only lacks its broker still serves, and waits while another
-// one does not and will by itself; that their broker is away too holds up nothing,
-// as the change may be what brings it back. Any other that is not ready has
-// nothing to lose, so a fix always gets through.
-func NodeMayRestart(node *v1alpha1.VesperNode, others []*v1alpha1.VesperNode) bool {
-	ready := NodeReady(node)
-	if !ready && !nodeCutOff(node) {
-		return true
+// RunnerOf is a node as a rollout sees it, but for what the rollout would change.
+func RunnerOf(node *v1alpha1.VesperNode, now time.Time) topology.Runner {
+	r := topology.Runner{Name: node.Name, Ready: NodeReady(node), Serves: nodeServes(node), CutOff: nodeCutOff(node),
+		Stalled:  meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionStalled),
+		Diverged: meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDiverged)}
+	if ready := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionReady); r.Ready && ready != nil {
+		r.ReadyFor = max(0, now.Sub(ready.LastTransitionTime.Time))
 	}
-	for _, other := range others {
-		if ready && !NodeReady(other) || !ready && !nodeServes(other) && !meta.IsStatusConditionTrue(other.Status.Conditions, v1alpha1.ConditionStalled) {
-			return false
-		}
-	}
-	return true
+	return r
 }
 
 // nodeCutOff reports whether a node runs, and is not ready only because it cannot

@@ -16,9 +16,16 @@ import (
 
 // Reader reads the status of a node.
 type Reader interface {
-	// Status returns what the node at address, host:port, answers to GET
-	// /v1/status. The error says what was tried on which address.
-	Status(ctx context.Context, address string) (nodestatus.Status, error)
+	// Status returns what the target answers to GET /v1/status. The error says
+	// what was tried on which address.
+	Status(ctx context.Context, target Target) (nodestatus.Status, error)
+}
+
+// Drainer tells nodes whether to take writes.
+type Drainer interface {
+	// SetDraining makes the target take no more writes and returns when none is
+	// under way, or makes it take writes again.
+	SetDraining(ctx context.Context, target Target, draining bool) error
 }
 
 const (
@@ -29,54 +36,66 @@ const (
 	maxAnswer = 16 << 20
 )
 
-// Client is a Reader over HTTP. Its zero value is not usable; see New.
+// Client is a Reader and a Drainer over HTTP. Its zero value is not usable; see New.
 type Client struct {
 	http *http.Client
 }
 
 // New returns a Client that keeps no idle connection longer than a moment, and
 // ignores the environment's proxies: nodes are in the same cluster.
-func New() *Client {
-	return &Client{http: &http.Client{
-		Timeout: timeout,
-		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: timeout}).DialContext,
-			MaxIdleConns:        100,
-			MaxIdleConnsPerHost: 1,
-			IdleConnTimeout:     time.Minute,
-		},
+func New() *Client { return &Client{http: newHTTP(newTransport())} }
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: timeout}).DialContext,
+		MaxIdleConns:        100,
+		MaxIdleConnsPerHost: 1,
+		IdleConnTimeout:     time.Minute,
+	}
+}
+
+func newHTTP(transport *http.Transport) *http.Client {
+	return &http.Client{
+		Timeout:   timeout,
+		Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return errors.New("the node answered with a redirect")
 		},
-	}}
+	}
 }
 
 // Close gives up idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Status implements Reader.
-func (c *Client) Status(ctx context.Context, address string) (nodestatus.Status, error) {
-	status, err := c.get(ctx, "http://"+address+"/v1/status")
+func (c *Client) Status(ctx context.Context, target Target) (nodestatus.Status, error) {
+	status, err := c.status(ctx, target)
 	if err != nil {
-		return nodestatus.Status{}, fmt.Errorf("asking the node at %s for its status: %w", address, err)
+		return nodestatus.Status{}, fmt.Errorf("asking the node at %s for its status: %w", target.Address, err)
 	}
 	return status, nil
 }
 
-func (c *Client) get(ctx context.Context, url string) (status nodestatus.Status, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// SetDraining implements Drainer.
+func (c *Client) SetDraining(ctx context.Context, target Target, draining bool) error {
+	method, what := http.MethodDelete, "take writes again"
+	if draining {
+		method, what = http.MethodPost, "take no more writes"
+	}
+	_, done, err := c.do(ctx, target, method, "/v1/drain")
+	if err != nil {
+		return fmt.Errorf("telling the node at %s to %s: %w", target.Address, what, err)
+	}
+	done()
+	return nil
+}
+
+func (c *Client) status(ctx context.Context, target Target) (status nodestatus.Status, err error) {
+	response, done, err := c.do(ctx, target, http.MethodGet, "/v1/status")
 	if err != nil {
 		return status, err
 	}
-	request.Header.Set("Accept", "application/json")
-	response, err := c.http.Do(request)
-	if err != nil {
-		return status, cause(err)
-	}
-	defer response.Body.Close() //nolint:errcheck // nothing was written
-	if response.StatusCode != http.StatusOK {
-		return status, fmt.Errorf("it answered %s", response.Status)
-	}
+	defer done()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
 		return status, fmt.Errorf("reading its answer: %w", cause(err))
@@ -88,6 +107,60 @@ func (c *Client) get(ctx context.Context, url string) (status nodestatus.Status,
 		return nodestatus.Status{}, fmt.Errorf("its answer is not a status: %w", err)
 	}
 	return status, nil
+}
+
+// do sends a request without a body and returns an answer that is 200, whose body
+// has been read when done is called.
+func (c *Client) do(ctx context.Context, target Target, method, path string) (*http.Response, func(), error) {
+	scheme, sender, finish, err := c.over(target.Access)
+	if err != nil {
+		return nil, nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, scheme+target.Address+path, nil)
+	if err != nil {
+		finish()
+		return nil, nil, err
+	}
+	request.Header.Set("Accept", "application/json")
+	if target.Access.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+target.Access.Token)
+	}
+	response, err := sender.Do(request)
+	if err != nil {
+		finish()
+		return nil, nil, cause(err)
+	}
+	done := func() { response.Body.Close(); finish() } //nolint:errcheck,gosec // nothing was written
+	if response.StatusCode != http.StatusOK {
+		done()
+		return nil, nil, refusal(response)
+	}
+	return response, done, nil
+}
+
+// refusal says what an answer other than 200 means to who asked.
+func refusal(response *http.Response) error {
+	switch response.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("it answered %s: it does not take the operator's token, or not yet", response.Status)
+	}
+	return fmt.Errorf("it answered %s", response.Status)
+}
+
+// over returns what to begin an address with and who sends to it. A connection
+// over TLS is made for one question: certificates are replaced, and a node is
+// asked twice a minute.
+func (c *Client) over(access Access) (scheme string, sender *http.Client, finish func(), err error) {
+	if !access.Secure() {
+		return "http://", c.http, func() {}, nil
+	}
+	config, err := access.config()
+	if err != nil {
+		return "", nil, nil, err
+	}
+	transport := newTransport()
+	transport.TLSClientConfig, transport.DisableKeepAlives = config, true
+	return "https://", newHTTP(transport), transport.CloseIdleConnections, nil
 }
 
 // cause leaves out the method and URL that net/http puts before an error, and

@@ -40,7 +40,7 @@ func TestStatusIsWhatTheNodeSays(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"branch":"0B","revision":"0A00003,0B00002","ready":true,"reason":"Ready","objects":7,"lag":{"changesets":4},"added in a later release":1}`)
 	})
-	got, err := newClient(t).Status(t.Context(), address)
+	got, err := newClient(t).Status(t.Context(), Target{Address: address})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,8 +67,8 @@ func TestErrorsSayWhatWasTriedAndNeverChangeFromOneAttemptToTheNext(t *testing.T
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newClient(t)
-			_, first := c.Status(t.Context(), test.address)
-			_, second := c.Status(t.Context(), test.address)
+			_, first := c.Status(t.Context(), Target{Address: test.address})
+			_, second := c.Status(t.Context(), Target{Address: test.address})
 			if first == nil || !strings.Contains(first.Error(), test.says) || !strings.HasPrefix(first.Error(), "asking the node at "+test.address+" for its status: ") {
 				t.Fatalf("error is %v, want it to say %q and the address", first, test.says)
 			}
@@ -89,7 +89,7 @@ func TestANodeThatHangsIsGivenUpInTime(t *testing.T) {
 	})
 	defer close(release)
 	began := time.Now()
-	_, err := newClient(t).Status(t.Context(), address)
+	_, err := newClient(t).Status(t.Context(), Target{Address: address})
 	if err == nil || !strings.Contains(err.Error(), "no answer within 2s") {
 		t.Errorf("error is %v, want that there was no answer", err)
 	}
@@ -108,7 +108,7 @@ func TestAnAnswerWithoutEndIsGivenUp(t *testing.T) {
 			}
 		}
 	})
-	_, err := newClient(t).Status(t.Context(), address)
+	_, err := newClient(t).Status(t.Context(), Target{Address: address})
 	if err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("error is %v, want that the answer is too long", err)
 	}
@@ -117,7 +117,35 @@ func TestAnAnswerWithoutEndIsGivenUp(t *testing.T) {
 func TestTheCallersContextEndsAQuestion(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	address := serve(t, func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
-	if _, err := newClient(t).Status(ctx, address); err == nil {
+	if _, err := newClient(t).Status(ctx, Target{Address: address}); err == nil {
 		t.Error("no error from a question whose context ended")
+	}
+}
+
+func TestSetDrainingTellsTheNodeAndSaysWhyNot(t *testing.T) {
+	var got []string
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Method+" "+r.URL.Path)
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	c, address := New(), strings.TrimPrefix(server.URL, "http://")
+	defer c.Close()
+	for _, draining := range []bool{true, false} {
+		if err := c.SetDraining(t.Context(), Target{Address: address}, draining); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := "[POST /v1/drain DELETE /v1/drain]"; fmt.Sprint(got) != want {
+		t.Errorf("requests were %v, want %s", got, want)
+	}
+	status = http.StatusNotFound
+	if err := c.SetDraining(t.Context(), Target{Address: address}, true); err == nil || !strings.Contains(err.Error(), "to take no more writes: it answered 404 Not Found") {
+		t.Errorf("a node that does not know it gave %v", err)
+	}
+	server.Close()
+	if err := c.SetDraining(t.Context(), Target{Address: address}, false); err == nil || !strings.Contains(err.Error(), "take writes again: ") {
+		t.Errorf("a node that is away gave %v", err)
 	}
 }

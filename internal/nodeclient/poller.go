@@ -2,6 +2,7 @@ package nodeclient
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"time"
@@ -24,7 +25,23 @@ type Target struct {
 	PodUID types.UID
 	// Address is its host:port.
 	Address string
+	// Access is what it takes to be heard there.
+	Access Access
+	// Writes is what it should do about writes.
+	Writes Writes
 }
+
+// Writes is what a node should be told about writes.
+type Writes int
+
+const (
+	// LeaveWrites means that the node is told nothing.
+	LeaveWrites Writes = iota
+	// TakeWrites means that a node which is draining is told to take writes again.
+	TakeWrites
+	// DrainWrites means that a node which takes writes is told to drain.
+	DrainWrites
+)
 
 // Answer is what a target said last.
 type Answer struct {
@@ -32,6 +49,9 @@ type Answer struct {
 	Status nodestatus.Status
 	// Err says why there was no answer.
 	Err error
+	// Refused says why the node was not made to do about writes as it should,
+	// although it answers.
+	Refused error
 	// Asked is when the question was put: what is older may have changed.
 	Asked time.Time
 }
@@ -96,6 +116,16 @@ func (p *Poller) Ask(node types.NamespacedName, target Target, maxAge time.Durat
 	return entry.answer, entry.known
 }
 
+// Refresh asks a node anew that was asked before, if its last answer is older than maxAge.
+func (p *Poller) Refresh(node types.NamespacedName, maxAge time.Duration) {
+	p.mu.Lock()
+	entry := p.nodes[node]
+	p.mu.Unlock()
+	if entry != nil {
+		p.Ask(node, entry.target, maxAge)
+	}
+}
+
 // Forget drops what is remembered of a node.
 func (p *Poller) Forget(node types.NamespacedName) {
 	p.mu.Lock()
@@ -106,11 +136,11 @@ func (p *Poller) Forget(node types.NamespacedName) {
 // ask asks, and asks a node that answered before once more before it says that
 // it does not: one lost packet is no news.
 func (p *Poller) ask(ctx context.Context, node types.NamespacedName, entry *polled) {
-	answer := p.question(ctx, entry.target.Address)
+	answer := p.question(ctx, entry.target)
 	if answer.Err != nil && p.answered(entry) {
 		select {
 		case <-time.After(secondTry):
-			answer = p.question(ctx, entry.target.Address)
+			answer = p.question(ctx, entry.target)
 		case <-ctx.Done():
 		}
 	}
@@ -119,8 +149,8 @@ func (p *Poller) ask(ctx context.Context, node types.NamespacedName, entry *poll
 	}
 }
 
-// question asks once, when there is a slot.
-func (p *Poller) question(ctx context.Context, address string) Answer {
+// question asks once, when there is a slot, and has the node do about writes as it should.
+func (p *Poller) question(ctx context.Context, target Target) Answer {
 	select {
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -128,8 +158,39 @@ func (p *Poller) question(ctx context.Context, address string) Answer {
 	}
 	defer func() { <-p.slots }()
 	asked := time.Now()
-	status, err := p.reader.Status(ctx, address)
-	return Answer{Status: status, Err: err, Asked: asked}
+	status, err := p.reader.Status(ctx, target)
+	if err != nil || !target.differs(status) {
+		return Answer{Status: status, Err: err, Asked: asked}
+	}
+	refused := p.tell(ctx, target)
+	if refused == nil {
+		status, err = p.reader.Status(ctx, target)
+	}
+	return Answer{Status: status, Err: err, Refused: refused, Asked: asked}
+}
+
+// differs reports whether the node does otherwise than it should.
+func (t Target) differs(status nodestatus.Status) bool {
+	return t.Writes == DrainWrites && !status.Draining || t.Writes == TakeWrites && status.Draining
+}
+
+// tell has the node do as it should.
+func (p *Poller) tell(ctx context.Context, target Target) error {
+	drainer, ok := p.reader.(Drainer)
+	if !ok {
+		return errors.New("nobody can tell it")
+	}
+	return drainer.SetDraining(ctx, target, target.Writes == DrainWrites)
+}
+
+// Last returns what a node said last, whoever asked it, and whether it was ever heard.
+func (p *Poller) Last(node types.NamespacedName) (Answer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if entry := p.nodes[node]; entry != nil {
+		return entry.answer, entry.known
+	}
+	return Answer{}, false
 }
 
 // answered reports whether the last question to a target was answered.
@@ -152,6 +213,9 @@ func (p *Poller) remember(node types.NamespacedName, entry *polled, answer Answe
 func same(a, b Answer) bool {
 	if a.Err != nil || b.Err != nil {
 		return a.Err != nil && b.Err != nil && a.Err.Error() == b.Err.Error()
+	}
+	if a.Refused != nil || b.Refused != nil {
+		return a.Refused != nil && b.Refused != nil && a.Refused.Error() == b.Refused.Error() && reflect.DeepEqual(a.Status, b.Status)
 	}
 	return reflect.DeepEqual(a.Status, b.Status)
 }

@@ -29,7 +29,8 @@ func (f *fakeNodes) set(address string, a Answer) {
 	f.answers[address] = a
 }
 
-func (f *fakeNodes) Status(ctx context.Context, address string) (nodestatus.Status, error) {
+func (f *fakeNodes) Status(ctx context.Context, target Target) (nodestatus.Status, error) {
+	address := target.Address
 	f.mu.Lock()
 	if f.asked == nil {
 		f.asked = map[string]int{}
@@ -105,13 +106,13 @@ func TestAnAnswerIsKnownAfterItIsAnnounced(t *testing.T) {
 	nodes.set("a:1", ready("0A00001"))
 	c, changed := news()
 	p := start(t, nodes, changed)
-	if _, known := p.Ask(key("a"), Target{"u", "a:1"}, time.Hour); known {
+	if _, known := p.Ask(key("a"), Target{PodUID: "u", Address: "a:1"}, time.Hour); known {
 		t.Error("an answer is known before the node was asked")
 	}
 	if got := wait(t, c); got != key("a") {
 		t.Errorf("news of %v, want prod/a", got)
 	}
-	answer, known := p.Ask(key("a"), Target{"u", "a:1"}, time.Hour)
+	answer, known := p.Ask(key("a"), Target{PodUID: "u", Address: "a:1"}, time.Hour)
 	if !known || answer.Err != nil || answer.Status.Revision.String() != "0A00001" {
 		t.Errorf("answer is %+v, %v", answer, known)
 	}
@@ -125,7 +126,7 @@ func TestOnlyNewsIsAnnounced(t *testing.T) {
 	nodes.set("a:1", ready("0A00001"))
 	c, changed := news()
 	p := start(t, nodes, changed)
-	ask := func() { p.Ask(key("a"), Target{"u", "a:1"}, 0) }
+	ask := func() { p.Ask(key("a"), Target{PodUID: "u", Address: "a:1"}, 0) }
 	ask()
 	wait(t, c)
 	for nodes.times("a:1") < 20 {
@@ -147,8 +148,9 @@ type faulty struct {
 	fails []int
 }
 
-func (f *faulty) Status(ctx context.Context, address string) (nodestatus.Status, error) {
-	status, err := f.fakeNodes.Status(ctx, address)
+func (f *faulty) Status(ctx context.Context, target Target) (nodestatus.Status, error) {
+	address := target.Address
+	status, err := f.fakeNodes.Status(ctx, target)
 	if slices.Contains(f.fails, f.times(address)) {
 		return nodestatus.Status{}, errors.New("no answer within 2s")
 	}
@@ -160,10 +162,10 @@ func TestOneLostAnswerIsNoNewsAndTwoInARowAre(t *testing.T) {
 	nodes.set("a:1", ready("0A00001"))
 	c, changed := news()
 	p := start(t, nodes, changed)
-	p.Ask(key("a"), Target{"u", "a:1"}, 0)
+	p.Ask(key("a"), Target{PodUID: "u", Address: "a:1"}, 0)
 	wait(t, c)
 	for nodes.times("a:1") < 4 { // the second fails, the third is its repetition
-		if answer, _ := p.Ask(key("a"), Target{"u", "a:1"}, 10*time.Millisecond); answer.Err != nil {
+		if answer, _ := p.Ask(key("a"), Target{PodUID: "u", Address: "a:1"}, 10*time.Millisecond); answer.Err != nil {
 			t.Fatalf("one lost answer is told: %v", answer.Err)
 		}
 		time.Sleep(time.Millisecond)
@@ -172,7 +174,7 @@ func TestOneLostAnswerIsNoNewsAndTwoInARowAre(t *testing.T) {
 		t.Error("one lost answer was announced")
 	}
 	wait(t, c)
-	if answer, _ := p.Ask(key("a"), Target{"u", "a:1"}, time.Hour); answer.Err == nil {
+	if answer, _ := p.Ask(key("a"), Target{PodUID: "u", Address: "a:1"}, time.Hour); answer.Err == nil {
 		t.Error("two answers were lost in a row, and it is not told")
 	}
 }
@@ -182,9 +184,9 @@ func TestAnotherPodIsAskedAnewAndOldAnswersDoNotCountForIt(t *testing.T) {
 	nodes.set("a:1", ready("0A00001"))
 	c, changed := news()
 	p := start(t, nodes, changed)
-	p.Ask(key("a"), Target{"first", "a:1"}, time.Hour)
+	p.Ask(key("a"), Target{PodUID: "first", Address: "a:1"}, time.Hour)
 	wait(t, c)
-	if _, known := p.Ask(key("a"), Target{"second", "a:1"}, time.Hour); known {
+	if _, known := p.Ask(key("a"), Target{PodUID: "second", Address: "a:1"}, time.Hour); known {
 		t.Error("the answer of the pod before counts for a new pod")
 	}
 	wait(t, c)
@@ -196,9 +198,9 @@ func TestNodesThatHangDoNotHoldUpOthers(t *testing.T) {
 	c, changed := news()
 	p := start(t, nodes, changed)
 	for i := range maxQuestions - 1 {
-		p.Ask(key(string(rune('A'+i))), Target{"u", "hangs:1"}, time.Hour)
+		p.Ask(key(string(rune('A'+i))), Target{PodUID: "u", Address: "hangs:1"}, time.Hour)
 	}
-	p.Ask(key("good"), Target{"u", "good:1"}, time.Hour)
+	p.Ask(key("good"), Target{PodUID: "u", Address: "good:1"}, time.Hour)
 	if got := wait(t, c); got != key("good") {
 		t.Errorf("news of %v, want the one that answers", got)
 	}
@@ -209,7 +211,7 @@ func TestNobodyIsAskedWhileThePollerDoesNotRun(t *testing.T) {
 	nodes.set("a:1", ready("0A00001"))
 	_, changed := news()
 	p := NewPoller(nodes, changed)
-	if _, known := p.Ask(key("a"), Target{"u", "a:1"}, 0); known || nodes.times("a:1") != 0 {
+	if _, known := p.Ask(key("a"), Target{PodUID: "u", Address: "a:1"}, 0); known || nodes.times("a:1") != 0 {
 		t.Error("a node was asked before Start")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -217,7 +219,7 @@ func TestNobodyIsAskedWhileThePollerDoesNotRun(t *testing.T) {
 	if err := p.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, known := p.Ask(key("a"), Target{"u", "a:1"}, 0); known || nodes.times("a:1") != 0 {
+	if _, known := p.Ask(key("a"), Target{PodUID: "u", Address: "a:1"}, 0); known || nodes.times("a:1") != 0 {
 		t.Error("a node was asked after Start had ended")
 	}
 }
@@ -228,12 +230,12 @@ func TestWhatIsForgottenIsNotAnnounced(t *testing.T) {
 	gate := &gated{fakeNodes: nodes, entered: make(chan struct{}), leave: make(chan struct{})}
 	p := start(t, gate, changed)
 	nodes.set("a:1", ready("0A00001"))
-	p.Ask(key("a"), Target{"u", "a:1"}, time.Hour)
+	p.Ask(key("a"), Target{PodUID: "u", Address: "a:1"}, time.Hour)
 	<-gate.entered
 	p.Forget(key("a"))
 	close(gate.leave)
 	nodes.set("b:1", ready("0A00001"))
-	p.Ask(key("b"), Target{"u", "b:1"}, time.Hour)
+	p.Ask(key("b"), Target{PodUID: "u", Address: "b:1"}, time.Hour)
 	<-gate.entered
 	if got := wait(t, c); got != key("b") {
 		t.Errorf("news of %v, which was forgotten", got)
@@ -246,8 +248,84 @@ type gated struct {
 	entered, leave chan struct{}
 }
 
-func (g *gated) Status(ctx context.Context, address string) (nodestatus.Status, error) {
+func (g *gated) Status(ctx context.Context, target Target) (nodestatus.Status, error) {
 	g.entered <- struct{}{}
 	<-g.leave
-	return g.fakeNodes.Status(ctx, address)
+	return g.fakeNodes.Status(ctx, target)
+}
+
+// drainable is one node that does as it is told, unless it refuses.
+type drainable struct {
+	mu       sync.Mutex
+	draining bool
+	told     []bool
+	refuses  error
+}
+
+func (d *drainable) Status(context.Context, Target) (nodestatus.Status, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return nodestatus.Status{Branch: "0A", Draining: d.draining}, nil
+}
+
+func (d *drainable) SetDraining(_ context.Context, _ Target, draining bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = append(d.told, draining)
+	if d.refuses == nil {
+		d.draining = draining
+	}
+	return d.refuses
+}
+
+func TestANodeIsToldOnceWhatToDoAboutWrites(t *testing.T) {
+	refuses := errors.New("it answered 404 Not Found")
+	for _, test := range []struct {
+		name     string
+		was      bool
+		want     Writes
+		refuses  error
+		draining bool
+		told     []bool
+	}{
+		{"it takes writes, and should drain", false, DrainWrites, nil, true, []bool{true}},
+		{"it drains already", true, DrainWrites, nil, true, nil},
+		{"it drains, and should take writes again", true, TakeWrites, nil, false, []bool{false}},
+		{"it takes writes already", false, TakeWrites, nil, false, nil},
+		{"nobody minds", true, LeaveWrites, nil, true, nil},
+		{"it does not know how", false, DrainWrites, refuses, false, []bool{true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			node := &drainable{draining: test.was, refuses: test.refuses}
+			changes, changed := news()
+			p := start(t, node, changed)
+			target := Target{PodUID: "1", Address: "a", Writes: test.want}
+			p.Ask(key("a"), target, time.Hour)
+			<-changes
+			answer, known := p.Last(key("a"))
+			if !known || answer.Err != nil || answer.Status.Draining != test.draining || !errors.Is(answer.Refused, test.refuses) {
+				t.Errorf("answer is %+v, want draining %v, refused %v", answer, test.draining, test.refuses)
+			}
+			if !slices.Equal(node.told, test.told) {
+				t.Errorf("it was told %v, want %v", node.told, test.told)
+			}
+		})
+	}
+	node := &fakeNodes{}
+	node.set("a", Answer{})
+	changes, changed := news()
+	p := start(t, node, changed)
+	p.Refresh(key("a"), 0) // of one that nobody asks, nothing is asked
+	p.Ask(key("a"), Target{Address: "a"}, time.Hour)
+	<-changes
+	p.Refresh(key("a"), time.Hour)
+	node.set("a", Answer{Status: nodestatus.Status{Objects: 1}})
+	p.Refresh(key("a"), 0)
+	<-changes
+	if n := node.times("a"); n != 2 {
+		t.Errorf("it was asked %d times, want twice: refreshing asks only for what is too old", n)
+	}
+	if _, known := start(t, &drainable{}, func(context.Context, types.NamespacedName) {}).Last(key("b")); known {
+		t.Error("something is known of a node that nobody asked")
+	}
 }

@@ -41,7 +41,7 @@ func ClusterService(cluster *v1alpha1.VesperCluster) *corev1ac.ServiceApplyConfi
 		WithLabels(ClusterLabels(cluster.Name)).
 		WithOwnerReferences(clusterOwner(cluster)).
 		WithSpec(corev1ac.ServiceSpec().WithType(corev1.ServiceTypeClusterIP).
-			WithSelector(clusterPods(cluster.Name)).WithPorts(httpPort()))
+			WithSelector(clusterPods(cluster.Name)).WithPorts(httpPort(cluster.Spec.TLS)))
 }
 
 // ClusterNode is the VesperNode of a member. image is what it should run,
@@ -58,6 +58,9 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brok
 		WithImage(image).
 		WithStorage(applyStorage(cluster.Spec.Storage)).
 		WithDeletionPolicy(cluster.Spec.DeletionPolicy)
+	if m.Draining {
+		spec.WithDraining(true)
+	}
 	if brokerHash != "" {
 		spec.WithBrokerHash(brokerHash)
 	}
@@ -79,6 +82,15 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brok
 	}
 	if cluster.Spec.Retention.Limited() {
 		spec.WithRetention(cluster.Spec.Retention).WithMembersRef(v1alpha1ac.LocalReference().WithName(ClusterMembersName(cluster.Name)))
+	}
+	if a := cluster.Spec.Access; a != nil {
+		spec.WithAccess(applyAccess(*a))
+	}
+	if t := cluster.Spec.PodTemplate; t != nil {
+		spec.WithPodTemplate(*t)
+	}
+	if t := cluster.Spec.TLS; t != nil {
+		spec.WithTLS(applyTLS(*t))
 	}
 	for _, secret := range cluster.Spec.ImagePullSecrets {
 		spec.WithImagePullSecrets(v1alpha1ac.LocalReference().WithName(secret.Name))

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -45,4 +46,20 @@ func golden(t *testing.T, name string, objects ...any) {
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", file, diff)
 	}
+}
+
+func fromYAML(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := yaml.UnmarshalStrict([]byte(text), into); err != nil {
+		t.Fatalf("decoding a %T: %v", into, err)
+	}
+}
+
+func mustSet(t *testing.T, n Node) *appsv1ac.StatefulSetApplyConfiguration {
+	t.Helper()
+	set, err := NodeStatefulSet(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }

@@ -25,6 +25,7 @@ func NodeConfig(n Node) nodeconfig.Config {
 	config.BranchID = branch.ID(n.Object.Spec.BranchID)
 	config.TrunkID = NodeTrunk(n.Object)
 	config.StoragePath = nodeDataDir
+	guard(&config, n.Object.Spec)
 	config.ReplicationHosts = n.Broker.Hosts
 	config.ReplicationChannel = n.Object.Spec.Channel
 	if n.Broker.Flavor != "" {

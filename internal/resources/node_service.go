@@ -4,6 +4,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"vesperdb.io/vesper/api/v1alpha1"
 )
 
 // NodeService is the address of one node's HTTP API, while the node is ready.
@@ -21,10 +23,10 @@ func nodeService(n Node, name string, spec *corev1ac.ServiceSpecApplyConfigurati
 	return corev1ac.Service(name, n.Object.Namespace).
 		WithLabels(NodeLabels(n.Object)).
 		WithOwnerReferences(nodeOwner(n.Object)).
-		WithSpec(spec.WithSelector(nodeSelector(n.Object.Name)).WithPorts(httpPort()))
+		WithSpec(spec.WithSelector(nodeSelector(n.Object.Name)).WithPorts(httpPort(n.Object.Spec.TLS)))
 }
 
-func httpPort() *corev1ac.ServicePortApplyConfiguration {
-	return corev1ac.ServicePort().WithName(NodePortName).WithProtocol(corev1.ProtocolTCP).WithAppProtocol("http").
+func httpPort(tls *v1alpha1.NodeTLS) *corev1ac.ServicePortApplyConfiguration {
+	return corev1ac.ServicePort().WithName(NodePortName).WithProtocol(corev1.ProtocolTCP).WithAppProtocol(appProtocol(tls)).
 		WithPort(NodePort).WithTargetPort(intstr.FromString(NodePortName))
 }

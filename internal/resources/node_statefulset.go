@@ -26,6 +26,13 @@ func NodeStatefulSet(n Node) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 	if err != nil {
 		return nil, err
 	}
+	template, err := patchTemplate(n.Object, corev1ac.PodTemplateSpec().
+		WithLabels(NodeLabels(n.Object)).
+		WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: hashOf(files)}).
+		WithSpec(nodePod(n)))
+	if err != nil {
+		return nil, err
+	}
 	replicas := int32(1)
 	if n.Stopped {
 		replicas = 0
@@ -41,10 +48,7 @@ func NodeStatefulSet(n Node) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 			WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.RollingUpdateStatefulSetStrategyType)).
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(nodeSelector(n.Object.Name))).
-			WithTemplate(corev1ac.PodTemplateSpec().
-				WithLabels(NodeLabels(n.Object)).
-				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: hashOf(files)}).
-				WithSpec(nodePod(n)))), nil
+			WithTemplate(template)), nil
 }
 
 func nodePod(n Node) *corev1ac.PodSpecApplyConfiguration {
@@ -91,7 +95,7 @@ func nodeVolumes(n Node) []*corev1ac.VolumeApplyConfiguration {
 		volumes = append(volumes, corev1ac.Volume().WithName("members").WithConfigMap(
 			corev1ac.ConfigMapVolumeSource().WithName(members.Name).WithOptional(true)))
 	}
-	return volumes
+	return append(volumes, guardVolumes(n)...)
 }
 
 func nodeContainer(n Node) *corev1ac.ContainerApplyConfiguration {
@@ -112,9 +116,9 @@ func nodeContainer(n Node) *corev1ac.ContainerApplyConfiguration {
 			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
 		// Opening a large store takes its time. Once open, only a process that does not
 		// answer at all is ended, never one that is merely behind.
-		WithStartupProbe(httpProbe("/healthz").WithPeriodSeconds(1).WithTimeoutSeconds(3).WithFailureThreshold(300)).
-		WithLivenessProbe(httpProbe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
-		WithReadinessProbe(httpProbe("/readyz").WithPeriodSeconds(3).WithTimeoutSeconds(3).WithFailureThreshold(2)).
+		WithStartupProbe(httpProbe(n, "/healthz").WithPeriodSeconds(1).WithTimeoutSeconds(3).WithFailureThreshold(300)).
+		WithLivenessProbe(httpProbe(n, "/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
+		WithReadinessProbe(httpProbe(n, "/readyz").WithPeriodSeconds(3).WithTimeoutSeconds(3).WithFailureThreshold(2)).
 		WithVolumeMounts(nodeMounts(n)...)
 	if limit, ok := resources.Limits[corev1.ResourceMemory]; ok {
 		container.WithEnv(corev1ac.EnvVar().WithName("GOMEMLIMIT").WithValue(goMemoryLimit(limit)))
@@ -140,11 +144,15 @@ func nodeMounts(n Node) []*corev1ac.VolumeMountApplyConfiguration {
 	if n.Object.Spec.MembersRef != nil {
 		mounts = append(mounts, corev1ac.VolumeMount().WithName("members").WithMountPath(nodeMembersDir).WithReadOnly(true))
 	}
-	return mounts
+	return append(mounts, guardMounts(n)...)
 }
 
-func httpProbe(path string) *corev1ac.ProbeApplyConfiguration {
-	return corev1ac.Probe().WithHTTPGet(corev1ac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString(NodePortName)))
+func httpProbe(n Node, path string) *corev1ac.ProbeApplyConfiguration {
+	get := corev1ac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString(NodePortName))
+	if scheme := probeScheme(n.Object.Spec); scheme != corev1.URISchemeHTTP { // the default is left out: a newer operator changes no pod
+		get.WithScheme(scheme)
+	}
+	return corev1ac.Probe().WithHTTPGet(get)
 }
 
 // nodeResources are the spec's, or the API's documented defaults.

@@ -15,6 +15,8 @@
 //     of them have lost is restored from the rest.
 //   - An id whose node has once existed stands and falls with the node's volume:
 //     without it the id is retired and the replacement gets a fresh one.
+//   - A node that is not wanted any more first drains, and its id is retired when it
+//     has: until then the decision can be taken back.
 package topology
 
 import (
@@ -110,6 +112,8 @@ type Neighbor struct {
 type Group struct {
 	Name     string
 	Replicas int
+	// Remove are ids that must not be in the group: who has one leaves it.
+	Remove []branch.ID
 }
 
 // Cluster is what should be.
@@ -121,12 +125,14 @@ type Cluster struct {
 }
 
 // Node is a node of the cluster that exists. Leaving: it is being deleted.
+// Drained: it takes no writes any more, and its peers have all that it has.
 type Node struct {
 	Name    string
 	ID      branch.ID
 	Trunk   branch.ID
 	Group   string
 	Leaving bool
+	Drained bool
 }
 
 // Volume is a volume claim of the cluster that exists. Retired: it is marked as
@@ -158,6 +164,9 @@ type Member struct {
 	Group string
 	// New is true when the node does not exist yet.
 	New bool
+	// Draining is true when the node should leave: it takes no more writes, and
+	// stays until it has drained. Its id may be retired already.
+	Draining bool
 }
 
 // Reason says why a plan holds something back.
@@ -182,9 +191,10 @@ type Refusal struct {
 // delete the nodes of Remove, make or correct the nodes of Members.
 type Plan struct {
 	Ledger Ledger
-	// Members are the nodes that should exist and may be applied now, ascending by id.
+	// Members are the nodes that should exist and may be applied now, ascending by
+	// id; those that drain before they go are among them.
 	Members []Member
-	// Remove names nodes whose ids are retired, ascending.
+	// Remove names nodes that have drained and whose ids are retired, ascending.
 	Remove []string
 	// Retire names volumes whose ids are retired, ascending.
 	Retire []string

@@ -57,6 +57,7 @@ func (w *world) pass(k int) Plan {
 	if k--; k < 0 {
 		return p
 	}
+	w.retired(p)
 	w.ledger = p.Ledger
 	for _, name := range p.Retire {
 		if k--; k < 0 {
@@ -79,6 +80,16 @@ func (w *world) pass(k int) Plan {
 	return p
 }
 
+// retired asserts that no id is retired whose node is there and has not drained.
+func (w *world) retired(p Plan) {
+	for _, a := range w.ledger.Assigned {
+		still := slices.ContainsFunc(p.Ledger.Assigned, func(b Assignment) bool { return b.ID == a.ID })
+		if n, exists := w.nodes[a.ID]; !still && exists && !n.Drained {
+			w.t.Fatalf("id %s is retired before its node has drained", a.ID)
+		}
+	}
+}
+
 func (w *world) mark(name string) {
 	for id, v := range w.volumes {
 		if v.Name == name {
@@ -92,12 +103,19 @@ func (w *world) mark(name string) {
 // volume once the ledger says that the node has started.
 func (w *world) run(m Member) {
 	i := slices.IndexFunc(w.ledger.Assigned, func(a Assignment) bool { return a.ID == m.ID })
+	if i < 0 && m.Draining {
+		return // it exists, and its id is retired already
+	}
 	if i < 0 {
 		w.t.Fatalf("node %s is made before its id is recorded", m.Name)
 	}
-	if _, exists := w.nodes[m.ID]; !exists {
-		w.nodes[m.ID] = Node{Name: m.Name, ID: m.ID, Trunk: m.Trunk, Group: m.Group}
+	n, exists := w.nodes[m.ID]
+	if !exists {
+		n = Node{Name: m.Name, ID: m.ID, Trunk: m.Trunk, Group: m.Group}
 	}
+	// What a node says of itself counts only while it is asked to drain.
+	n.Drained = n.Drained && m.Draining
+	w.nodes[m.ID] = n
 	if !w.ledger.Assigned[i].Started {
 		return
 	}
@@ -139,7 +157,7 @@ func (w *world) check(p Plan) {
 		w.high = max(w.high, a.ID)
 	}
 	for _, m := range p.Members {
-		if !seen[m.ID] || m.Name != NodeName("shop", m.Group, m.ID) {
+		if !seen[m.ID] && !m.Draining || m.Name != NodeName("shop", m.Group, m.ID) {
 			w.t.Fatalf("member %+v is not in the ledger of its own plan, or misnamed", m)
 		}
 	}
@@ -148,6 +166,7 @@ func (w *world) check(p Plan) {
 // settle runs whole passes until one changes nothing.
 func (w *world) settle() {
 	for range 5 {
+		w.drain(slices.Sorted(maps.Keys(w.nodes))...)
 		before := story(Make(w.state()))
 		w.pass(1 << 20)
 		if p := Make(w.state()); story(p) == before && len(p.Remove)+len(p.Retire) == 0 && !slices.ContainsFunc(p.Members, func(m Member) bool { return m.New }) {
@@ -157,12 +176,31 @@ func (w *world) settle() {
 	w.t.Fatalf("plans do not settle: %s", story(Make(w.state())))
 }
 
+// drain has nodes say that they have drained, those of them that should.
+func (w *world) drain(ids ...branch.ID) {
+	for _, m := range Make(w.state()).Members {
+		if n, exists := w.nodes[m.ID]; exists && m.Draining && slices.Contains(ids, m.ID) {
+			n.Drained = true
+			w.nodes[m.ID] = n
+		}
+	}
+}
+
 func (w *world) accident(kind string) {
 	pick := func(ids []branch.ID) branch.ID { return rapid.SampledFrom(ids).Draw(w.t, "id") }
 	running, kept := slices.Sorted(maps.Keys(w.nodes)), slices.Sorted(maps.Keys(w.volumes))
 	switch {
 	case kind == "scale":
 		w.cluster.Groups[rapid.IntRange(0, len(w.cluster.Groups)-1).Draw(w.t, "group")].Replicas = rapid.IntRange(0, 4).Draw(w.t, "replicas")
+	case kind == "name" && len(running) > 0:
+		id := pick(running)
+		for i, group := range w.cluster.Groups {
+			if group.Name == w.nodes[id].Group {
+				w.cluster.Groups[i].Remove = append(slices.Clone(group.Remove), id)
+			}
+		}
+	case kind == "drain" && len(running) > 0:
+		w.drain(pick(running))
 	case kind == "delete node" && len(running) > 0:
 		delete(w.nodes, pick(running))
 	case kind == "delete node and volume" && len(running) > 0:
@@ -187,7 +225,7 @@ func TestNoIDIsEverUsedTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
-			w.accident(rapid.SampledFrom([]string{"scale", "delete node", "delete node and volume", "delete kept volume", "replace volume", "none"}).Draw(t, "accident"))
+			w.accident(rapid.SampledFrom([]string{"scale", "name", "drain", "delete node", "delete node and volume", "delete kept volume", "replace volume", "none"}).Draw(t, "accident"))
 			w.pass(rapid.IntRange(0, 12).Draw(t, "steps done"))
 		}
 		w.settle()

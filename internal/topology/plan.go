@@ -1,9 +1,11 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"vesperdb.io/vesper/internal/branch"
 )
@@ -30,6 +32,7 @@ type planner struct {
 	ledger   Ledger
 	assigned map[branch.ID]Assignment
 	nodes    map[branch.ID]Node
+	draining map[branch.ID]bool
 	volumes  map[branch.ID]Volume
 	refusal  *Refusal
 }
@@ -41,6 +44,7 @@ func newPlanner(s State) *planner {
 		ledger:   Ledger{Trunk: s.Cluster.Trunk, Last: s.Ledger.Last, Retired: s.Ledger.Retired},
 		assigned: map[branch.ID]Assignment{},
 		nodes:    map[branch.ID]Node{},
+		draining: map[branch.ID]bool{},
 		volumes:  map[branch.ID]Volume{},
 	}
 	for _, a := range s.Ledger.Assigned {
@@ -108,7 +112,7 @@ func (p *planner) covered(id branch.ID) bool { return !p.fresh && id <= p.Ledger
 
 // adoptable reports whether a kept volume may become a node again.
 func (p *planner) adoptable(v Volume) bool {
-	return !p.covered(v.ID) && !v.Retired && !v.Leaving && len(p.group(v.Group)) < p.replicas(v.Group)
+	return !p.covered(v.ID) && !v.Retired && !v.Leaving && !p.unwanted(v.Group, v.ID) && len(p.group(v.Group)) < p.replicas(v.Group)
 }
 
 // retireLost retires each id whose node once existed and that now has neither
@@ -133,16 +137,32 @@ func (p *planner) retire(id branch.ID) {
 	p.ledger.Retired++
 }
 
-// scaleDown retires the newest ids of groups that have too many, and all of
-// groups that are gone.
+// scaleDown lets those go that are named, the newest ids of groups that have too
+// many, and all of groups that are gone.
 func (p *planner) scaleDown() {
 	counts := map[string]int{}
 	for _, id := range p.ids() {
 		group := p.assigned[id].Group
-		if counts[group]++; counts[group] > p.replicas(group) {
-			p.retire(id)
+		if p.unwanted(group, id) {
+			p.leave(id)
+		} else if counts[group]++; counts[group] > p.replicas(group) {
+			p.leave(id)
 		}
 	}
+}
+
+// leave retires an id once its node has drained or is gone, and has it drain before.
+func (p *planner) leave(id branch.ID) {
+	if node, exists := p.nodes[id]; exists && !node.Leaving && !node.Drained {
+		p.draining[id] = true
+		return
+	}
+	p.retire(id)
+}
+
+// unwanted reports whether an id is named as one that must not be in its group.
+func (p *planner) unwanted(group string, id branch.ID) bool {
+	return slices.ContainsFunc(p.Cluster.Groups, func(g Group) bool { return g.Name == group && slices.Contains(g.Remove, id) })
 }
 
 // allocate gives fresh ids to groups that have too few.
@@ -154,6 +174,11 @@ func (p *planner) allocate() {
 		}
 	}
 	missing := 0
+	for _, group := range p.Cluster.Groups {
+		for _, id := range group.Remove {
+			taken[id] = true // a fresh node must not leave at once
+		}
+	}
 	for _, group := range p.Cluster.Groups {
 		for have := len(p.group(group.Name)); have < group.Replicas; have++ {
 			id, ok := p.next(taken)
@@ -208,10 +233,16 @@ func (p *planner) plan() Plan {
 		}
 	}
 	for id, node := range p.nodes {
-		if _, wanted := p.assigned[id]; !wanted && !node.Leaving {
+		if _, assigned := p.assigned[id]; assigned || node.Leaving {
+			continue
+		}
+		if node.Drained {
 			out.Remove = append(out.Remove, node.Name)
+		} else {
+			out.Members = append(out.Members, p.retiree(node))
 		}
 	}
+	slices.SortFunc(out.Members, func(a, b Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	for id, volume := range p.volumes {
 		if _, wanted := p.assigned[id]; !wanted && !volume.Retired && !volume.Leaving {
 			out.Retire = append(out.Retire, volume.Name)
@@ -225,11 +256,16 @@ func (p *planner) plan() Plan {
 // member is the node of an assignment. The trunk id of one that exists cannot
 // change, whatever the cluster's is.
 func (p *planner) member(a Assignment, node Node, exists bool) Member {
-	m := Member{Name: NodeName(p.Cluster.Name, a.Group, a.ID), ID: a.ID, Trunk: p.ledger.Trunk, Group: a.Group, New: !exists}
+	m := Member{Name: NodeName(p.Cluster.Name, a.Group, a.ID), ID: a.ID, Trunk: p.ledger.Trunk, Group: a.Group, New: !exists, Draining: p.draining[a.ID]}
 	if exists && node.Trunk != "" {
 		m.Trunk = node.Trunk
 	}
 	return m
+}
+
+// retiree is the node of an id that is retired already, and that has not drained.
+func (p *planner) retiree(node Node) Member {
+	return Member{Name: node.Name, ID: node.ID, Trunk: cmp.Or(node.Trunk, p.ledger.Trunk), Group: node.Group, Draining: true}
 }
 
 // held reports whether no node may be started. A used-up range only means
@@ -241,11 +277,11 @@ func (p *planner) ids() []branch.ID {
 	return slices.Sorted(maps.Keys(p.assigned))
 }
 
-// group returns the assigned ids of a group.
+// group returns the assigned ids of a group that do not leave it.
 func (p *planner) group(name string) []branch.ID {
 	var ids []branch.ID
 	for id, a := range p.assigned {
-		if a.Group == name {
+		if a.Group == name && !p.draining[id] {
 			ids = append(ids, id)
 		}
 	}

@@ -56,9 +56,12 @@ func story(p Plan) string {
 	}
 	b.WriteString(" |")
 	for _, m := range p.Members {
-		if m.New {
+		switch {
+		case m.New:
 			b.WriteString(" make " + m.Name)
-		} else {
+		case m.Draining:
+			b.WriteString(" drain " + m.Name)
+		default:
 			b.WriteString(" keep " + m.Name)
 		}
 	}
@@ -76,6 +79,8 @@ func story(p Plan) string {
 
 func TestPlanOfEachSituation(t *testing.T) {
 	leaving := func(n []Node) []Node { n[len(n)-1].Leaving = true; return n }
+	drained := func(n []Node) []Node { n[len(n)-1].Drained = true; return n }
+	without := func(c Cluster, ids ...branch.ID) Cluster { c.Groups[0].Remove = ids; return c }
 	swapped := func(v []Volume) []Volume { v[len(v)-1].UID = "another"; return v }
 	retired := func(v []Volume) []Volume { v[len(v)-1].Retired = true; return v }
 	going := func(v []Volume) []Volume { v[len(v)-1].Leaving = true; return v }
@@ -100,12 +105,30 @@ func TestPlanOfEachSituation(t *testing.T) {
 			"last=0B 0A/core* 0B/core* | keep shop-core-0a keep shop-core-0b"},
 		{"scaling up gives a fresh id above all that were used", State{Cluster: shop(2), Ledger: ledger("0D", 3, "0A"), Nodes: nodes("core", "0A")},
 			"last=0E 0A/core* 0E/core | keep shop-core-0a make shop-core-0e"},
-		{"scaling down retires the newest and marks its volume", State{Cluster: shop(1), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A", "0B"), Volumes: volumes("core", "0A", "0B")},
+		{"scaling down drains the newest and keeps its id until it has", State{Cluster: shop(1), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A", "0B"), Volumes: volumes("core", "0A", "0B")},
+			"last=0B 0A/core* 0B/core* | keep shop-core-0a drain shop-core-0b"},
+		{"one that has drained is retired, removed, and its volume marked", State{Cluster: shop(1), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: drained(nodes("core", "0A", "0B")), Volumes: volumes("core", "0A", "0B")},
 			"last=0B 0A/core* | keep shop-core-0a remove shop-core-0b retire data-shop-core-0b"},
-		{"scaled to zero, ids are remembered as used", State{Cluster: shop(0), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A", "0B")},
-			"last=0B | remove shop-core-0a remove shop-core-0b"},
-		{"a group that is gone retires its nodes", State{Cluster: shop(1), Ledger: ledger("0B", 0, "0A"), Nodes: append(nodes("core", "0A"), nodes("old", "0C")...), Volumes: volumes("old", "0C")},
-			"last=0C 0A/core* | keep shop-core-0a remove shop-old-0c retire data-shop-old-0c"},
+		{"one that drains and is deleted by hand is retired without more ado", State{Cluster: shop(1), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: leaving(nodes("core", "0A", "0B")), Volumes: volumes("core", "0A", "0B")},
+			"last=0B 0A/core* | keep shop-core-0a retire data-shop-core-0b"},
+		{"scaling up again takes the decision back", State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: drained(nodes("core", "0A", "0B")), Volumes: volumes("core", "0A", "0B")},
+			"last=0B 0A/core* 0B/core* | keep shop-core-0a keep shop-core-0b"},
+		{"who is named leaves in place of the newest", State{Cluster: without(shop(2), "0B"), Ledger: ledger("0C", 0, "0A", "0B", "0C"), Nodes: nodes("core", "0A", "0B", "0C"), Volumes: volumes("core", "0A", "0B", "0C")},
+			"last=0C 0A/core* 0B/core* 0C/core* | keep shop-core-0a drain shop-core-0b keep shop-core-0c"},
+		{"who is named while the replicas stay is replaced, first come then go", State{Cluster: without(shop(2), "0A"), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A", "0B"), Volumes: volumes("core", "0A", "0B")},
+			"last=0C 0A/core* 0B/core* 0C/core | drain shop-core-0a keep shop-core-0b make shop-core-0c"},
+		{"who was named and has gone may stay named", State{Cluster: without(shop(2), "0A"), Ledger: ledger("0C", 1, "0B", "0C"), Nodes: nodes("core", "0B", "0C"), Volumes: volumes("core", "0B", "0C")},
+			"last=0C 0B/core* 0C/core* | keep shop-core-0b keep shop-core-0c"},
+		{"an id that is named before it was given out is skipped", State{Cluster: without(shop(2), "0B"), Ledger: ledger("0A", 0, "0A"), Nodes: nodes("core", "0A"), Volumes: volumes("core", "0A")},
+			"last=0C 0A/core* 0C/core | keep shop-core-0a make shop-core-0c"},
+		{"the kept volume of a named id is not adopted", State{Cluster: without(shop(1), "0B"), Volumes: volumes("core", "0B")},
+			"last=0C 0C/core | make shop-core-0c retire data-shop-core-0b"},
+		{"scaled to zero, all drain", State{Cluster: shop(0), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A", "0B"), Volumes: volumes("core", "0A", "0B")},
+			"last=0B 0A/core* 0B/core* | drain shop-core-0a drain shop-core-0b"},
+		{"scaled to zero, ids are remembered as used", State{Cluster: shop(0), Ledger: ledger("0B", 0, "0A", "0B")},
+			"last=0B |"},
+		{"a group that is gone drains its nodes", State{Cluster: shop(1), Ledger: ledger("0B", 0, "0A"), Nodes: append(nodes("core", "0A"), nodes("old", "0C")...), Volumes: volumes("old", "0C")},
+			"last=0C 0A/core* 0C/old* | keep shop-core-0a drain shop-old-0c"},
 		{"a node deleted by hand comes back with its id while its volume is there",
 			State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A"), Volumes: volumes("core", "0A", "0B")},
 			"last=0B 0A/core* 0B/core* | keep shop-core-0a make shop-core-0b"},
@@ -130,7 +153,9 @@ func TestPlanOfEachSituation(t *testing.T) {
 			"last=0D 0B/core* | make shop-core-0b retire data-shop-core-0d"},
 		{"a kept volume of an id that the ledger retired never comes back", State{Cluster: shop(2), Ledger: ledger("0B", 1, "0A"), Nodes: nodes("core", "0A"), Volumes: volumes("core", "0A", "0B")},
 			"last=0C 0A/core* 0C/core | keep shop-core-0a make shop-core-0c retire data-shop-core-0b"},
-		{"a node of an id that the ledger retired is removed", State{Cluster: shop(2), Ledger: ledger("0B", 1, "0A"), Nodes: nodes("core", "0A", "0B")},
+		{"a node of an id that the ledger retired drains before it is removed", State{Cluster: shop(2), Ledger: ledger("0B", 1, "0A"), Nodes: nodes("core", "0A", "0B")},
+			"last=0C 0A/core* 0C/core | keep shop-core-0a drain shop-core-0b make shop-core-0c"},
+		{"a node of an id that the ledger retired is removed when it has drained", State{Cluster: shop(2), Ledger: ledger("0B", 1, "0A"), Nodes: drained(nodes("core", "0A", "0B"))},
 			"last=0C 0A/core* 0C/core | keep shop-core-0a make shop-core-0c remove shop-core-0b"},
 		{"a node above an old ledger is kept, not removed", State{Cluster: shop(2), Ledger: ledger("0A", 0, "0A"), Nodes: nodes("core", "0A", "0B")},
 			"last=0B 0A/core* 0B/core* | keep shop-core-0a keep shop-core-0b"},

@@ -16,6 +16,10 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=vesperdb.io, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("Access"):
+		return &apiv1alpha1.AccessApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessToken"):
+		return &apiv1alpha1.AccessTokenApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ActiveMQSpec"):
 		return &apiv1alpha1.ActiveMQSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BranchAssignment"):
@@ -26,10 +30,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BranchLedgerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ExternalBrokerSpec"):
 		return &apiv1alpha1.ExternalBrokerSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LeftSubscription"):
+		return &apiv1alpha1.LeftSubscriptionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeGroup"):
 		return &apiv1alpha1.NodeGroupApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NodeNetwork"):
+		return &apiv1alpha1.NodeNetworkApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NodeTLS"):
+		return &apiv1alpha1.NodeTLSApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Rollout"):
+		return &apiv1alpha1.RolloutApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SecretKeyReference"):
+		return &apiv1alpha1.SecretKeyReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Storage"):
 		return &apiv1alpha1.StorageApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("VesperBroker"):

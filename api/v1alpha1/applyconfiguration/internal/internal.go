@@ -55,6 +55,30 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: requests
       type:
         namedType: io.k8s.api.core.v1.ResourceList
+- name: io.k8s.api.networking.v1.IPBlock
+  map:
+    fields:
+    - name: cidr
+      type:
+        scalar: string
+    - name: except
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.api.networking.v1.NetworkPolicyPeer
+  map:
+    fields:
+    - name: ipBlock
+      type:
+        namedType: io.k8s.api.networking.v1.IPBlock
+    - name: namespaceSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: podSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
 - name: io.k8s.apimachinery.pkg.api.resource.Quantity
   scalar: untyped
   list:
@@ -100,6 +124,38 @@ var schemaYAML = typed.YAMLObject(`types:
         elementType:
           namedType: __untyped_deduced_
         elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+          elementRelationship: atomic
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+  scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
   map:
     fields:
@@ -213,8 +269,51 @@ var schemaYAML = typed.YAMLObject(`types:
     elementRelationship: atomic
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Time
   scalar: untyped
+- name: io.k8s.apimachinery.pkg.runtime.RawExtension
+  map:
+    elementType:
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
 - name: io.k8s.apimachinery.pkg.types.UID
   scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.Access
+  map:
+    fields:
+    - name: anonymous
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.AccessRole
+    - name: metrics
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.MetricsAccess
+    - name: tokens
+      type:
+        list:
+          elementType:
+            namedType: io.vesperdb.vesper.api.v1alpha1.AccessToken
+          elementRelationship: associative
+          keys:
+          - name
+- name: io.vesperdb.vesper.api.v1alpha1.AccessRole
+  scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.AccessToken
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: role
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.AccessRole
+    - name: secretKeyRef
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.SecretKeyReference
 - name: io.vesperdb.vesper.api.v1alpha1.ActiveMQSpec
   map:
     fields:
@@ -320,24 +419,102 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Flavor
   scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.LeftSubscription
+  map:
+    fields:
+    - name: branchID
+      type:
+        scalar: string
+    - name: broker
+      type:
+        scalar: string
+    - name: channel
+      type:
+        scalar: string
+    - name: problem
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: io.vesperdb.vesper.api.v1alpha1.LocalReference
   map:
     fields:
     - name: name
       type:
         scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.MetricsAccess
+  scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.NetworkMode
+  scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.NodeGroup
   map:
     fields:
     - name: name
       type:
         scalar: string
+    - name: remove
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: replicas
       type:
         scalar: numeric
       default: 1
+    - name: suspended
+      type:
+        scalar: boolean
+- name: io.vesperdb.vesper.api.v1alpha1.NodeNetwork
+  map:
+    fields:
+    - name: clients
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.networking.v1.NetworkPolicyPeer
+          elementRelationship: atomic
+    - name: mode
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.NetworkMode
+- name: io.vesperdb.vesper.api.v1alpha1.NodeTLS
+  map:
+    fields:
+    - name: clientSecretRef
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference
+    - name: secretRef
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference
+    - name: serverName
+      type:
+        scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Retention
   scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.Rollout
+  map:
+    fields:
+    - name: held
+      type:
+        scalar: boolean
+    - name: maxUnavailable
+      type:
+        scalar: numeric
+      default: 1
+    - name: pauseSeconds
+      type:
+        scalar: numeric
+- name: io.vesperdb.vesper.api.v1alpha1.SecretKeyReference
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: token
+    - name: name
+      type:
+        scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Storage
   map:
     fields:
@@ -377,6 +554,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: external
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.ExternalBrokerSpec
+    - name: paused
+      type:
+        scalar: boolean
 - name: io.vesperdb.vesper.api.v1alpha1.VesperBrokerStatus
   map:
     fields:
@@ -438,6 +618,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.vesperdb.vesper.api.v1alpha1.VesperClusterSpec
   map:
     fields:
+    - name: access
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Access
     - name: branchIDs
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.BranchIDRange
@@ -483,6 +666,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: modelURI
       type:
         scalar: string
+    - name: network
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.NodeNetwork
+    - name: paused
+      type:
+        scalar: boolean
+    - name: podTemplate
+      type:
+        namedType: __untyped_atomic_
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements
@@ -490,10 +682,19 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Retention
       default: forever
+    - name: rollout
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Rollout
     - name: storage
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Storage
       default: {}
+    - name: suspended
+      type:
+        scalar: boolean
+    - name: tls
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.NodeTLS
     - name: trunkID
       type:
         scalar: string
@@ -527,6 +728,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: replicas
       type:
         scalar: numeric
+    - name: subscriptions
+      type:
+        list:
+          elementType:
+            namedType: io.vesperdb.vesper.api.v1alpha1.LeftSubscription
+          elementRelationship: atomic
 - name: io.vesperdb.vesper.api.v1alpha1.VesperNode
   map:
     fields:
@@ -550,6 +757,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.vesperdb.vesper.api.v1alpha1.VesperNodeSpec
   map:
     fields:
+    - name: access
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.Access
     - name: branchID
       type:
         scalar: string
@@ -570,6 +780,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.DeletionPolicy
       default: Retain
+    - name: draining
+      type:
+        scalar: boolean
     - name: group
       type:
         scalar: string
@@ -593,6 +806,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: modelURI
       type:
         scalar: string
+    - name: paused
+      type:
+        scalar: boolean
+    - name: podTemplate
+      type:
+        namedType: __untyped_atomic_
     - name: resources
       type:
         namedType: io.k8s.api.core.v1.ResourceRequirements
@@ -603,6 +822,12 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.Storage
       default: {}
+    - name: suspended
+      type:
+        scalar: boolean
+    - name: tls
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.NodeTLS
     - name: trunkID
       type:
         scalar: string

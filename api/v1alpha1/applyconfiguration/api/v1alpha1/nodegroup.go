@@ -11,8 +11,16 @@ type NodeGroupApplyConfiguration struct {
 	Name *string `json:"name,omitempty"`
 	// replicas is the number of nodes. Default: 1. Raising it makes nodes with
 	// fresh branch ids, which learn all data from the others; lowering it
-	// removes the newest and retires their ids for ever.
+	// removes the newest, unless remove names others: they take no more writes, and
+	// go when the other nodes have all that they wrote; their ids are retired for ever.
 	Replicas *int32 `json:"replicas,omitempty"`
+	// remove lists branch ids that must not be in the group: their nodes leave it.
+	// While replicas stays as it is, each is replaced by a node with a fresh id
+	// first. Ids of nodes that are gone may stay listed.
+	Remove []string `json:"remove,omitempty"`
+	// suspended stops the nodes of the group: their pods end; branch ids, volumes and
+	// VesperNodes are kept. Default: false. A change takes effect on all of them at once.
+	Suspended *bool `json:"suspended,omitempty"`
 }
 
 // NodeGroupApplyConfiguration constructs a declarative configuration of the NodeGroup type for use with
@@ -34,5 +42,23 @@ func (b *NodeGroupApplyConfiguration) WithName(value string) *NodeGroupApplyConf
 // If called multiple times, the Replicas field is set to the value of the last call.
 func (b *NodeGroupApplyConfiguration) WithReplicas(value int32) *NodeGroupApplyConfiguration {
 	b.Replicas = &value
+	return b
+}
+
+// WithRemove adds the given value to the Remove field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Remove field.
+func (b *NodeGroupApplyConfiguration) WithRemove(values ...string) *NodeGroupApplyConfiguration {
+	for i := range values {
+		b.Remove = append(b.Remove, values[i])
+	}
+	return b
+}
+
+// WithSuspended sets the Suspended field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Suspended field is set to the value of the last call.
+func (b *NodeGroupApplyConfiguration) WithSuspended(value bool) *NodeGroupApplyConfiguration {
+	b.Suspended = &value
 	return b
 }

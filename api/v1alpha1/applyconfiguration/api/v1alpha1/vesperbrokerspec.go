@@ -11,6 +11,9 @@ type VesperBrokerSpecApplyConfiguration struct {
 	ActiveMQ *ActiveMQSpecApplyConfiguration `json:"activemq,omitempty"`
 	// external names a STOMP broker that exists.
 	External *ExternalBrokerSpecApplyConfiguration `json:"external,omitempty"`
+	// paused keeps the operator from changing anything of the broker; its status is
+	// told all the same. Default: false.
+	Paused *bool `json:"paused,omitempty"`
 }
 
 // VesperBrokerSpecApplyConfiguration constructs a declarative configuration of the VesperBrokerSpec type for use with
@@ -32,5 +35,13 @@ func (b *VesperBrokerSpecApplyConfiguration) WithActiveMQ(value *ActiveMQSpecApp
 // If called multiple times, the External field is set to the value of the last call.
 func (b *VesperBrokerSpecApplyConfiguration) WithExternal(value *ExternalBrokerSpecApplyConfiguration) *VesperBrokerSpecApplyConfiguration {
 	b.External = value
+	return b
+}
+
+// WithPaused sets the Paused field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Paused field is set to the value of the last call.
+func (b *VesperBrokerSpecApplyConfiguration) WithPaused(value bool) *VesperBrokerSpecApplyConfiguration {
+	b.Paused = &value
 	return b
 }

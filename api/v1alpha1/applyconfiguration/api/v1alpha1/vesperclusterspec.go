@@ -4,6 +4,7 @@ package v1alpha1
 
 import (
 	v1 "k8s.io/api/core/v1"
+	runtime "k8s.io/apimachinery/pkg/runtime"
 	apiv1alpha1 "vesperdb.io/vesper/api/v1alpha1"
 )
 
@@ -61,6 +62,34 @@ type VesperClusterSpecApplyConfiguration struct {
 	// resources of each node's container. Default: requests of 50m and 64Mi, a
 	// memory limit of 512Mi. A change restarts the nodes.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
+	// access says who may do what at the nodes' HTTP interface. Default: whoever
+	// reaches it may do everything. Setting or removing it restarts the nodes one
+	// after another.
+	Access *AccessApplyConfiguration `json:"access,omitempty"`
+	// tls turns on TLS at the nodes' HTTP interface. Default: plain HTTP. Setting
+	// or removing it restarts the nodes one after another.
+	TLS *NodeTLSApplyConfiguration `json:"tls,omitempty"`
+	// rollout says how a change that restarts nodes goes through them. Default: one
+	// node at a time, the next as soon as the one before is well again.
+	Rollout *RolloutApplyConfiguration `json:"rollout,omitempty"`
+	// suspended stops all nodes: their pods end; branch ids, volumes and VesperNodes
+	// are kept, and all of it goes on when this is false again. Default: false. A
+	// change takes effect on all nodes at once.
+	Suspended *bool `json:"suspended,omitempty"`
+	// paused keeps the operator from changing anything of the cluster and its nodes;
+	// their status is told all the same. Default: false.
+	Paused *bool `json:"paused,omitempty"`
+	// network says who reaches the nodes over the network, and whom they reach.
+	// Default: everybody reaches their HTTP port, and they reach their brokers. A
+	// change applies at once and restarts nothing.
+	Network *NodeNetworkApplyConfiguration `json:"network,omitempty"`
+	// podTemplate is merged into the template of the nodes' pods, as kubectl patch does
+	// with strategic merge: metadata and spec of a pod, in which lists of objects
+	// go by their keys, such as the name of a container (the node's is vesper-node),
+	// and $patch: delete takes a member out. It may add scheduling rules, sidecars,
+	// labels and more; what makes a pod that of its node cannot be changed. A change
+	// restarts the nodes one after another.
+	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
 	// deletionPolicy of the nodes' volumes when a node is scaled away or the
 	// cluster is deleted. Default: Retain. A change applies to volumes that exist.
 	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -191,6 +220,62 @@ func (b *VesperClusterSpecApplyConfiguration) WithStorage(value *StorageApplyCon
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *VesperClusterSpecApplyConfiguration) WithResources(value v1.ResourceRequirements) *VesperClusterSpecApplyConfiguration {
 	b.Resources = &value
+	return b
+}
+
+// WithAccess sets the Access field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Access field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithAccess(value *AccessApplyConfiguration) *VesperClusterSpecApplyConfiguration {
+	b.Access = value
+	return b
+}
+
+// WithTLS sets the TLS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TLS field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithTLS(value *NodeTLSApplyConfiguration) *VesperClusterSpecApplyConfiguration {
+	b.TLS = value
+	return b
+}
+
+// WithRollout sets the Rollout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollout field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithRollout(value *RolloutApplyConfiguration) *VesperClusterSpecApplyConfiguration {
+	b.Rollout = value
+	return b
+}
+
+// WithSuspended sets the Suspended field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Suspended field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithSuspended(value bool) *VesperClusterSpecApplyConfiguration {
+	b.Suspended = &value
+	return b
+}
+
+// WithPaused sets the Paused field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Paused field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithPaused(value bool) *VesperClusterSpecApplyConfiguration {
+	b.Paused = &value
+	return b
+}
+
+// WithNetwork sets the Network field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Network field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithNetwork(value *NodeNetworkApplyConfiguration) *VesperClusterSpecApplyConfiguration {
+	b.Network = value
+	return b
+}
+
+// WithPodTemplate sets the PodTemplate field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PodTemplate field is set to the value of the last call.
+func (b *VesperClusterSpecApplyConfiguration) WithPodTemplate(value runtime.RawExtension) *VesperClusterSpecApplyConfiguration {
+	b.PodTemplate = &value
 	return b
 }
 

@@ -25,6 +25,10 @@ type VesperClusterStatusApplyConfiguration struct {
 	Replicas *int32 `json:"replicas,omitempty"`
 	// readyReplicas is the number of nodes that are Ready.
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+	// subscriptions are those that nodes which are gone have left at their brokers,
+	// and that could not be dropped yet: the brokers keep every message for them.
+	// They are dropped when the broker answers.
+	Subscriptions []LeftSubscriptionApplyConfiguration `json:"subscriptions,omitempty"`
 	// nodes is readyReplicas/replicas, for people.
 	Nodes *string `json:"nodes,omitempty"`
 }
@@ -77,6 +81,19 @@ func (b *VesperClusterStatusApplyConfiguration) WithReplicas(value int32) *Vespe
 // If called multiple times, the ReadyReplicas field is set to the value of the last call.
 func (b *VesperClusterStatusApplyConfiguration) WithReadyReplicas(value int32) *VesperClusterStatusApplyConfiguration {
 	b.ReadyReplicas = &value
+	return b
+}
+
+// WithSubscriptions adds the given value to the Subscriptions field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Subscriptions field.
+func (b *VesperClusterStatusApplyConfiguration) WithSubscriptions(values ...*LeftSubscriptionApplyConfiguration) *VesperClusterStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithSubscriptions")
+		}
+		b.Subscriptions = append(b.Subscriptions, *values[i])
+	}
 	return b
 }
 

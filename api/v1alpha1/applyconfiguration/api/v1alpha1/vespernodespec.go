@@ -4,6 +4,7 @@ package v1alpha1
 
 import (
 	v1 "k8s.io/api/core/v1"
+	runtime "k8s.io/apimachinery/pkg/runtime"
 	apiv1alpha1 "vesperdb.io/vesper/api/v1alpha1"
 )
 
@@ -66,6 +67,29 @@ type VesperNodeSpecApplyConfiguration struct {
 	// resources of the node's container. Default: requests of 50m and 64Mi, a
 	// memory limit of 512Mi. A change restarts the node.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
+	// access says who may do what at the node's HTTP interface. Default: whoever
+	// reaches it may do everything. Setting or removing it restarts the node.
+	Access *AccessApplyConfiguration `json:"access,omitempty"`
+	// tls turns on TLS at the node's HTTP interface. Default: plain HTTP. Setting
+	// or removing it restarts the node.
+	TLS *NodeTLSApplyConfiguration `json:"tls,omitempty"`
+	// draining says that the node is to leave: it takes no more writes and goes on
+	// replicating, and the condition Drained says when its peers have all that it
+	// wrote. Its cluster sets it. Default: false. A change restarts nothing.
+	Draining *bool `json:"draining,omitempty"`
+	// suspended stops the node: its pod ends; branch id and volume are kept. Default:
+	// false, unless its cluster or group is suspended. A change takes effect at once.
+	Suspended *bool `json:"suspended,omitempty"`
+	// paused keeps the operator from changing anything of the node; its status is
+	// told all the same. Default: false, unless its cluster is paused.
+	Paused *bool `json:"paused,omitempty"`
+	// podTemplate is merged into the template of the node's pod, as kubectl patch does
+	// with strategic merge: metadata and spec of a pod, in which lists of objects
+	// go by their keys, such as the name of a container (the node's is vesper-node),
+	// and $patch: delete takes a member out. It may add scheduling rules, sidecars,
+	// labels and more; what makes a pod that of its node cannot be changed. A change
+	// restarts the node.
+	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
 	// deletionPolicy of the node's volume when this object is deleted. Default:
 	// Retain. A change applies at once.
 	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -207,6 +231,54 @@ func (b *VesperNodeSpecApplyConfiguration) WithStorage(value *StorageApplyConfig
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *VesperNodeSpecApplyConfiguration) WithResources(value v1.ResourceRequirements) *VesperNodeSpecApplyConfiguration {
 	b.Resources = &value
+	return b
+}
+
+// WithAccess sets the Access field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Access field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithAccess(value *AccessApplyConfiguration) *VesperNodeSpecApplyConfiguration {
+	b.Access = value
+	return b
+}
+
+// WithTLS sets the TLS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TLS field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithTLS(value *NodeTLSApplyConfiguration) *VesperNodeSpecApplyConfiguration {
+	b.TLS = value
+	return b
+}
+
+// WithDraining sets the Draining field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Draining field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithDraining(value bool) *VesperNodeSpecApplyConfiguration {
+	b.Draining = &value
+	return b
+}
+
+// WithSuspended sets the Suspended field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Suspended field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithSuspended(value bool) *VesperNodeSpecApplyConfiguration {
+	b.Suspended = &value
+	return b
+}
+
+// WithPaused sets the Paused field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Paused field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithPaused(value bool) *VesperNodeSpecApplyConfiguration {
+	b.Paused = &value
+	return b
+}
+
+// WithPodTemplate sets the PodTemplate field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PodTemplate field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithPodTemplate(value runtime.RawExtension) *VesperNodeSpecApplyConfiguration {
+	b.PodTemplate = &value
 	return b
 }
 

@@ -18,8 +18,8 @@ type VesperNodeStatusApplyConfiguration struct {
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// BranchIDsAssigned, BrokerReady, StorageReady, ConfigApplied, PodRunning,
-	// Replicating; and, only while something is wrong, Diverged, Forked and
-	// RetentionHeldBack.
+	// Replicating; AccessReady where access or tls is set; and, only while
+	// something is wrong, Diverged, Forked and RetentionHeldBack.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// volumeUID is the UID of the volume claim that holds this branch's data.
 	// Another claim cannot take its place.
