@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -129,7 +130,18 @@ func listMates(ctx context.Context, reader client.Reader, namespace string) (cha
 	if err := reader.List(ctx, nodes, client.InNamespace(namespace)); err != nil {
 		return channelMates{}, fmt.Errorf("listing VesperNodes in %s: %w", namespace, err)
 	}
+	inOrder(clusters.Items)
+	inOrder(nodes.Items)
 	return channelMates{clusters: clusters.Items, nodes: nodes.Items}, nil
+}
+
+// inOrder sorts objects of one namespace by name. A cache lists them in any order,
+// and what is said of several must not change when nothing else does.
+func inOrder[T any, P interface {
+	*T
+	client.Object
+}](items []T) {
+	slices.SortFunc(items, func(a, b T) int { return strings.Compare(P(&a).GetName(), P(&b).GetName()) })
 }
 
 // neighbors are those on a channel of a broker, but for the ones that are mine.

@@ -39,6 +39,41 @@ func TestStoryOfANewCluster(t *testing.T) {
 	})
 }
 
+// TestNothingIsWrittenAtRest: whatever it is that a cluster rests in, for half an hour.
+func TestNothingIsWrittenAtRest(t *testing.T) {
+	for rest, begin := range map[string]func(*stage){
+		"all is well": func(*stage) {},
+		"a node waits for two peers before it leaves": func(s *stage) {
+			s.wrote("shop-core-0c", "0C", "0C", 5)
+			s.scale(t, "shop", 2)
+		},
+		"two nodes do not answer": func(s *stage) {
+			for _, node := range []string{"shop-core-0a", "shop-core-0b"} {
+				s.kubelet.answer(node, func() (nodestatus.Status, error) { return nodestatus.Status{}, errors.New("connection refused") })
+			}
+		},
+		"it is suspended": func(s *stage) { s.patchCluster(`{"spec":{"suspended":true}}`) },
+	} {
+		t.Run(rest, func(t *testing.T) {
+			onStage(t, func(s *stage) {
+				s.open(3)
+				begin(s)
+				s.settle()
+				time.Sleep(2 * nodeFigures)
+				s.settle()
+				s.applied, s.written = map[string]int{}, map[string]int{}
+				for range 30 * time.Minute / nodeAskReady {
+					s.pass()
+					time.Sleep(nodeAskReady - nodeAskSoon)
+				}
+				if s.writes() > 0 {
+					t.Errorf("written at rest: %v, of them by applying: %v", s.written, s.applied)
+				}
+			})
+		})
+	}
+}
+
 // TestStoryOfAScaleDown: day-one list, point 7.
 func TestStoryOfAScaleDown(t *testing.T) {
 	onStage(t, func(s *stage) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -111,9 +112,10 @@ func newStage(t *testing.T) *stage {
 	go func() { done <- poller.Start(ctx) }()
 	go func() { done <- dropping.Start(ctx) }()
 	t.Cleanup(func() { cancel(); <-done; <-done })
-	s.clusters = &VesperClusterReconciler{NodeImage: "vesper/node:v1", client: api, live: api, recorder: recorder, subscriptions: dropping}
-	s.nodes = &VesperNodeReconciler{NodeImage: "vesper/node:v1", client: api, live: api, recorder: recorder, poller: poller, askReady: nodeAskReady, Now: time.Now,
-		access: &accessReader{client: api, live: api, now: time.Now}}
+	cache := &unordered{Client: api, random: rand.New(rand.NewPCG(1, 1))}
+	s.clusters = &VesperClusterReconciler{NodeImage: "vesper/node:v1", client: cache, live: api, recorder: recorder, subscriptions: dropping}
+	s.nodes = &VesperNodeReconciler{NodeImage: "vesper/node:v1", client: cache, live: api, recorder: recorder, poller: poller, askReady: nodeAskReady, Now: time.Now,
+		access: &accessReader{client: cache, live: api, now: time.Now}}
 	synctest.Wait()
 	return s
 }
@@ -238,6 +240,28 @@ func (s *stage) tellOf(name string, all []metav1.Condition, kind string, message
 		s.last[name] = text
 		s.note("%s", text)
 	}
+}
+
+// unordered lists like a cache, which has no order: backwards every now and then.
+type unordered struct {
+	client.Client
+	random *rand.Rand
+}
+
+// List implements client.Client.
+func (u *unordered) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if err := u.Client.List(ctx, list, opts...); err != nil {
+		return err
+	}
+	if u.random.IntN(2) == 0 {
+		return nil
+	}
+	items, err := meta.ExtractList(list)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(items)
+	return meta.SetList(list, items)
 }
 
 // registry gives objects what an API server gives them: a UID, a generation, a time.

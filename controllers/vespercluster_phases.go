@@ -99,6 +99,7 @@ func (s *clusterScope) planFrom(ctx context.Context, reader client.Reader) error
 	}); err != nil {
 		return fmt.Errorf("listing the volume claims of VesperCluster %s/%s: %w", s.cluster.Namespace, s.cluster.Name, err)
 	}
+	inOrder(claims.Items)
 	s.planned = topology.Make(s.state(mates, claims.Items))
 	return nil
 }

@@ -152,6 +152,9 @@ func TestAClusterBecomesReadyAndThenNothingIsWritten(t *testing.T) {
 	op := c.operate(t, k)
 	c.readyBroker(t, "mq")
 	before := op.Writes()
+	for _, id := range []string{"0A", "0B", "0C"} {
+		k.answer("shop-core-"+strings.ToLower(id), func() (nodestatus.Status, error) { return healthy(id), nil })
+	}
 	c.makeCluster(t, "shop", 3)
 	c.clusterReady(t, "shop", "shop-core-0a", "shop-core-0b", "shop-core-0c")
 	cl := &v1alpha1.VesperCluster{}

@@ -99,13 +99,14 @@ func (s *nodeScope) neverRan() bool {
 	})
 }
 
-// peers are those who stay: the other nodes of its cluster, or, of a node without
-// any, all others on its channel.
+// peers are those who stay, by name: the other nodes of its cluster, or, of a node
+// without any, all others on its channel.
 func (s *nodeScope) peers(ctx context.Context) ([]topology.Peer, error) {
 	list := &v1alpha1.VesperNodeList{}
 	if err := s.reconciler.client.List(ctx, list, client.InNamespace(s.node.Namespace)); err != nil {
 		return nil, fmt.Errorf("listing the peers of VesperNode %s: %w", s.key(), err)
 	}
+	inOrder(list.Items)
 	var mates, others []topology.Peer
 	for i := range list.Items {
 		switch other := &list.Items[i]; {
