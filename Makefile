@@ -16,6 +16,7 @@ CONTROLLER_GEN := $(TOOLS)/$(CONTROLLER_GEN_VERSION)/controller-gen
 GOLANGCI_LINT := $(TOOLS)/$(GOLANGCI_LINT_VERSION)/golangci-lint
 KUSTOMIZE := $(TOOLS)/$(KUSTOMIZE_VERSION)/kustomize
 APILINT := $(TOOLS)/apilint
+BUNDLELINT := $(TOOLS)/bundlelint
 
 ##@ First
 
@@ -68,10 +69,11 @@ generate: $(CONTROLLER_GEN) $(KUSTOMIZE) ## Deep copies, CRDs, RBAC, the chart's
 	CONTROLLER_GEN=$(CONTROLLER_GEN) KUSTOMIZE=$(KUSTOMIZE) hack/generate
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) $(APILINT) ## gofmt, go vet, golangci-lint, and kube-api-linter on api/
+lint: $(GOLANGCI_LINT) $(APILINT) $(BUNDLELINT) ## gofmt, go vet, golangci-lint, kube-api-linter on api/, and the rules of catalogs on bundle/
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted" >&2; exit 1; }
 	$(GO) vet ./...
 	$(APILINT) -test=false ./api/v1alpha1
+	$(BUNDLELINT) bundle
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 
 .PHONY: conformance
@@ -137,3 +139,6 @@ $(KUSTOMIZE):
 
 $(APILINT): $(wildcard hack/apilint/*)
 	cd hack/apilint && $(GO) build -o $@ .
+
+$(BUNDLELINT): $(wildcard hack/bundlelint/*)
+	cd hack/bundlelint && $(GO) build -o $@ .

@@ -253,7 +253,7 @@ func (s *session) unsettled(ctx context.Context) string {
 		switch {
 		case err != nil:
 			return err.Error()
-		case !status.Ready || !status.Writable:
+		case (!status.Ready || !status.Writable) && !status.Draining:
 			return fmt.Sprintf("node %d: %s %s", i, status.Reason, status.Message)
 		case status.Outbox.Changesets > 0:
 			return fmt.Sprintf("node %d has %d changesets to send", i, status.Outbox.Changesets)

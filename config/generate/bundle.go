@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -29,8 +30,8 @@ func olmBundle(root string) (map[string][]byte, error) {
 		return nil, err
 	}
 	files := map[string][]byte{"bundle/manifests/vesper-operator.clusterserviceversion.yaml": csv}
-	for _, c := range crds {
-		files["bundle/manifests/"+c.file] = append([]byte(header), c.text...)
+	for _, c := range crds { // without ---: the Operator Lifecycle Manager reads only the first document of a file
+		files["bundle/manifests/"+c.file] = append([]byte(header), bytes.TrimPrefix(c.text, []byte("---\n"))...)
 	}
 	roles, err := documents(root, "config/rbac/aggregated.yaml")
 	if err != nil {
