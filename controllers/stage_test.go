@@ -111,7 +111,12 @@ func newStage(t *testing.T) *stage {
 	done := make(chan error, 2)
 	go func() { done <- poller.Start(ctx) }()
 	go func() { done <- dropping.Start(ctx) }()
-	t.Cleanup(func() { cancel(); <-done; <-done })
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, <-done); err != nil {
+			t.Error(err)
+		}
+	})
 	cache := &unordered{Client: api, random: rand.New(rand.NewPCG(1, 1))}
 	s.clusters = &VesperClusterReconciler{NodeImage: "vesper/node:v1", client: cache, live: api, recorder: recorder, subscriptions: dropping}
 	s.nodes = &VesperNodeReconciler{NodeImage: "vesper/node:v1", client: cache, live: api, recorder: recorder, poller: poller, askReady: nodeAskReady, Now: time.Now,
@@ -177,18 +182,6 @@ func (s *stage) settle() {
 		}
 	}
 	s.t.Fatalf("no rest after %d iterations:\n%s", s.iteration, s.tale())
-}
-
-// until lets passes go by until something holds.
-func (s *stage) until(what string, holds func() bool) {
-	s.t.Helper()
-	for range 300 {
-		if holds() {
-			return
-		}
-		s.pass()
-	}
-	s.t.Fatalf("%s never came:\n%s", what, s.tale())
 }
 
 func (s *stage) writes() (n int) {

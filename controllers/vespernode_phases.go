@@ -164,19 +164,27 @@ func (s *nodeScope) act(ctx context.Context) error {
 	return nil
 }
 
-// makeChildren makes the children what they should be, those first that others
-// mount. Nothing is made for a node that is held back, or that nobody can tell
-// where its broker is, or while the nodes before it get the broker's new
-// settings; one that must not run loses its pod.
+// makeChildren makes the children what they should be: one that must not run loses
+// its pod, and nothing is made for one that is held back.
 func (s *nodeScope) makeChildren(ctx context.Context) error {
 	switch {
-	case s.verdict.Decision == topology.Stop && s.statefulSet != nil:
+	case (s.verdict.Decision == topology.Stop || s.node.Spec.Suspended) && s.statefulSet != nil:
 		return s.makeStatefulSet(ctx, true)
-	case s.node.Spec.Suspended && s.statefulSet != nil:
-		return s.makeStatefulSet(ctx, true)
-	case s.verdict.Decision != topology.Run || !s.broker.Usable() || s.waitsForTurn() || s.access.problem != nil || s.node.Spec.Suspended:
+	case s.heldBack():
 		return nil
 	}
+	return s.makeAll(ctx)
+}
+
+// heldBack reports whether nothing is to be made now: the node must not run, nobody
+// can tell where its broker is, the nodes before it get the broker's new settings,
+// or something is wrong with its tokens or certificates.
+func (s *nodeScope) heldBack() bool {
+	return s.verdict.Decision != topology.Run || s.node.Spec.Suspended || !s.broker.Usable() || s.waitsForTurn() || s.access.problem != nil
+}
+
+// makeAll makes all children, those first that others mount.
+func (s *nodeScope) makeAll(ctx context.Context) error {
 	if err := s.makeOperatorSecret(ctx); err != nil {
 		return err
 	}

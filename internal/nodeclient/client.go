@@ -82,44 +82,39 @@ func (c *Client) SetDraining(ctx context.Context, target Target, draining bool) 
 	if draining {
 		method, what = http.MethodPost, "take no more writes"
 	}
-	_, done, err := c.do(ctx, target, method, "/v1/drain")
-	if err != nil {
+	if err := c.do(ctx, target, method, "/v1/drain", func(io.Reader) error { return nil }); err != nil {
 		return fmt.Errorf("telling the node at %s to %s: %w", target.Address, what, err)
 	}
-	done()
 	return nil
 }
 
 func (c *Client) status(ctx context.Context, target Target) (status nodestatus.Status, err error) {
-	response, done, err := c.do(ctx, target, http.MethodGet, "/v1/status")
-	if err != nil {
-		return status, err
-	}
-	defer done()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-	if err != nil {
-		return status, fmt.Errorf("reading its answer: %w", cause(err))
-	}
-	if len(body) > maxAnswer {
-		return status, fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
-	}
-	if err := json.Unmarshal(body, &status); err != nil {
-		return nodestatus.Status{}, fmt.Errorf("its answer is not a status: %w", err)
-	}
-	return status, nil
+	err = c.do(ctx, target, http.MethodGet, "/v1/status", func(answer io.Reader) error {
+		body, err := io.ReadAll(io.LimitReader(answer, maxAnswer+1))
+		if err != nil {
+			return fmt.Errorf("reading its answer: %w", cause(err))
+		}
+		if len(body) > maxAnswer {
+			return fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
+		}
+		if err := json.Unmarshal(body, &status); err != nil {
+			return fmt.Errorf("its answer is not a status: %w", err)
+		}
+		return nil
+	})
+	return status, err
 }
 
-// do sends a request without a body and returns an answer that is 200, whose body
-// has been read when done is called.
-func (c *Client) do(ctx context.Context, target Target, method, path string) (*http.Response, func(), error) {
+// do sends a request without a body and has an answer that is 200 read.
+func (c *Client) do(ctx context.Context, target Target, method, path string, read func(io.Reader) error) error {
 	scheme, sender, finish, err := c.over(target.Access)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
+	defer finish()
 	request, err := http.NewRequestWithContext(ctx, method, scheme+target.Address+path, nil)
 	if err != nil {
-		finish()
-		return nil, nil, err
+		return err
 	}
 	request.Header.Set("Accept", "application/json")
 	if target.Access.Token != "" {
@@ -127,15 +122,13 @@ func (c *Client) do(ctx context.Context, target Target, method, path string) (*h
 	}
 	response, err := sender.Do(request)
 	if err != nil {
-		finish()
-		return nil, nil, cause(err)
+		return cause(err)
 	}
-	done := func() { response.Body.Close(); finish() } //nolint:errcheck,gosec // nothing was written
+	defer response.Body.Close() //nolint:errcheck // nothing was written
 	if response.StatusCode != http.StatusOK {
-		done()
-		return nil, nil, refusal(response)
+		return refusal(response)
 	}
-	return response, done, nil
+	return read(response.Body)
 }
 
 // refusal says what an answer other than 200 means to who asked.

@@ -18,10 +18,10 @@ const (
 	// clientCAFile is the name of the file of client CAs, beside the node's own certificate.
 	clientCAFile = "clients.crt"
 
-	// NodeAccessVolume and NodeTLSVolume are the volumes that a pod has whose node
-	// asks for tokens, and serves TLS.
+	// NodeAccessVolume is the volume that a pod has whose node asks for tokens.
 	NodeAccessVolume = "access"
-	NodeTLSVolume    = "tls"
+	// NodeTLSVolume is the volume that a pod has whose node serves TLS.
+	NodeTLSVolume = "tls"
 
 	// operatorTokenKey is the key of the operator's token in its Secret.
 	operatorTokenKey = "token"
