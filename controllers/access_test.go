@@ -156,7 +156,7 @@ func TestAMissingSecretChangesNothingThatRuns(t *testing.T) {
 	before := map[string]string{"shop-core-0a": c.template(t, "shop-core-0a"), "shop-core-0b": c.template(t, "shop-core-0b")}
 
 	c.patch(t, cl, `{"spec":{"access":{"tokens":[{"name":"shop","role":"write","secretKeyRef":{"name":"shop-token"}}]}}}`)
-	c.clusterSays(t, "shop", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRolling)
+	c.clusterSays(t, "shop", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRolling) // the other one's turn does not come
 	var waits string
 	eventually(t, func() error {
 		for name := range before {

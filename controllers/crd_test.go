@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,44 @@ func parse(t *testing.T, text string) *unstructured.Unstructured {
 	}
 	u.SetGroupVersionKind(schema.GroupVersionKind{Group: "vesperdb.io", Version: "v1alpha1", Kind: u.GetKind()})
 	return u
+}
+
+// tree is a cluster of groups.
+func tree(groups string) string {
+	return `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, groups: ` + groups + `}}`
+}
+
+// link is a node with links.
+func link(links string) string {
+	return `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, links: ` + links + `}}`
+}
+
+// TestHierarchiesThatCanBeAreAccepted: in any order of the groups, as in the samples.
+func TestHierarchiesThatCanBeAreAccepted(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	sample, err := os.ReadFile(filepath.Join("..", "config", "samples", "hierarchy", "cluster.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		string(sample),
+		tree(`[{name: c, parent: b, channel: C}, {name: b, parent: a, channel: B, replicas: 2, relays: 2}, {name: a}]`),
+		tree(`[{name: a}, {name: b, parent: a, brokerRef: {name: e}, replicas: 0, relays: 2, intermittent: true}]`),
+		link(`[{name: up, brokerRef: {name: c}}, {name: side, brokerRef: {name: b}, channel: SIDE}]`),
+	} {
+		if err := c.Create(t.Context(), parse(t, text), client.DryRunAll); err != nil {
+			t.Errorf("refused: %v\n%s", err, text)
+		}
+	}
+	many := make([]string, 64)
+	for i := range many {
+		many[i] = fmt.Sprintf("{name: group-number-%02d, parent: group-number-%02d, channel: A-CHANNEL-OF-ITS-OWN-%d}", i, i-1, i)
+	}
+	many[0] = "{name: group-number-00}"
+	if err := c.Create(t.Context(), parse(t, tree("["+strings.Join(many, ", ")+"]")), client.DryRunAll); err != nil {
+		t.Errorf("a chain of 64 groups is refused: %v", err)
+	}
 }
 
 // TestBadSpecsAreRefusedWithTheRemedy is the table of what a tired person would
@@ -84,6 +123,23 @@ func TestBadSpecsAreRefusedWithTheRemedy(t *testing.T) {
 			"retention must be forever with wire vesper"},
 		{"node's retention without members", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, retention: 24h}}`, "retention needs membersRef"},
 
+		{"unknown parent", tree(`[{name: core}, {name: edge, parent: cor, brokerRef: {name: e}}]`), "parent must be the name of another group of this cluster: correct it, or add that group"},
+		{"its own parent", tree(`[{name: core, parent: core}]`), "a group cannot be its own parent: name another group, or leave out parent"},
+		{"two groups that hang from each other", tree(`[{name: a, parent: b, channel: A}, {name: b, parent: a, channel: B}]`), "two groups are each other's parent: leave out the parent"},
+		{"child on its parent's channel", tree(`[{name: core}, {name: edge, parent: core}]`), "a group with a parent needs a brokerRef or a channel of its own"},
+		{"child on its parent's channel, spelt out", tree(`[{name: core}, {name: edge, parent: core, channel: VESPER_DATA, brokerRef: {name: b}}]`), "a group with a parent needs a brokerRef or a channel of its own"},
+		{"relays without a parent", tree(`[{name: core, replicas: 2, relays: 1}]`), "relays needs parent: name the group whose channel they join"},
+		{"more relays than nodes", tree(`[{name: core}, {name: edge, parent: core, channel: E, replicas: 1, relays: 2}]`), "relays must not be more than replicas"},
+		{"no relays below a parent", tree(`[{name: core}, {name: edge, parent: core, channel: E, relays: 0}]`), "greater than or equal to 1"},
+		{"broker of a group without a name", tree(`[{name: core, brokerRef: {}}]`), "brokerRef.name"},
+		{"group's channel with a slash", tree(`[{name: core, channel: a/b}]`), "spec.groups[0].channel"},
+		{"channel of beacons", tree(`[{name: core, channel: X.beacon}]`), "a channel must not be called NAME.beacon"},
+		{"hierarchy of originals", `{kind: VesperCluster, metadata: {name: c}, spec: {brokerRef: {name: b}, wire: vesper, groups: [{name: core}, {name: edge, parent: core, channel: E}]}}`, "parent needs wire packed"},
+		{"node's link to its own channel", link(`[{name: up, brokerRef: {name: b}}]`), "a link must lead to another channel or broker"},
+		{"node's two links to one channel", link(`[{name: up, brokerRef: {name: c}}, {name: too, brokerRef: {name: c}}]`), "two links lead to the same channel of the same broker"},
+		{"node's link called main", link(`[{name: main, brokerRef: {name: c}}]`), "a link cannot be called main"},
+		{"node's link without a broker", link(`[{name: up}]`), "brokerRef"},
+
 		{"node without a branch id", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}}}`, "spec.branchID"},
 		{"node's branch id of one character", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: A}}`, "spec.branchID"},
 		{"node's trunk above its branch", `{kind: VesperNode, metadata: {name: vn}, spec: {brokerRef: {name: b}, branchID: 0A, trunkID: 0B}}`, "trunkID must not be higher than branchID"},
@@ -115,6 +171,7 @@ func TestWhatMustNotChangeCannotChange(t *testing.T) {
 		{"managed to external", `{kind: VesperBroker, metadata: {name: b}}`, `{"spec":{"activemq":null,"external":{"hosts":["a:1"]}}}`,
 			"a broker cannot change between activemq and external"},
 		{"channel", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"channel":"OTHER"}}`, "channel cannot change"},
+		{"group's channel", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"groups":[{"name":"g","channel":"OTHER"}]}}`, "the channel of a group cannot change"},
 		{"trunk removed", `{kind: VesperCluster, metadata: {name: ct}}`, `{"spec":{"trunkID":null}}`, "trunkID cannot be added or removed later"},
 		{"trunk added", `{kind: VesperCluster, metadata: {name: c}}`, `{"spec":{"trunkID":"0A"}}`, "trunkID cannot be added or removed later"},
 		{"trunk changed", `{kind: VesperCluster, metadata: {name: ct}}`, `{"spec":{"trunkID":"0B","branchIDs":{"from":"0C"}}}`, "trunkID cannot change"},

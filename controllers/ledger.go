@@ -39,7 +39,7 @@ func trunkOf(cluster *v1alpha1.VesperCluster) branch.ID {
 // ledgerOf is the recorded ledger of a cluster.
 func ledgerOf(cluster *v1alpha1.VesperCluster) topology.Ledger {
 	recorded := cluster.Status.Ledger
-	ledger := topology.Ledger{Trunk: branch.ID(recorded.TrunkID), Last: branch.ID(recorded.LastBranchID), Retired: recorded.Retired}
+	ledger := topology.Ledger{Trunk: branch.ID(recorded.TrunkID), First: branch.ID(recorded.FirstBranchID), Last: branch.ID(recorded.LastBranchID), Retired: recorded.Retired}
 	for _, a := range recorded.Assigned {
 		ledger.Assigned = append(ledger.Assigned, assignment(a))
 	}
@@ -62,14 +62,15 @@ func assignmentOf(cluster *v1alpha1.VesperCluster, id branch.ID) *topology.Assig
 
 // recorded is a ledger as the status holds it.
 func recorded(ledger topology.Ledger) v1alpha1.BranchLedger {
-	out := v1alpha1.BranchLedger{TrunkID: string(ledger.Trunk), LastBranchID: string(ledger.Last), Retired: ledger.Retired}
+	out := v1alpha1.BranchLedger{TrunkID: string(ledger.Trunk), FirstBranchID: string(ledger.First), LastBranchID: string(ledger.Last), Retired: ledger.Retired}
 	for _, a := range ledger.Assigned {
 		out.Assigned = append(out.Assigned, v1alpha1.BranchAssignment{ID: string(a.ID), Group: a.Group, Started: a.Started, VolumeUID: a.VolumeUID})
 	}
 	return out
 }
 
-// volumeOf is how the planner knows a volume claim. An id that is none is left out.
+// volumeOf is how the planner knows a volume claim. An id that is none is left
+// out. The operator makes no claim from anything: one that has a source is a copy.
 func volumeOf(claim *corev1.PersistentVolumeClaim) topology.Volume {
 	volume := topology.Volume{
 		Name:    claim.Name,
@@ -77,6 +78,7 @@ func volumeOf(claim *corev1.PersistentVolumeClaim) topology.Volume {
 		Group:   claim.Labels[v1alpha1.LabelGroup],
 		Retired: claim.Annotations[v1alpha1.AnnotationRetired] == "true",
 		Leaving: claim.DeletionTimestamp != nil,
+		Copied:  claim.Spec.DataSource != nil || claim.Spec.DataSourceRef != nil,
 	}
 	volume.ID, _ = branch.ParseID(claim.Annotations[v1alpha1.AnnotationBranchID])
 	volume.Trunk, _ = branch.ParseID(claim.Annotations[v1alpha1.AnnotationTrunkID])
@@ -97,42 +99,43 @@ func ownNode(cluster *v1alpha1.VesperCluster, node *v1alpha1.VesperNode) bool {
 func nodeMember(cluster *v1alpha1.VesperCluster, node *v1alpha1.VesperNode) topology.Node {
 	owner := metav1.GetControllerOf(node)
 	return topology.Node{
-		Name:    node.Name,
-		ID:      branch.ID(node.Spec.BranchID),
-		Trunk:   resources.NodeTrunk(node),
-		Group:   node.Spec.Group,
-		Leaving: node.DeletionTimestamp != nil || owner != nil && owner.UID != cluster.UID,
-		Drained: conditions.NodeDrained(node),
+		Name:      node.Name,
+		ID:        branch.ID(node.Spec.BranchID),
+		Trunk:     resources.NodeTrunk(node),
+		VolumeUID: node.Status.VolumeUID,
+		Group:     node.Spec.Group,
+		Channels:  resources.NodeChannels(node),
+		Links:     linksOf(node),
+		Leaving:   node.DeletionTimestamp != nil || owner != nil && owner.UID != cluster.UID,
+		Drained:   conditions.NodeDrained(node),
 	}
 }
 
-// channelMates are all clusters and nodes of one namespace.
+func linksOf(node *v1alpha1.VesperNode) (links []topology.Link) {
+	for _, l := range node.Spec.Links {
+		links = append(links, topology.Link{Name: l.Name, Channel: topology.Channel{Broker: l.BrokerRef.Name, Name: l.Channel}})
+	}
+	return links
+}
+
+// channelMates are all that write, or may, in one namespace, and its brokers.
 type channelMates struct {
 	clusters []v1alpha1.VesperCluster
 	nodes    []v1alpha1.VesperNode
-}
-
-// onChannel lists the branch ids of the nodes on a channel of a broker.
-func (m channelMates) onChannel(broker, channel string) (out []branch.ID) {
-	for i := range m.nodes {
-		if spec := m.nodes[i].Spec; spec.BrokerRef.Name == broker && spec.Channel == channel {
-			out = append(out, branch.ID(spec.BranchID))
-		}
-	}
-	return out
+	brokers  topology.Brokers
 }
 
 func listMates(ctx context.Context, reader client.Reader, namespace string) (channelMates, error) {
-	clusters, nodes := &v1alpha1.VesperClusterList{}, &v1alpha1.VesperNodeList{}
-	if err := reader.List(ctx, clusters, client.InNamespace(namespace)); err != nil {
-		return channelMates{}, fmt.Errorf("listing VesperClusters in %s: %w", namespace, err)
-	}
-	if err := reader.List(ctx, nodes, client.InNamespace(namespace)); err != nil {
-		return channelMates{}, fmt.Errorf("listing VesperNodes in %s: %w", namespace, err)
+	clusters, nodes, brokers := &v1alpha1.VesperClusterList{}, &v1alpha1.VesperNodeList{}, &v1alpha1.VesperBrokerList{}
+	for what, list := range map[string]client.ObjectList{"VesperClusters": clusters, "VesperNodes": nodes, "VesperBrokers": brokers} {
+		if err := reader.List(ctx, list, client.InNamespace(namespace)); err != nil {
+			return channelMates{}, fmt.Errorf("listing %s in %s: %w", what, namespace, err)
+		}
 	}
 	inOrder(clusters.Items)
 	inOrder(nodes.Items)
-	return channelMates{clusters: clusters.Items, nodes: nodes.Items}, nil
+	inOrder(brokers.Items)
+	return channelMates{clusters: clusters.Items, nodes: nodes.Items, brokers: sameBrokers(brokers.Items)}, nil
 }
 
 // inOrder sorts objects of one namespace by name. A cache lists them in any order,
@@ -144,24 +147,78 @@ func inOrder[T any, P interface {
 	slices.SortFunc(items, func(a, b T) int { return strings.Compare(P(&a).GetName(), P(&b).GetName()) })
 }
 
-// neighbors are those on a channel of a broker, but for the ones that are mine.
-func (m channelMates) neighbors(broker, channel string, mine func(client.Object) bool) []topology.Neighbor {
-	var out []topology.Neighbor
+// sameBrokers finds VesperBrokers that stand for one broker.
+func sameBrokers(brokers []v1alpha1.VesperBroker) topology.Brokers {
+	addresses := map[string][]string{}
+	for i := range brokers {
+		b := &brokers[i]
+		hosts, virtual := b.Status.Hosts, b.Status.VirtualHost
+		if external := b.Spec.External; external != nil {
+			hosts, virtual = external.Hosts, external.VirtualHost
+		}
+		addresses[b.Name] = nil
+		for _, host := range hosts {
+			addresses[b.Name] = append(addresses[b.Name], host+"/"+virtual)
+		}
+	}
+	return topology.SameBrokers(addresses)
+}
+
+// surroundings are all but those that are mine.
+func (m channelMates) surroundings(mine func(client.Object) bool) topology.Surroundings {
+	out := topology.Surroundings{Brokers: m.brokers}
 	for i := range m.clusters {
 		c := &m.clusters[i]
-		if c.Spec.BrokerRef.Name == broker && c.Spec.Channel == channel && !mine(c) {
-			out = append(out, topology.Neighbor{Identity: identityOf(v1alpha1.KindCluster, c), Range: rangeOf(c), Trunk: trunkOf(c), Used: m.usedBy(c)})
+		if !mine(c) {
+			out.Neighbors = append(out.Neighbors, topology.Neighbor{Identity: identityOf(v1alpha1.KindCluster, c), Party: m.partyOf(c),
+				Range: rangeOf(c), Given: ledgerOf(c).Given(), Trunk: trunkOf(c), Used: m.usedBy(c)})
 		}
 	}
 	for i := range m.nodes {
 		n := &m.nodes[i]
-		if n.Spec.BrokerRef.Name == broker && n.Spec.Channel == channel && resources.ClusterOf(n) == "" && !mine(n) {
-			id := branch.ID(n.Spec.BranchID)
-			out = append(out, topology.Neighbor{Identity: identityOf(v1alpha1.KindNode, n), Range: topology.Range{From: id, To: id},
-				Trunk: resources.NodeTrunk(n), Used: []branch.ID{id}})
+		if held(n) {
+			continue // it carries nothing between the channels that its spec names
 		}
+		out.Carriers = append(out.Carriers, resources.NodeChannels(n))
+	}
+	return m.withHandMade(out, mine)
+}
+
+// withHandMade adds the nodes that a person made.
+func (m channelMates) withHandMade(out topology.Surroundings, mine func(client.Object) bool) topology.Surroundings {
+	for i := range m.nodes {
+		n := &m.nodes[i]
+		if resources.ClusterOf(n) != "" || mine(n) {
+			continue
+		}
+		id, party := branch.ID(n.Spec.BranchID), topology.Party{Wanted: resources.NodeChannels(n)}
+		if !held(n) {
+			party.Now = party.Wanted
+		}
+		out.Neighbors = append(out.Neighbors, topology.Neighbor{Identity: identityOf(v1alpha1.KindNode, n), Party: party,
+			Range: topology.Range{From: id, To: id}, Trunk: resources.NodeTrunk(n), Used: []branch.ID{id}})
 	}
 	return out
+}
+
+// held reports whether a node says that it was not admitted to its channels. One
+// that has said nothing yet is taken for one that was.
+func held(node *v1alpha1.VesperNode) bool {
+	reason := reasonOf(node.Status.Conditions, v1alpha1.ConditionBranchIDsAssigned)
+	return resources.ClusterOf(node) == "" && (reason == v1alpha1.ReasonChannelShared || reason == v1alpha1.ReasonTrunkConflict)
+}
+
+// partyOf says where a cluster writes and is to write.
+func (m channelMates) partyOf(cluster *v1alpha1.VesperCluster) (p topology.Party) {
+	for _, group := range cluster.Spec.Groups {
+		p.Wanted = append(p.Wanted, resources.GroupChannel(cluster, group))
+	}
+	for i := range m.nodes {
+		if ownNode(cluster, &m.nodes[i]) {
+			p.Now = append(p.Now, resources.NodeChannels(&m.nodes[i])...)
+		}
+	}
+	return p
 }
 
 // usedBy are the ids that another cluster recorded, and those of its nodes.
@@ -178,11 +235,11 @@ func (m channelMates) usedBy(cluster *v1alpha1.VesperCluster) []branch.ID {
 	return ids
 }
 
-// neighborsOfNode are the others on the channel of a node that a person made.
-func neighborsOfNode(ctx context.Context, reader client.Reader, node *v1alpha1.VesperNode) ([]topology.Neighbor, error) {
+// surroundingsOfNode are the others around a node that a person made.
+func surroundingsOfNode(ctx context.Context, reader client.Reader, node *v1alpha1.VesperNode) (topology.Surroundings, error) {
 	mates, err := listMates(ctx, reader, node.Namespace)
 	if err != nil {
-		return nil, err
+		return topology.Surroundings{}, err
 	}
-	return mates.neighbors(node.Spec.BrokerRef.Name, node.Spec.Channel, func(o client.Object) bool { return o.GetUID() == node.UID }), nil
+	return mates.surroundings(func(o client.Object) bool { return o.GetUID() == node.UID }), nil
 }

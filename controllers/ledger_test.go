@@ -109,7 +109,7 @@ func TestWhoseANodeIs(t *testing.T) {
 func TestNeighborsAreTheOthersOnTheChannel(t *testing.T) {
 	named := func(name, broker, channel string) v1alpha1.VesperCluster {
 		return v1alpha1.VesperCluster{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "c-" + "x", CreationTimestamp: metav1.NewTime(time.Unix(1, 0))},
-			Spec: v1alpha1.VesperClusterSpec{BrokerRef: v1alpha1.LocalReference{Name: broker}, Channel: channel, BranchIDs: v1alpha1.BranchIDRange{Width: 2}}}
+			Spec: v1alpha1.VesperClusterSpec{BrokerRef: v1alpha1.LocalReference{Name: broker}, Channel: channel, BranchIDs: v1alpha1.BranchIDRange{Width: 2}, Groups: []v1alpha1.NodeGroup{{Name: "core"}}}}
 	}
 	shop := named("shop", "mq", "C")
 	shop.Status.Ledger.Assigned = []v1alpha1.BranchAssignment{{ID: "0A"}}
@@ -120,17 +120,21 @@ func TestNeighborsAreTheOthersOnTheChannel(t *testing.T) {
 		clusters: []v1alpha1.VesperCluster{shop, named("elsewhere", "other", "C"), named("aside", "mq", "D")},
 		nodes:    []v1alpha1.VesperNode{*clusterNode(func(*v1alpha1.VesperNode) {}), *hand},
 	}
-	got := mates.neighbors("mq", "C", func(client.Object) bool { return false })
-	if len(got) != 2 || got[0].Name != "shop" || got[1].Name != "pin" {
-		t.Fatalf("neighbors are %+v, want shop and pin", got)
+	around := mates.surroundings(func(client.Object) bool { return false })
+	got := around.Neighbors
+	if len(got) != 4 || got[0].Name != "shop" || got[3].Name != "pin" {
+		t.Fatalf("neighbors are %+v, want the three clusters and pin", got)
+	}
+	if len(around.Carriers) != 2 || got[0].Now[0] != got[3].Now[0] || got[1].Wanted[0] != (topology.Channel{Broker: "other", Name: "C"}) || got[1].Now != nil {
+		t.Errorf("they are where they should not be: %+v", around)
 	}
 	if diff := cmp.Diff([]branch.ID{"0A", "0B"}, got[0].Used); diff != "" {
 		t.Errorf("ids that shop uses, by its ledger and its nodes (-want +got):\n%s", diff)
 	}
-	if got[1].Range.String() != "7X" || got[1].Trunk != "0A" {
-		t.Errorf("the node made by hand is %+v", got[1])
+	if got[3].Range.String() != "7X" || got[3].Trunk != "0A" {
+		t.Errorf("the node made by hand is %+v", got[3])
 	}
-	if left := mates.neighbors("mq", "C", func(o client.Object) bool { return o.GetName() == "shop" }); len(left) != 1 {
+	if left := mates.surroundings(func(o client.Object) bool { return o.GetName() == "shop" }).Neighbors; len(left) != 3 {
 		t.Errorf("without my own: %+v, want pin only", left)
 	}
 }

@@ -24,11 +24,19 @@ func tellReady(recorder events.EventRecorder, object runtime.Object, before, aft
 	switch {
 	case stalled != nil && reasonOf(before, v1alpha1.ConditionStalled) != stalled.Reason:
 		recorder.Eventf(object, nil, corev1.EventTypeWarning, stalled.Reason, "Stall", "%s", note(stalled.Message))
+	case was && !is && away(object):
+		recorder.Eventf(object, nil, corev1.EventTypeNormal, ready.Reason, "Observe", "away: %s", note(ready.Message))
 	case was && !is:
 		recorder.Eventf(object, nil, corev1.EventTypeWarning, ready.Reason, "Observe", "no longer ready: %s", note(ready.Message))
 	case is && !was:
 		recorder.Eventf(object, nil, corev1.EventTypeNormal, ready.Reason, "Observe", "%s", note(ready.Message))
 	}
+}
+
+// away reports whether an object is a node that may be cut off, and is.
+func away(object runtime.Object) bool {
+	node, ok := object.(*v1alpha1.VesperNode)
+	return ok && conditions.Away(node)
 }
 
 // tellAlarms records an event when something is wrong that does not make an

@@ -115,6 +115,8 @@ type operator struct {
 	// that one is carried out, and only its answer is lost.
 	dieAt      int64
 	lostAnswer bool
+	// lag is how late its caches hear of anything.
+	lag time.Duration
 
 	writes atomic.Int64
 	mu     sync.Mutex
@@ -174,6 +176,9 @@ func (c *cluster) runAs(t *testing.T, op *operator, setup ...func(manager.Manage
 	t.Helper()
 	cfg := rest.CopyConfig(c.cfg)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return countingTransport{next, op} })
+	if op.lag > 0 {
+		cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return laggingTransport{next, op.lag} })
+	}
 	skip, namespaces := true, append([]string{c.Namespace}, c.also...)
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:     testScheme(),
@@ -207,14 +212,14 @@ func (c *cluster) runAs(t *testing.T, op *operator, setup ...func(manager.Manage
 // after a generous time.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		err := check()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 30 s: %v", err)
+			t.Fatalf("waited 2 minutes: %v", err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -222,9 +227,9 @@ func eventually(t *testing.T, check func() error) {
 
 // quietFor returns the requests that changed something in a whole period d with
 // nothing to do. It waits first until a period of that length brought none, at
-// most for 30 s, so that work in progress does not count.
+// most for two minutes, so that work in progress does not count.
 func (o *operator) quietFor(d time.Duration) []string {
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		before := o.Writes()
 		time.Sleep(d)

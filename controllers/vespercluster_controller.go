@@ -128,7 +128,7 @@ func (r *VesperClusterReconciler) Reconcile(ctx context.Context, req ctrl.Reques
 	if s.cluster.Spec.Paused {
 		s.pause.By = "spec.paused"
 	}
-	for _, phase := range []func(context.Context) error{s.readBroker, s.plan, s.record, s.act, s.writeStatus} {
+	for _, phase := range []func(context.Context) error{s.readBrokers, s.plan, s.record, s.act, s.writeStatus} {
 		if err := phase(ctx); apierrors.IsConflict(err) {
 			return ctrl.Result{RequeueAfter: clusterConflict}, nil // what was read is old
 		} else if err != nil {

@@ -29,9 +29,9 @@ type clusterScope struct {
 	reconciler *VesperClusterReconciler
 	cluster    *v1alpha1.VesperCluster
 
-	broker  conditions.BrokerRef
+	brokers map[string]conditions.BrokerRef // that the groups name, by name
 	nodes   map[string]*v1alpha1.VesperNode // the cluster's own, by name
-	channel []branch.ID                     // of all nodes on its channel
+	mates   channelMates                    // all that write in the namespace
 	claims  map[string]*corev1.PersistentVolumeClaim
 	planned topology.Plan
 	// behind are nodes whose turn to get the current spec has not come, behindWhy is
@@ -50,28 +50,30 @@ type clusterScope struct {
 	refused   error    // what the API server, or someone else having the name, said no to first
 }
 
-func (s *clusterScope) readBroker(ctx context.Context) (err error) {
-	s.broker.Name = s.cluster.Spec.BrokerRef.Name
-	s.broker.Object, err = readMaybe(ctx, s.reconciler.client, s.cluster.Namespace, s.broker.Name, &v1alpha1.VesperBroker{})
-	return err
-}
-
 // plan reads all that bears branch ids and plans. Before ids are given out or
-// retired, or nodes made, all is read again from the API server itself: a cache
+// retired, or nodes made or moved, all is read again from the API server itself: a cache
 // may lack the neighbor who was there first, or what another operator recorded.
 func (s *clusterScope) plan(ctx context.Context) error {
-	if err := s.planFrom(ctx, s.reconciler.client); err != nil {
+	if err := s.planFrom(ctx, s.reconciler.client, client.MatchingLabels{
+		v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelCluster: s.cluster.Name,
+	}); err != nil {
 		return err
 	}
 	recorded := ledgerOf(s.cluster)
-	isNew := func(m topology.Member) bool { return m.New }
-	if s.planned.Ledger.Last == recorded.Last && s.planned.Ledger.Retired == recorded.Retired && !slices.ContainsFunc(s.planned.Members, isNew) {
+	isNew := func(m topology.Member) bool { return m.New || m.Moves }
+	if s.planned.Ledger.Last == recorded.Last && s.planned.Ledger.Retired == recorded.Retired && !slices.ContainsFunc(s.planned.Members, isNew) && !s.removesUndrained() {
 		return nil
 	}
 	if err := s.readAgain(ctx); err != nil {
 		return err
 	}
 	return s.planFrom(ctx, s.reconciler.live)
+}
+
+// removesUndrained reports whether a node is to go because its volume is gone: that
+// must be the API server's own word.
+func (s *clusterScope) removesUndrained() bool {
+	return slices.ContainsFunc(s.planned.Remove, func(name string) bool { return !conditions.NodeDrained(s.nodes[name]) })
 }
 
 // readAgain reads the cluster from the API server itself. One that is not there
@@ -88,15 +90,15 @@ func (s *clusterScope) readAgain(ctx context.Context) error {
 	return nil
 }
 
-func (s *clusterScope) planFrom(ctx context.Context, reader client.Reader) error {
+// planFrom plans from what a reader says, and from those claims of the namespace
+// that match.
+func (s *clusterScope) planFrom(ctx context.Context, reader client.Reader, match ...client.ListOption) error {
 	mates, err := listMates(ctx, reader, s.cluster.Namespace)
 	if err != nil {
 		return err
 	}
 	claims := &corev1.PersistentVolumeClaimList{}
-	if err := reader.List(ctx, claims, client.InNamespace(s.cluster.Namespace), client.MatchingLabels{
-		v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelCluster: s.cluster.Name,
-	}); err != nil {
+	if err := reader.List(ctx, claims, append(match, client.InNamespace(s.cluster.Namespace))...); err != nil {
 		return fmt.Errorf("listing the volume claims of VesperCluster %s/%s: %w", s.cluster.Namespace, s.cluster.Name, err)
 	}
 	inOrder(claims.Items)
@@ -111,9 +113,9 @@ func (s *clusterScope) state(mates channelMates, claims []corev1.PersistentVolum
 		Ledger:  ledgerOf(s.cluster),
 	}
 	for _, group := range s.cluster.Spec.Groups {
-		state.Cluster.Groups = append(state.Cluster.Groups, topology.Group{Name: group.Name, Replicas: replicasOf(group), Remove: idsOf(group.Remove)})
+		state.Cluster.Groups = append(state.Cluster.Groups, groupOf(s.cluster, group))
 	}
-	s.channel = mates.onChannel(s.cluster.Spec.BrokerRef.Name, s.cluster.Spec.Channel)
+	s.mates, state.Surroundings = mates, mates.surroundings(s.mine)
 	s.nodes, s.claims = map[string]*v1alpha1.VesperNode{}, map[string]*corev1.PersistentVolumeClaim{}
 	for i := range mates.nodes {
 		if node := &mates.nodes[i]; ownNode(s.cluster, node) {
@@ -122,12 +124,12 @@ func (s *clusterScope) state(mates channelMates, claims []corev1.PersistentVolum
 		}
 	}
 	for i := range claims {
-		if volume := volumeOf(&claims[i]); volume.ID != "" {
+		if volume, own := s.ownVolume(&claims[i]); own {
 			s.claims[volume.Name] = &claims[i]
 			state.Volumes = append(state.Volumes, volume)
 		}
+		state.Spent = append(state.Spent, s.spent(&claims[i])...)
 	}
-	state.Neighbors = mates.neighbors(s.cluster.Spec.BrokerRef.Name, s.cluster.Spec.Channel, s.mine)
 	return state
 }
 
@@ -219,33 +221,6 @@ func (s *clusterScope) make(ctx context.Context) error {
 		}
 	}
 	return firstTransient(failed)
-}
-
-// tellMembers lists who must have a changeset before it may leave a log: all
-// nodes on the channel, those of other clusters and those to come among them. A
-// node that leaves counts until it is gone.
-func (s *clusterScope) tellMembers(ctx context.Context) error {
-	if !s.cluster.Spec.Retention.Limited() {
-		return nil
-	}
-	ids := slices.Clone(s.channel)
-	for _, member := range s.planned.Members {
-		ids = append(ids, member.ID)
-	}
-	_, err := s.applier().Apply(ctx, resources.ClusterMembers(s.cluster, ids), &corev1.ConfigMap{})
-	return err
-}
-
-// brokerHash is that of the broker which a node may be configured for. While
-// nobody can tell where the broker is, a node keeps the one that it has.
-func (s *clusterScope) brokerHash(node string) string {
-	switch existing := s.nodes[node]; {
-	case s.broker.Usable():
-		return resources.BrokerHash(s.broker.Object.Status)
-	case existing != nil:
-		return existing.Spec.BrokerHash
-	}
-	return ""
 }
 
 func (s *clusterScope) applier() apply.Applier {

@@ -11,6 +11,7 @@ import (
 
 	"vesperdb.io/vesper/internal/apply"
 	"vesperdb.io/vesper/internal/conditions"
+	"vesperdb.io/vesper/internal/topology"
 )
 
 // writeStatus computes the status from the scope and writes it if it differs
@@ -46,12 +47,13 @@ func (s *clusterScope) fillStatus() {
 		status.Subscriptions = s.left
 	}
 	status.Nodes = fmt.Sprintf("%d/%d", ready, seen.Wanted)
+	status.Groups = s.groupStatuses()
 	setBrokerConditions(&status.Conditions, s.cluster.Generation, conditions.ForCluster(seen))
 }
 
 // seen is the scope as the conditions see it.
 func (s *clusterScope) seen() conditions.Cluster {
-	seen := conditions.Cluster{Behind: s.behind, BehindWhy: s.behindWhy, Broker: s.broker, Refusal: s.planned.Refusal, ApplyError: s.refused,
+	seen := conditions.Cluster{Behind: s.behind, BehindWhy: s.behindWhy, Brokers: s.needed(), Refusal: s.planned.Refusal, ApplyError: s.refused,
 		Assigned: len(s.cluster.Status.Ledger.Assigned), Suspended: s.cluster.Spec.Suspended, Pause: s.pause}
 	stopped := map[string]bool{} // groups of a cluster that is to run otherwise
 	for _, group := range s.cluster.Spec.Groups {
@@ -98,7 +100,7 @@ func (s *clusterScope) lookAgain() time.Duration {
 		return s.later
 	case s.dropAgain > 0 || s.rollAgain > 0:
 		return soonest(s.dropAgain, s.rollAgain)
-	case s.refused != nil:
+	case s.refused != nil, s.planned.Refusal != nil && s.planned.Refusal.Reason == topology.ChannelShared:
 		return clusterLookAgain // what it depends on may change
 	}
 	return 0 // all it waits for is watched

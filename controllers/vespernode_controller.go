@@ -137,7 +137,7 @@ func (r *VesperNodeReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if s.node.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil // owned children go with it; a kept volume stays
 	}
-	for _, phase := range []func(context.Context) error{s.readBroker, s.readOwn, s.readAccess, s.decide, s.act, s.ask, s.depart, s.writeStatus} {
+	for _, phase := range []func(context.Context) error{s.readBrokers, s.readOwn, s.readAccess, s.decide, s.act, s.ask, s.depart, s.writeStatus} {
 		if err := phase(ctx); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(err) // no later phase may run, least of all without a decision
 		}

@@ -31,7 +31,7 @@ type nodeScope struct {
 	reconciler *VesperNodeReconciler
 	node       *v1alpha1.VesperNode
 
-	broker conditions.BrokerRef
+	brokers conditions.BrokerRefs // of its own channel, and of its links in their order
 
 	// What exists of the node; nil when it does not.
 	claim       *corev1.PersistentVolumeClaim
@@ -53,15 +53,19 @@ func (s *nodeScope) key() types.NamespacedName { return client.ObjectKeyFromObje
 
 func (s *nodeScope) id() branch.ID { return branch.ID(s.node.Spec.BranchID) }
 
-// readBroker finds the broker and, of a cluster's node, what the cluster
+// readBrokers finds the brokers and, of a cluster's node, what the cluster
 // recorded of its id.
-func (s *nodeScope) readBroker(ctx context.Context) error {
-	s.broker.Name = s.node.Spec.BrokerRef.Name
-	broker, err := readMaybe(ctx, s.reconciler.client, s.node.Namespace, s.broker.Name, &v1alpha1.VesperBroker{})
-	if err != nil {
-		return err
+func (s *nodeScope) readBrokers(ctx context.Context) (err error) {
+	s.brokers = conditions.BrokerRefs{{Name: s.node.Spec.BrokerRef.Name}}
+	for _, link := range s.node.Spec.Links {
+		s.brokers = append(s.brokers, conditions.BrokerRef{Name: link.BrokerRef.Name, Field: "brokerRef.name of link " + link.Name})
 	}
-	s.broker.Object = broker
+	for i := range s.brokers {
+		ref := &s.brokers[i]
+		if ref.Object, err = readMaybe(ctx, s.reconciler.client, s.node.Namespace, ref.Name, &v1alpha1.VesperBroker{}); err != nil {
+			return err
+		}
+	}
 	if s.node.Spec.Paused {
 		s.pause.By = "spec.paused"
 	}
@@ -121,7 +125,7 @@ func (s *nodeScope) decide(ctx context.Context) error {
 		Cluster:    resources.ClusterOf(s.node),
 		Assigned:   s.assigned,
 		Started:    s.statefulSet != nil,
-		Moved:      s.statefulSet != nil && s.statefulSet.Annotations[v1alpha1.AnnotationBroker] != s.broker.Name,
+		Moved:      s.statefulSet != nil && !resources.AdmittedTo(s.statefulSet.Annotations[v1alpha1.AnnotationBroker], s.node),
 		VolumeUIDs: s.volumeUIDs(),
 		VolumeName: resources.NodeClaimName(s.node.Name),
 	}
@@ -130,14 +134,28 @@ func (s *nodeScope) decide(ctx context.Context) error {
 		candidate.Volume = &volume
 	}
 	if candidate.Cluster == "" && (!candidate.Started || candidate.Moved) {
-		neighbors, err := neighborsOfNode(ctx, s.reconciler.live, s.node)
+		around, err := surroundingsOfNode(ctx, s.reconciler.live, s.node)
 		if err != nil {
 			return err
 		}
-		candidate.Neighbors = neighbors
+		candidate.Party, candidate.Surroundings = s.party(), around
 	}
 	s.verdict = topology.Admit(candidate)
 	return nil
+}
+
+// party says where a node that a person made was admitted to, and is to write.
+func (s *nodeScope) party() topology.Party {
+	p := topology.Party{Wanted: resources.NodeChannels(s.node)}
+	if s.statefulSet == nil {
+		return p
+	}
+	for _, channel := range p.Wanted {
+		if resources.Admitted(s.statefulSet.Annotations[v1alpha1.AnnotationBroker], s.node, channel) {
+			p.Now = append(p.Now, channel)
+		}
+	}
+	return p
 }
 
 // volumeUIDs are the records of the claim that holds the branch's data: any one
@@ -180,7 +198,7 @@ func (s *nodeScope) makeChildren(ctx context.Context) error {
 // can tell where its broker is, the nodes before it get the broker's new settings,
 // or something is wrong with its tokens or certificates.
 func (s *nodeScope) heldBack() bool {
-	return s.verdict.Decision != topology.Run || s.node.Spec.Suspended || !s.broker.Usable() || s.waitsForTurn() || s.access.problem != nil
+	return s.verdict.Decision != topology.Run || s.node.Spec.Suspended || !s.brokers.Usable() || s.waitsForTurn() != "" || s.access.problem != nil
 }
 
 // makeAll makes all children, those first that others mount.
@@ -207,11 +225,22 @@ func (s *nodeScope) makeAll(ctx context.Context) error {
 	return cmp.Or(s.makeStatefulSet(ctx, false), resize)
 }
 
-// waitsForTurn reports whether the broker has settings that the node's cluster
-// has not let it have yet. One that has no StatefulSet has nothing to restart.
-func (s *nodeScope) waitsForTurn() bool {
-	hash := s.node.Spec.BrokerHash
-	return s.statefulSet != nil && hash != "" && s.broker.Usable() && hash != resources.BrokerHash(s.broker.Object.Status)
+// waitsForTurn names a broker that has settings which the node's cluster has not
+// let it have yet. One that has no StatefulSet has nothing to restart.
+func (s *nodeScope) waitsForTurn() string {
+	if s.statefulSet == nil || !s.brokers.Usable() {
+		return ""
+	}
+	hashes := []string{s.node.Spec.BrokerHash}
+	for _, link := range s.node.Spec.Links {
+		hashes = append(hashes, link.BrokerHash)
+	}
+	for i, hash := range hashes {
+		if hash != "" && hash != resources.BrokerHash(s.brokers[i].Object.Status) {
+			return s.brokers[i].Name
+		}
+	}
+	return ""
 }
 
 // refusedResize reports whether the API server refused a change of the node's
@@ -263,8 +292,16 @@ func (s *nodeScope) applier() apply.Applier {
 // desired is what the children are built from.
 func (s *nodeScope) desired(stopped bool) resources.Node {
 	n := resources.Node{Object: s.node, Image: s.image(), Stopped: stopped, VolumeUID: cmp.Or(s.volumeUIDs()...)}
-	if s.broker.Object != nil {
-		n.Broker = s.broker.Object.Status
+	for i, broker := range s.brokers {
+		status := v1alpha1.VesperBrokerStatus{}
+		if broker.Object != nil {
+			status = broker.Object.Status
+		}
+		if i == 0 {
+			n.Broker = status
+		} else {
+			n.Links = append(n.Links, status)
+		}
 	}
 	if n.VolumeUID == "" && s.claim != nil {
 		n.VolumeUID = string(s.claim.UID)

@@ -71,6 +71,10 @@ func (s *nodeScope) fillStatus() {
 
 func (s *nodeScope) fillState(status *v1alpha1.VesperNodeStatus) {
 	status.ObservedGeneration = s.node.Generation
+	status.Role = v1alpha1.RoleMember
+	if len(s.node.Spec.Links) > 0 {
+		status.Role = v1alpha1.RoleRelay
+	}
 	if s.pause.By == "" || status.Image == "" {
 		status.Image = s.image()
 	}
@@ -105,7 +109,7 @@ func (s *nodeScope) fillFigures(status *v1alpha1.VesperNodeStatus) {
 // seen is the scope as the conditions see it.
 func (s *nodeScope) seen() conditions.Node {
 	return conditions.Node{
-		Branch: s.id(), Verdict: s.verdict, Broker: s.broker, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
+		Branch: s.id(), Verdict: s.verdict, Brokers: s.brokers, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
 		Size: s.node.Spec.Storage.Size, Retention: s.node.Spec.Retention.Duration(), Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
 		Guarded: s.access.guarded, AccessProblem: s.access.problem,
 		Departure: s.departure, Suspended: s.node.Spec.Suspended, Pause: s.pause,
@@ -131,7 +135,7 @@ func (s *nodeScope) figuresStand(status *v1alpha1.VesperNodeStatus) time.Duratio
 
 // askAfter is how old the node's last answer may get.
 func (s *nodeScope) askAfter() time.Duration {
-	if meta.IsStatusConditionTrue(s.node.Status.Conditions, v1alpha1.ConditionReady) && s.broker.Ready() {
+	if meta.IsStatusConditionTrue(s.node.Status.Conditions, v1alpha1.ConditionReady) && s.brokers.Ready() {
 		return s.reconciler.askReady
 	}
 	return nodeAskSoon

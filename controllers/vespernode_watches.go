@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -13,6 +14,7 @@ import (
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/branch"
+	"vesperdb.io/vesper/internal/resources"
 	"vesperdb.io/vesper/internal/topology"
 )
 
@@ -35,7 +37,7 @@ func (r *VesperNodeReconciler) nodesOfBroker(ctx context.Context, broker client.
 	}
 	var requests []reconcile.Request
 	for i := range nodes.Items {
-		if nodes.Items[i].Spec.BrokerRef.Name == broker.GetName() {
+		if slices.ContainsFunc(resources.NodeChannels(&nodes.Items[i]), func(c topology.Channel) bool { return c.Broker == broker.GetName() }) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&nodes.Items[i])})
 		}
 	}

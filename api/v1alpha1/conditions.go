@@ -12,8 +12,11 @@ const (
 	// ConditionStalled is True when a person has to act; the message says how.
 	ConditionStalled = "Stalled"
 
-	// ConditionBrokerReady (cluster, node): the broker of spec.brokerRef exists
-	// and is Ready.
+	// ConditionValid (cluster): the spec can be carried out. While it cannot,
+	// nothing that runs is changed; the message says what to write instead.
+	ConditionValid = "Valid"
+	// ConditionBrokerReady (cluster, node): the brokers that the spec names exist
+	// and are Ready, but for those of intermittent groups.
 	ConditionBrokerReady = "BrokerReady"
 	// ConditionBranchIDsAssigned (cluster, node): every node that the spec asks
 	// for has a branch id that nobody else can hold.
@@ -98,6 +101,14 @@ const (
 	ReasonScaledToZero = "ScaledToZero"
 )
 
+// Reasons of Valid.
+const (
+	// ReasonSpecValid: the spec can be carried out.
+	ReasonSpecValid = "SpecValid"
+	// ReasonSpecInvalid: it cannot; the message says what to write instead.
+	ReasonSpecInvalid = "SpecInvalid"
+)
+
 // Reasons of BranchIDsAssigned.
 const (
 	// ReasonAssigned: every node has its id, and the ledger has it too.
@@ -130,6 +141,9 @@ const (
 	ReasonVolumeTerminating = "VolumeTerminating"
 	// ReasonBranchMismatch: the claim's data belongs to another branch id.
 	ReasonBranchMismatch = "BranchMismatch"
+	// ReasonVolumeNotOwn: the claim was there before the node, and is a copy or
+	// does not say whose data it has.
+	ReasonVolumeNotOwn = "VolumeNotOwn"
 	// ReasonVolumeRetired: the claim's branch id was retired.
 	ReasonVolumeRetired = "VolumeRetired"
 )

@@ -47,7 +47,7 @@ const (
 	// pod was made for. A claim of the same name with another UID is not it.
 	AnnotationVolumeUID = "vesperdb.io/volume-uid"
 	// AnnotationBroker, on a StatefulSet, names the VesperBroker that its node
-	// was admitted to.
+	// was admitted to, and after a comma the broker/channel of each further link.
 	AnnotationBroker = "vesperdb.io/broker"
 	// AnnotationConfigHash, on a pod template, is the hash of the configuration
 	// that its pods must have read at their start.

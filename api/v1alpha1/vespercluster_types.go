@@ -18,21 +18,28 @@ const DefaultChannel = "VESPER_DATA"
 // +kubebuilder:validation:XValidation:rule="!has(self.wire) || self.wire != 'vesper' || !has(self.retention) || self.retention == 'forever'",message="retention must be forever with wire vesper: nodes of the original do not say what they have, so nothing may leave the log"
 // +kubebuilder:validation:XValidation:rule="!has(self.modelURI) || has(self.wire) && self.wire == 'vesper'",message="modelURI needs wire vesper: only messages of the original carry it"
 // +kubebuilder:validation:XValidation:rule="has(self.modelURI) == has(oldSelf.modelURI)",message="modelURI cannot be added or removed later: nodes with one would not understand what nodes with the other send; make a new cluster on another channel"
+// +kubebuilder:validation:XValidation:rule="!has(self.wire) || self.wire != 'vesper' || self.groups.all(g, !has(g.parent))",message="parent needs wire packed: a node with wire vesper has one link only; leave out parent, or wire"
+// +kubebuilder:validation:XValidation:rule="self.groups.all(g, !has(g.parent) || self.groups.exists(p, p.name == g.parent))",message="parent must be the name of another group of this cluster: correct it, or add that group"
+// +kubebuilder:validation:XValidation:rule="self.groups.all(g, !has(g.parent) || !self.groups.exists(p, p.name == g.parent && p.name != g.name && has(p.parent) && p.parent == g.name))",message="two groups are each other's parent: leave out the parent of the one that is to be at the top"
+// +kubebuilder:validation:XValidation:rule="self.groups.all(g, !has(g.parent) || !self.groups.exists(p, p.name == g.parent && p.name != g.name && (has(p.brokerRef) ? p.brokerRef.name : self.brokerRef.name) == (has(g.brokerRef) ? g.brokerRef.name : self.brokerRef.name) && (has(p.channel) ? p.channel : self.channel) == (has(g.channel) ? g.channel : self.channel)))",message="a group with a parent needs a brokerRef or a channel of its own: on the same channel as its parent there is nothing to relay; give it one, or leave out parent"
+// +kubebuilder:validation:XValidation:rule="self.groups.all(g, oldSelf.groups.all(o, o.name != g.name || (has(o.channel) ? o.channel : oldSelf.channel) == (has(g.channel) ? g.channel : self.channel)))",message="the channel of a group cannot change: its changesets would never reach nodes on the old one; make a new group on the other channel, and remove this one when the new one has caught up"
 type VesperClusterSpec struct {
 	// brokerRef names the VesperBroker, in this namespace, over which the nodes
-	// replicate. It may be made later than the cluster. A change restarts the
-	// nodes one after another; what the old broker held for them is repaired
-	// among themselves.
+	// of all groups replicate that name none of their own. It may be made later
+	// than the cluster. A change restarts these nodes one after another; what the
+	// old broker held for them is repaired among themselves.
 	// +required
 	BrokerRef LocalReference `json:"brokerRef,omitzero"`
 
-	// channel is the topic that changesets are broadcast on. Nodes on one
-	// channel of one broker are one system. Default: VESPER_DATA. Cannot change.
+	// channel is the topic that changesets are broadcast on, of all groups that
+	// name none of their own. Nodes on one channel of one broker are one system.
+	// Default: VESPER_DATA. Cannot change.
 	// +optional
 	// +kubebuilder:default:=VESPER_DATA
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]{1,64}$`
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.beacon') && !(self + '.').contains('.sync.')",message="a channel must not be called NAME.beacon or have .sync in its name: the nodes of another channel use these among themselves; choose another name"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="channel cannot change: its changesets would never reach nodes on the old one; make a new cluster"
 	Channel string `json:"channel,omitempty"`
 
@@ -86,7 +93,7 @@ type VesperClusterSpec struct {
 	// +kubebuilder:default:={"width":2}
 	BranchIDs BranchIDRange `json:"branchIDs,omitzero"`
 
-	// groups of nodes. Removing a group retires its nodes.
+	// groups of nodes, and how they hang together. Removing a group retires its nodes.
 	// +required
 	// +listType=map
 	// +listMapKey=name
@@ -234,6 +241,9 @@ type Rollout struct {
 }
 
 // NodeGroup is a number of like nodes.
+// +kubebuilder:validation:XValidation:rule="!has(self.parent) || self.parent != self.name",message="a group cannot be its own parent: name another group, or leave out parent"
+// +kubebuilder:validation:XValidation:rule="!has(self.relays) || has(self.parent)",message="relays needs parent: name the group whose channel they join, or leave out relays"
+// +kubebuilder:validation:XValidation:rule="!has(self.relays) || !has(self.replicas) || self.replicas == 0 || self.relays <= self.replicas",message="relays must not be more than replicas: relays are some of the group's nodes; raise replicas, or lower relays"
 type NodeGroup struct {
 	// name of the group, unique in the cluster; part of its nodes' names.
 	// +required
@@ -267,6 +277,50 @@ type NodeGroup struct {
 	// VesperNodes are kept. Default: false. A change takes effect on all of them at once.
 	// +optional
 	Suspended bool `json:"suspended,omitempty"`
+
+	// brokerRef names the VesperBroker, in this namespace, over which the nodes
+	// of this group replicate with each other, such as one at their site. It may
+	// be made later. Default: the cluster's. A change restarts the group's nodes,
+	// and the relays of the groups below it, one after another.
+	// +optional
+	BrokerRef *LocalReference `json:"brokerRef,omitempty"`
+
+	// channel of the group. Default: the cluster's. Cannot change.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.beacon') && !(self + '.').contains('.sync.')",message="a channel must not be called NAME.beacon or have .sync in its name: the nodes of another channel use these among themselves; choose another name"
+	Channel string `json:"channel,omitempty"`
+
+	// parent names the group that this one hangs from: its relays join that
+	// group's channel too, and pass everything on in both directions. The group
+	// needs a brokerRef or a channel of its own. Default: none, and then the group
+	// is at the top, on one channel with all others that are. A change restarts
+	// the group's relays one after another.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Parent string `json:"parent,omitempty"`
+
+	// relays is how many of the group's nodes join the parent's channel too: the
+	// oldest ones. Two keep the group connected while one is away, and at most
+	// double what goes between the channels. Default: 1 with a parent. A change
+	// restarts the nodes that become relays, or cease to be, one after another.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=8
+	Relays *int32 `json:"relays,omitempty"`
+
+	// intermittent says that the group is a site that may be cut off for days.
+	// That its nodes are away is then no alarm: the cluster stays Ready and says
+	// in its status who is away; changes of other nodes do not wait for them, nor
+	// does anything stay in the others' logs for them beyond the retention; and
+	// their pods are not evicted when Kubernetes does not hear of their machines.
+	// Default: false. A change restarts the group's nodes one after another.
+	// +optional
+	Intermittent bool `json:"intermittent,omitempty"`
 }
 
 // VesperClusterStatus is what the operator saw and decided.
@@ -277,7 +331,7 @@ type VesperClusterStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions are Ready always; Reconciling and Stalled while they hold; and
-	// BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
+	// Valid, BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
 	// it, Diverged, Forked and RetentionHeldBack.
 	// +optional
 	// +listType=map
@@ -310,6 +364,48 @@ type VesperClusterStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Nodes string `json:"nodes,omitempty"`
+
+	// groups says of each group how many of its nodes are there, in the order of
+	// the spec.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Groups []GroupStatus `json:"groups,omitempty"`
+}
+
+// GroupStatus is what the operator saw of one group.
+type GroupStatus struct {
+	// name of the group.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	Name string `json:"name,omitempty"`
+
+	// parent is the group that it hangs from.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Parent string `json:"parent,omitempty"`
+
+	// replicas is the number of nodes that the spec asks for.
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// readyReplicas is the number of nodes that are Ready.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+
+	// relays are the nodes that join the parent's channel too.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=63
+	Relays []string `json:"relays,omitempty"`
+
+	// away is the number of nodes of an intermittent group that are cut off or
+	// come back just now.
+	// +optional
+	Away int32 `json:"away,omitempty"`
 }
 
 // LeftSubscription is the durable subscription of a node that is gone.
@@ -348,6 +444,12 @@ type BranchLedger struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=6
 	TrunkID string `json:"trunkID,omitempty"`
+
+	// firstBranchID is the lowest id that was ever given out or seen in use. Nobody
+	// else in the system may use one from there to lastBranchID.
+	// +optional
+	// +kubebuilder:validation:MaxLength=6
+	FirstBranchID string `json:"firstBranchID,omitempty"`
 
 	// lastBranchID is the highest id that was ever given out or seen in use. No
 	// id up to it is given out again.

@@ -16,6 +16,9 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(self.modelURI) || has(self.wire) && self.wire == 'vesper'",message="modelURI needs wire vesper: only messages of the original carry it"
 // +kubebuilder:validation:XValidation:rule="has(self.modelURI) == has(oldSelf.modelURI)",message="modelURI cannot be added or removed later: make a new VesperNode on another channel"
 // +kubebuilder:validation:XValidation:rule="!has(self.wire) || self.wire != 'vesper' || !has(self.retention) || self.retention == 'forever'",message="retention must be forever with wire vesper: nodes of the original do not say what they have, so nothing may leave the log"
+// +kubebuilder:validation:XValidation:rule="!has(self.links) || !has(self.wire) || self.wire != 'vesper'",message="links need wire packed: a node with wire vesper has one link only"
+// +kubebuilder:validation:XValidation:rule="!has(self.links) || self.links.all(l, l.brokerRef.name != self.brokerRef.name || l.channel != self.channel)",message="a link must lead to another channel or broker than brokerRef and channel of the node: correct it, or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.links) || self.links.all(l, self.links.exists_one(m, m.brokerRef.name == l.brokerRef.name && m.channel == l.channel))",message="two links lead to the same channel of the same broker: remove one of them"
 type VesperNodeSpec struct {
 	// branchID names the node's changesets for ever. No other node, now or
 	// later, may have the same on this channel. Cannot change.
@@ -55,9 +58,32 @@ type VesperNodeSpec struct {
 	// +kubebuilder:default:=VESPER_DATA
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]{1,64}$`
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.beacon') && !(self + '.').contains('.sync.')",message="a channel must not be called NAME.beacon or have .sync in its name: the nodes of another channel use these among themselves; choose another name"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="channel cannot change: its changesets would never reach nodes on the old one; make a new VesperNode"
 	Channel string `json:"channel,omitempty"`
+
+	// links are further channels that the node joins: it is then a relay, which
+	// passes on what is new to it from each to the others. Its cluster sets them.
+	// Default: none. A change restarts the node.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Links []NodeLink `json:"links,omitempty"`
+
+	// parent is the group of the cluster that the node's group hangs from. Its
+	// cluster sets it, for people to see. A change restarts nothing.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$`
+	Parent string `json:"parent,omitempty"`
+
+	// intermittent says that the node may be cut off for days: that it is away is
+	// no alarm, and its pod is not evicted when Kubernetes does not hear of its
+	// machine. Default: false. A change restarts the node.
+	// +optional
+	Intermittent bool `json:"intermittent,omitempty"`
 
 	// wire is the form of changesets on the channel, the same on all its nodes:
 	// packed or vesper. Default: packed. Cannot change.
@@ -175,6 +201,49 @@ type VesperNodeSpec struct {
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
+// NodeLink is a channel that a node joins beside its own.
+type NodeLink struct {
+	// name is unique in the node and not main, which is the link of brokerRef and
+	// channel. The node remembers under it what it published.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self != 'main'",message="a link cannot be called main: that is the link of the node's own brokerRef and channel; choose another name"
+	Name string `json:"name,omitempty"`
+
+	// brokerRef names the VesperBroker, in this namespace.
+	// +required
+	BrokerRef LocalReference `json:"brokerRef,omitzero"`
+
+	// brokerHash is for this link what spec.brokerHash is for the node's own.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]*$`
+	BrokerHash string `json:"brokerHash,omitempty"`
+
+	// channel is the topic that changesets are broadcast on. Default: VESPER_DATA.
+	// +optional
+	// +kubebuilder:default:=VESPER_DATA
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.beacon') && !(self + '.').contains('.sync.')",message="a channel must not be called NAME.beacon or have .sync in its name: the nodes of another channel use these among themselves; choose another name"
+	Channel string `json:"channel,omitempty"`
+}
+
+// NodeRole is what a node does between channels.
+// +kubebuilder:validation:Enum=Member;Relay
+type NodeRole string
+
+const (
+	// RoleMember: the node has one link.
+	RoleMember NodeRole = "Member"
+	// RoleRelay: the node has several links, and passes on what is new to it
+	// from each to the others.
+	RoleRelay NodeRole = "Relay"
+)
+
 // VesperNodeStatus is what the operator saw, and what the node said of itself.
 // The figures are written at most once a minute and only when they changed.
 type VesperNodeStatus struct {
@@ -192,6 +261,10 @@ type VesperNodeStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=32
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// role is Relay for a node with several links, else Member.
+	// +optional
+	Role NodeRole `json:"role,omitempty"`
 
 	// volumeUID is the UID of the volume claim that holds this branch's data.
 	// Another claim cannot take its place.
@@ -256,6 +329,8 @@ type VesperNodeStatus struct {
 // +kubebuilder:printcolumn:name="Branch",type=string,JSONPath=`.spec.branchID`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Parent",type=string,JSONPath=`.spec.parent`
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.role`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
 // +kubebuilder:printcolumn:name="Objects",type=integer,JSONPath=`.status.objects`
 // +kubebuilder:printcolumn:name="Lag",type=integer,JSONPath=`.status.lag`

@@ -133,7 +133,7 @@ func TestAClusterRepeatsWhatItsNodesSayAndIsReadyAllTheSame(t *testing.T) {
 	for _, n := range []*v1alpha1.VesperNode{a, b} {
 		n.Status.Conditions = append(n.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionDiverged, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPeersDiffer, Message: "words"})
 	}
-	c := Cluster{Broker: usable(metav1.ConditionTrue, v1alpha1.ReasonBrokerReady), Wanted: 2, Assigned: 2, Members: []*v1alpha1.VesperNode{a, b}}
+	c := Cluster{Brokers: BrokerRefs{usable(metav1.ConditionTrue, v1alpha1.ReasonBrokerReady)}, Wanted: 2, Assigned: 2, Members: []*v1alpha1.VesperNode{a, b}}
 	all := ForCluster(c)
 	if all[0].Status != metav1.ConditionTrue {
 		t.Errorf("Ready is %+v", all[0])

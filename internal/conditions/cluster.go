@@ -15,7 +15,8 @@ import (
 // Cluster is what was read and decided of a cluster in one pass, from which all
 // its conditions follow.
 type Cluster struct {
-	Broker BrokerRef
+	// Brokers are those of the groups, but for those of intermittent ones.
+	Brokers BrokerRefs
 	// Refusal is what the plan holds back, nil for nothing.
 	Refusal *topology.Refusal
 	// Wanted is the number of nodes that the spec asks for; Assigned that of
@@ -81,7 +82,8 @@ func ForCluster(c Cluster) []metav1.Condition {
 		all = append(all, yes(ready.reason, "%s", ready.message).named(v1alpha1.ConditionReconciling))
 	}
 	all = append(all,
-		c.Broker.ready().named(v1alpha1.ConditionBrokerReady),
+		clusterValid(c).named(v1alpha1.ConditionValid),
+		c.Brokers.ready().named(v1alpha1.ConditionBrokerReady),
 		clusterBranches(c).named(v1alpha1.ConditionBranchIDsAssigned),
 		clusterNodes(c).named(v1alpha1.ConditionNodesReady))
 	if drained, leaving := clusterDrained(c); leaving {
@@ -103,30 +105,38 @@ func clusterReady(c Cluster) judgement {
 	if c.Suspended {
 		return no(v1alpha1.ReasonSuspended, "suspended by spec.suspended: %d pods run; branch ids, volumes and VesperNodes are kept", c.running())
 	}
-	for _, part := range []judgement{clusterBranches(c), c.Broker.ready(), clusterNodes(c)} {
+	for _, part := range []judgement{clusterValid(c), clusterBranches(c), c.Brokers.ready(), clusterNodes(c)} {
 		if !part.passed() {
 			return part
 		}
 	}
-	return yes(v1alpha1.ReasonReady, "%d of %d nodes are connected, subscribed and caught up", c.ReadyNodes(), c.Wanted)
+	return yes(v1alpha1.ReasonReady, "%s", c.andAway(fmt.Sprintf("%d of %d nodes are connected, subscribed and caught up", c.ReadyNodes(), c.Wanted)))
+}
+
+// clusterValid says whether the spec can be carried out. While it cannot, what
+// runs stays as it is, and so do the other conditions about it.
+func clusterValid(c Cluster) judgement {
+	if c.Refusal != nil && c.Refusal.Reason == topology.Invalid {
+		return no(v1alpha1.ReasonSpecInvalid, "%s; until then nothing that runs is changed", c.Refusal.Message)
+	}
+	return yes(v1alpha1.ReasonSpecValid, "the spec can be carried out")
 }
 
 func clusterStalled(c Cluster, ready judgement) bool {
 	switch ready.reason {
-	case v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonExhausted, v1alpha1.ReasonNodesStalled, v1alpha1.ReasonNameTaken,
+	case v1alpha1.ReasonSpecInvalid, v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonExhausted, v1alpha1.ReasonNodesStalled, v1alpha1.ReasonNameTaken,
 		v1alpha1.ReasonNobodyLeft:
 		return true
 	case v1alpha1.ReasonApplyFailed:
 		return apierrors.IsInvalid(c.ApplyError)
 	}
-	return c.Broker.Object != nil && !c.Broker.ready().passed() && ready == c.Broker.ready() &&
-		meta.IsStatusConditionTrue(c.Broker.Object.Status.Conditions, v1alpha1.ConditionStalled)
+	return ready == c.Brokers.ready() && c.Brokers.stalled()
 }
 
 // clusterBranches says whether every node that is asked for has an id.
 func clusterBranches(c Cluster) judgement {
 	switch {
-	case c.Refusal != nil:
+	case c.Refusal != nil && c.Refusal.Reason != topology.Invalid:
 		return no(string(c.Refusal.Reason), "%s", c.Refusal.Message)
 	case c.Assigned != c.Wanted:
 		return no(v1alpha1.ReasonRecording, "%d of %d nodes have a branch id", c.Assigned, c.Wanted)
@@ -143,14 +153,14 @@ func clusterNodes(c Cluster) judgement {
 	var waiting, stalled []string
 	for _, node := range c.Members {
 		switch {
-		case node == nil:
+		case node == nil, Away(node):
 		case meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionStalled):
 			stalled = append(stalled, memberTrouble(node)+" ("+memberReady(node).message+")")
 		case !memberReady(node).passed():
 			waiting = append(waiting, memberTrouble(node))
 		}
 	}
-	count := fmt.Sprintf("%d of %d nodes are ready", c.ReadyNodes(), c.Wanted)
+	count, there := c.andAway(fmt.Sprintf("%d of %d nodes are ready", c.ReadyNodes(), c.Wanted)), c.ReadyNodes()+len(c.away())
 	drained, draining := clusterDrained(c)
 	if draining {
 		count += "; not removed yet: " + drained.message
@@ -162,13 +172,13 @@ func clusterNodes(c Cluster) judgement {
 		return no(v1alpha1.ReasonNobodyLeft, "%s", count)
 	case draining:
 		return no(v1alpha1.ReasonScaling, "%s", strings.Join(append([]string{count}, waiting...), "; "))
-	case c.ReadyNodes() == c.Wanted && len(c.Leaving) > 0:
+	case there == c.Wanted && len(c.Leaving) > 0:
 		return no(v1alpha1.ReasonScaling, "%s; removing %s", count, list(c.Leaving))
 	case len(c.Behind) > 0:
 		return no(v1alpha1.ReasonRolling, "%s", strings.Join(append([]string{count, "changed one after another, still to come: " + list(c.Behind) + c.becauseOf()}, waiting...), "; "))
 	case len(waiting) > 0:
 		return no(v1alpha1.ReasonNodesNotReady, "%s; %s", count, list(waiting))
-	case c.ReadyNodes() < c.Wanted:
+	case there < c.Wanted:
 		return no(v1alpha1.ReasonScaling, "%s; making the others", count)
 	}
 	return yes(v1alpha1.ReasonNodesReady, "%s", count)

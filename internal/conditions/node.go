@@ -22,12 +22,13 @@ type Node struct {
 	Branch branch.ID
 	// Verdict says whether it may run.
 	Verdict topology.Verdict
-	Broker  BrokerRef
+	// Brokers are that of the node's own channel and those of its links.
+	Brokers BrokerRefs
 	// ApplyError is why a child could not be written, nil when all are as they should be.
 	ApplyError error
-	// WaitsForTurn is true while other nodes of the cluster get the broker's new
-	// settings first.
-	WaitsForTurn bool
+	// WaitsForTurn names a broker whose new settings other nodes of the cluster get
+	// first, "" for none.
+	WaitsForTurn string
 	// Size is what the spec asks the volume to have; nil is the default.
 	Size *resource.Quantity
 	// Retention is how long changesets stay in the log at least; 0 is for ever.
@@ -64,7 +65,7 @@ func ForNode(n Node) []metav1.Condition {
 	}
 	all = append(all,
 		nodeBranch(n).named(v1alpha1.ConditionBranchIDsAssigned),
-		n.Broker.ready().named(v1alpha1.ConditionBrokerReady),
+		n.Brokers.ready().named(v1alpha1.ConditionBrokerReady),
 		nodeStorage(n).named(v1alpha1.ConditionStorageReady),
 		nodeConfig(n).named(v1alpha1.ConditionConfigApplied),
 		nodePod(n).named(v1alpha1.ConditionPodRunning),
@@ -98,8 +99,8 @@ func nodeReady(n Node) judgement {
 		return nodeAccess(n)
 	case storage.reason == v1alpha1.ReasonVolumeTerminating:
 		return storage
-	case n.Pod == nil && !n.Broker.Usable():
-		return n.Broker.ready()
+	case n.Pod == nil && !n.Brokers.Usable():
+		return n.Brokers.ready()
 	case !pod.passed():
 		return pod
 	case n.Departure != nil:
@@ -112,7 +113,7 @@ func nodeReady(n Node) judgement {
 // nodeStalled reports whether nothing will change until a person acts.
 func nodeStalled(n Node, ready judgement) bool {
 	switch ready.reason {
-	case v1alpha1.ReasonVolumeLost, v1alpha1.ReasonBranchMismatch, v1alpha1.ReasonVolumeRetired,
+	case v1alpha1.ReasonVolumeLost, v1alpha1.ReasonBranchMismatch, v1alpha1.ReasonVolumeRetired, v1alpha1.ReasonVolumeNotOwn,
 		v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonNameTaken, v1alpha1.ReasonWrongBranch,
 		string(nodestatus.ReasonBranchAhead), string(nodestatus.ReasonBranchForked), string(nodestatus.ReasonStorageFailed),
 		string(nodestatus.ReasonPolicyMismatch), v1alpha1.ReasonTokenUnusable, v1alpha1.ReasonCertificateUnusable,
@@ -131,7 +132,7 @@ func nodeBranch(n Node) judgement {
 	switch n.Verdict.Reason {
 	case topology.Recording, topology.ChannelShared, topology.TrunkConflict, topology.VolumeRetired:
 		return no(string(n.Verdict.Reason), "%s", n.Verdict.Message)
-	case topology.Exhausted, topology.VolumeLost, topology.BranchMismatch, topology.VolumeTerminating:
+	case topology.Invalid, topology.Exhausted, topology.VolumeLost, topology.VolumeNotOwn, topology.BranchMismatch, topology.VolumeTerminating:
 	}
 	return yes(v1alpha1.ReasonAssigned, "branch id %s", n.Branch)
 }
@@ -150,10 +151,10 @@ func nodeConfig(n Node) judgement {
 		return yes(v1alpha1.ReasonSuspended, "nothing is made of a node that is suspended until it is to run again")
 	case n.AccessProblem != nil:
 		return nodeAccess(n)
-	case !n.Broker.Usable():
-		return n.Broker.ready()
-	case n.WaitsForTurn:
-		return no(v1alpha1.ReasonRolling, "VesperBroker %s has new settings: this node gets them when its turn comes, as its cluster restarts one node after another", n.Broker.Name)
+	case !n.Brokers.Usable():
+		return n.Brokers.ready()
+	case n.WaitsForTurn != "":
+		return no(v1alpha1.ReasonRolling, "VesperBroker %s has new settings: this node gets them when its turn comes, as its cluster restarts one node after another", n.WaitsForTurn)
 	}
 	return yes(v1alpha1.ReasonApplied, "configuration, volume claim, services and StatefulSet are as they should be")
 }

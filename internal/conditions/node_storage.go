@@ -10,9 +10,9 @@ import (
 // nodeStorage says whether the branch's data has its volume.
 func nodeStorage(n Node) judgement {
 	switch n.Verdict.Reason {
-	case topology.VolumeLost, topology.BranchMismatch, topology.VolumeRetired, topology.VolumeTerminating:
+	case topology.VolumeLost, topology.BranchMismatch, topology.VolumeNotOwn, topology.VolumeRetired, topology.VolumeTerminating:
 		return no(string(n.Verdict.Reason), "%s", n.Verdict.Message)
-	case topology.Recording, topology.ChannelShared, topology.TrunkConflict, topology.Exhausted:
+	case topology.Recording, topology.Invalid, topology.ChannelShared, topology.TrunkConflict, topology.Exhausted:
 	}
 	switch claim := n.Claim; {
 	case claim == nil:

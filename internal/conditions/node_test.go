@@ -38,7 +38,7 @@ func said(status nodestatus.Status) *nodeclient.Answer { return &nodeclient.Answ
 // wellNode is a node with which all is well.
 func wellNode() Node {
 	return Node{
-		Branch: "7X", Verdict: topology.Verdict{Decision: topology.Run}, Broker: usable(metav1.ConditionTrue, v1alpha1.ReasonBrokerReady),
+		Branch: "7X", Verdict: topology.Verdict{Decision: topology.Run}, Brokers: BrokerRefs{usable(metav1.ConditionTrue, v1alpha1.ReasonBrokerReady)},
 		Claim: &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data-pin"}, Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound}},
 		Pod:   startedPod(), Current: true,
 		Answer: said(nodestatus.Status{Branch: "7X", Ready: true, Reason: nodestatus.ReasonReady}),
@@ -119,8 +119,8 @@ func TestReadyOfANode(t *testing.T) {
 			v1alpha1.ReasonNameTaken, true, v1alpha1.ConditionConfigApplied, "Service prod/pin"},
 		{"child refused for good", func(n *Node) { n.ApplyError = invalid }, v1alpha1.ReasonApplyFailed, true, v1alpha1.ConditionConfigApplied, "StatefulSet"},
 		{"child refused for now", func(n *Node) { n.ApplyError = errors.New("quota") }, v1alpha1.ReasonApplyFailed, false, v1alpha1.ConditionConfigApplied, "quota"},
-		{"no broker, no pod", func(n *Node) { n.Broker, n.Pod = BrokerRef{Name: "mq"}, nil }, v1alpha1.ReasonBrokerMissing, false, v1alpha1.ConditionBrokerReady, "no VesperBroker mq"},
-		{"broker without status", func(n *Node) { n.Broker, n.Pod = BrokerRef{Name: "mq", Object: &v1alpha1.VesperBroker{}}, nil },
+		{"no broker, no pod", func(n *Node) { n.Brokers, n.Pod = BrokerRefs{{Name: "mq"}}, nil }, v1alpha1.ReasonBrokerMissing, false, v1alpha1.ConditionBrokerReady, "no VesperBroker mq"},
+		{"broker without status", func(n *Node) { n.Brokers, n.Pod = BrokerRefs{{Name: "mq", Object: &v1alpha1.VesperBroker{}}}, nil },
 			v1alpha1.ReasonPending, false, v1alpha1.ConditionBrokerReady, "no status yet"},
 		{"no pod yet", func(n *Node) { n.Pod = nil }, v1alpha1.ReasonPodMissing, false, v1alpha1.ConditionPodRunning, "not made yet"},
 		{"pod ending", pod(func(p *corev1.Pod) { p.DeletionTimestamp = &now }), v1alpha1.ReasonPodTerminating, false, v1alpha1.ConditionPodRunning, "pod pin-0 is ending"},
@@ -189,7 +189,7 @@ func TestReadyOfANode(t *testing.T) {
 
 func TestANodeIsReadyByItsOwnWordWhateverTheBrokerSays(t *testing.T) {
 	n := wellNode()
-	n.Broker = usable(metav1.ConditionFalse, v1alpha1.ReasonBrokerUnreachable)
+	n.Brokers = BrokerRefs{usable(metav1.ConditionFalse, v1alpha1.ReasonBrokerUnreachable)}
 	all := ForNode(n)
 	if !meta.IsStatusConditionTrue(all, v1alpha1.ConditionReady) || !meta.IsStatusConditionFalse(all, v1alpha1.ConditionBrokerReady) {
 		t.Errorf("conditions are %+v", all)
@@ -271,19 +271,21 @@ func TestReadyOfACluster(t *testing.T) {
 		{"ids used up", func(c *Cluster) {
 			c.Refusal = &topology.Refusal{Reason: topology.Exhausted, Message: "the planner's words"}
 		}, metav1.ConditionFalse, v1alpha1.ReasonExhausted, true, "the planner's words"},
-		{"no broker", func(c *Cluster) { c.Broker.Object = nil }, metav1.ConditionFalse, v1alpha1.ReasonBrokerMissing, false, "no VesperBroker mq"},
-		{"broker away", func(c *Cluster) { c.Broker = usable(metav1.ConditionFalse, v1alpha1.ReasonBrokerUnreachable) },
+		{"no broker", func(c *Cluster) { c.Brokers[0].Object = nil }, metav1.ConditionFalse, v1alpha1.ReasonBrokerMissing, false, "no VesperBroker mq"},
+		{"broker away", func(c *Cluster) {
+			c.Brokers = BrokerRefs{usable(metav1.ConditionFalse, v1alpha1.ReasonBrokerUnreachable)}
+		},
 			metav1.ConditionFalse, v1alpha1.ReasonBrokerUnreachable, false, "VesperBroker mq: of the broker"},
 		{"broker refuses the login", func(c *Cluster) {
-			c.Broker = usable(metav1.ConditionFalse, v1alpha1.ReasonBrokerRefused)
-			c.Broker.Object.Status.Conditions = append(c.Broker.Object.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue})
+			c.Brokers = BrokerRefs{usable(metav1.ConditionFalse, v1alpha1.ReasonBrokerRefused)}
+			c.Brokers[0].Object.Status.Conditions = append(c.Brokers[0].Object.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue})
 		}, metav1.ConditionFalse, v1alpha1.ReasonBrokerRefused, true, "of the broker"},
 		{"name taken", func(c *Cluster) { c.ApplyError = &apply.ForeignError{Kind: "Service", Namespace: "prod", Name: "shop"} },
 			metav1.ConditionFalse, v1alpha1.ReasonNameTaken, true, "Service prod/shop"},
 		{"quota", func(c *Cluster) { c.ApplyError = errors.New("quota") }, metav1.ConditionFalse, v1alpha1.ReasonApplyFailed, false, "quota"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := Cluster{Broker: usable(metav1.ConditionTrue, v1alpha1.ReasonBrokerReady), Wanted: 2, Assigned: 2, Members: []*v1alpha1.VesperNode{ok("a"), ok("b")}}
+			c := Cluster{Brokers: BrokerRefs{usable(metav1.ConditionTrue, v1alpha1.ReasonBrokerReady)}, Wanted: 2, Assigned: 2, Members: []*v1alpha1.VesperNode{ok("a"), ok("b")}}
 			test.change(&c)
 			all := ForCluster(c)
 			ready := all[0]

@@ -14,6 +14,7 @@ import (
 func RunnerOf(node *v1alpha1.VesperNode, now time.Time) topology.Runner {
 	r := topology.Runner{Name: node.Name, Ready: NodeReady(node), Serves: nodeServes(node), CutOff: nodeCutOff(node),
 		Stalled:  meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionStalled),
+		Away:     Away(node),
 		Diverged: meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDiverged)}
 	if ready := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionReady); r.Ready && ready != nil {
 		r.ReadyFor = max(0, now.Sub(ready.LastTransitionTime.Time))

@@ -154,7 +154,7 @@ func (c Config) checkLink(p *problems, i int) {
 		switch {
 		case l.Name != "" && other.Name == l.Name:
 			p.add(0, at+".name", "link %d is called %q too", j+1, l.Name)
-		case other.Channel == l.Channel && slices.ContainsFunc(l.Hosts, func(h string) bool { return slices.Contains(other.Hosts, h) }):
+		case other.Channel == l.Channel && other.Broker.VirtualHost == l.Broker.VirtualHost && slices.ContainsFunc(l.Hosts, func(h string) bool { return slices.Contains(other.Hosts, h) }):
 			p.add(0, at+".channel", "link %d has the same channel of the same broker", j+1)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"vesperdb.io/vesper/internal/nodeconfig"
 	"vesperdb.io/vesper/internal/nodestatus"
 )
 
@@ -106,11 +107,35 @@ func New(t testing.TB, o Options) *Node {
 	text := fmt.Sprintf("branchId: %s\ntrunkId: 0A\nstorage_path: %s\nlisten: %s\nreplication_hosts: [%s]\nreplication_channel: %s\n"+
 		"beacon: {interval: 500ms, window: 2s}\nbroker: {heartBeat: %v, %s}\nshutdownGrace: 30s\n%s",
 		o.ID, n.Dir, address, strings.Join(o.Hosts, ", "), o.Channel, o.HeartBeat, o.Broker, o.More)
-	if err := os.WriteFile(n.file, []byte(text), 0o600); err != nil {
+	n.write(text)
+	return n
+}
+
+// Configured is New for a configuration that something else made: only where the
+// node listens and keeps its store are the test's.
+func Configured(t testing.TB, c nodeconfig.Config) *Node {
+	t.Helper()
+	dir, address := t.TempDir(), freeAddress(t)
+	n := &Node{
+		t: t, ID: string(c.BranchID), URL: "http://" + address, Dir: filepath.Join(dir, "data"),
+		file: filepath.Join(dir, "node.yaml"), LogFile: filepath.Join(dir, "log"),
+	}
+	c.StoragePath, c.Listen = n.Dir, address
+	text, err := nodeconfig.Render(c)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.Kill)
+	n.write(string(text))
 	return n
+}
+
+// write writes the configuration file, and has the process end with the test.
+func (n *Node) write(text string) {
+	n.t.Helper()
+	if err := os.WriteFile(n.file, []byte(text), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(n.Kill)
 }
 
 var ports struct {

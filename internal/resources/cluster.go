@@ -44,16 +44,16 @@ func ClusterService(cluster *v1alpha1.VesperCluster) *corev1ac.ServiceApplyConfi
 			WithSelector(clusterPods(cluster.Name)).WithPorts(httpPort(cluster.Spec.TLS)))
 }
 
-// ClusterNode is the VesperNode of a member. image is what it should run,
-// brokerHash that of the broker which it may be configured for, "" for any.
-func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brokerHash string) *v1alpha1ac.VesperNodeApplyConfiguration {
+// ClusterNode is the VesperNode of a member. image is what it should run; hash
+// returns that of the settings of a broker which it may be configured with, "" for any.
+func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image string, hash func(broker string) string) *v1alpha1ac.VesperNodeApplyConfiguration {
 	labels := ClusterLabels(cluster.Name)
 	labels[v1alpha1.LabelGroup] = m.Group
 	spec := v1alpha1ac.VesperNodeSpec().
 		WithBranchID(string(m.ID)).
 		WithTrunkID(string(m.Trunk)).
-		WithBrokerRef(v1alpha1ac.LocalReference().WithName(cluster.Spec.BrokerRef.Name)).
-		WithChannel(cluster.Spec.Channel).
+		WithBrokerRef(v1alpha1ac.LocalReference().WithName(m.Channel.Broker)).
+		WithChannel(m.Channel.Name).
 		WithGroup(m.Group).
 		WithImage(image).
 		WithStorage(applyStorage(cluster.Spec.Storage)).
@@ -61,9 +61,10 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brok
 	if m.Draining {
 		spec.WithDraining(true)
 	}
-	if brokerHash != "" {
-		spec.WithBrokerHash(brokerHash)
+	if h := hash(m.Channel.Broker); h != "" {
+		spec.WithBrokerHash(h)
 	}
+	linkNode(spec, m, hash)
 	if cluster.Spec.ImagePullPolicy != "" {
 		spec.WithImagePullPolicy(cluster.Spec.ImagePullPolicy)
 	}
@@ -81,7 +82,7 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brok
 		spec.WithConflictPolicy(p)
 	}
 	if cluster.Spec.Retention.Limited() {
-		spec.WithRetention(cluster.Spec.Retention).WithMembersRef(v1alpha1ac.LocalReference().WithName(ClusterMembersName(cluster.Name)))
+		spec.WithRetention(cluster.Spec.Retention).WithMembersRef(v1alpha1ac.LocalReference().WithName(MembersNameOf(cluster, m)))
 	}
 	if a := cluster.Spec.Access; a != nil {
 		spec.WithAccess(applyAccess(*a))
@@ -97,6 +98,45 @@ func ClusterNode(cluster *v1alpha1.VesperCluster, m topology.Member, image, brok
 	}
 	return v1alpha1ac.VesperNode(m.Name, cluster.Namespace).
 		WithLabels(labels).WithOwnerReferences(clusterOwner(cluster)).WithSpec(spec)
+}
+
+// linkNode sets where a member stands between the groups. What a cluster without
+// a hierarchy does not have is left out, so that a newer operator changes no node.
+func linkNode(spec *v1alpha1ac.VesperNodeSpecApplyConfiguration, m topology.Member, hash func(broker string) string) {
+	if m.Parent != "" {
+		spec.WithParent(m.Parent)
+	}
+	if m.Intermittent {
+		spec.WithIntermittent(true)
+	}
+	for _, l := range m.Links {
+		link := v1alpha1ac.NodeLink().WithName(l.Name).WithBrokerRef(v1alpha1ac.LocalReference().WithName(l.Broker)).WithChannel(l.Channel.Name)
+		if h := hash(l.Broker); h != "" {
+			link.WithBrokerHash(h)
+		}
+		spec.WithLinks(link)
+	}
+}
+
+// GroupChannel is the channel that the nodes of a group share.
+func GroupChannel(cluster *v1alpha1.VesperCluster, group v1alpha1.NodeGroup) topology.Channel {
+	channel := topology.Channel{Broker: cluster.Spec.BrokerRef.Name, Name: cluster.Spec.Channel}
+	if group.BrokerRef != nil {
+		channel.Broker = group.BrokerRef.Name
+	}
+	if group.Channel != "" {
+		channel.Name = group.Channel
+	}
+	return channel
+}
+
+// NodeChannels are the channels that a node joins, its own first.
+func NodeChannels(node *v1alpha1.VesperNode) []topology.Channel {
+	all := []topology.Channel{{Broker: node.Spec.BrokerRef.Name, Name: node.Spec.Channel}}
+	for _, link := range node.Spec.Links {
+		all = append(all, topology.Channel{Broker: link.BrokerRef.Name, Name: link.Channel})
+	}
+	return all
 }
 
 func applyStorage(s v1alpha1.Storage) *v1alpha1ac.StorageApplyConfiguration {

@@ -14,7 +14,7 @@ import (
 func TestMembersAreListedOnceEachInOrder(t *testing.T) {
 	cluster := &v1alpha1.VesperCluster{}
 	cluster.Name = "shop"
-	got := ClusterMembers(cluster, []branch.ID{"0C", "0A", "0C", "0B"})
+	got := ClusterMembers(cluster, "shop-members", []branch.ID{"0C", "0A", "0C", "0B"})
 	if *got.Name != "shop-members" || got.Data["members"] != "0A\n0B\n0C\n" {
 		t.Errorf("%s: %q", *got.Name, got.Data)
 	}
@@ -24,7 +24,7 @@ func TestWhatAChannelsNodesHaveInCommonGoesFromTheClusterIntoTheNodesFile(t *tes
 	cluster := &v1alpha1.VesperCluster{}
 	cluster.Name = "shop"
 	cluster.Spec.ConflictPolicy, cluster.Spec.Retention, cluster.Spec.Wire = v1alpha1.ConflictEarliest, "720h", v1alpha1.WirePacked
-	spec := ClusterNode(cluster, topology.Member{Name: "shop-core-0a", ID: "0A"}, "i", "").Spec
+	spec := ClusterNode(cluster, topology.Member{Name: "shop-core-0a", ID: "0A"}, "i", hashes("")).Spec
 	if *spec.ConflictPolicy != v1alpha1.ConflictEarliest || *spec.Retention != "720h" || *spec.MembersRef.Name != "shop-members" || spec.Wire != nil {
 		t.Errorf("the node's spec is %+v", spec)
 	}
@@ -55,7 +55,7 @@ func TestWhatAChannelsNodesHaveInCommonGoesFromTheClusterIntoTheNodesFile(t *tes
 func TestWireOfOriginalsGoesIntoTheNodesFile(t *testing.T) {
 	cluster := &v1alpha1.VesperCluster{}
 	cluster.Spec.Wire, cluster.Spec.ModelURI = v1alpha1.WireVesper, "http://example.org/model/"
-	spec := ClusterNode(cluster, topology.Member{Name: "shop-core-0a", ID: "0A"}, "i", "").Spec
+	spec := ClusterNode(cluster, topology.Member{Name: "shop-core-0a", ID: "0A"}, "i", hashes("")).Spec
 	n := testNode(func(n *Node) { n.Object.Spec.Wire, n.Object.Spec.ModelURI = *spec.Wire, *spec.ModelURI })
 	config := NodeConfig(n)
 	if config.Wire != nodeconfig.WireVesper || config.ModelURI != "http://example.org/model/" || config.Validate() != nil {

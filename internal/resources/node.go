@@ -28,6 +28,8 @@ type Node struct {
 	Object *v1alpha1.VesperNode
 	// Broker is the status of its VesperBroker: hosts, flavor, credentials.
 	Broker v1alpha1.VesperBrokerStatus
+	// Links are the statuses of the brokers of its links, in their order.
+	Links []v1alpha1.VesperBrokerStatus
 	// Image to run: the spec's, or what runs already, or the operator's default.
 	Image string
 	// Stopped: the process must not run.

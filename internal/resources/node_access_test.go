@@ -146,13 +146,13 @@ func TestAClustersNodesGetItsAccess(t *testing.T) {
 	cluster := &v1alpha1.VesperCluster{}
 	cluster.Name, cluster.Namespace = "shop", "prod"
 	guardedSpec(&cluster.Spec.Access, &cluster.Spec.TLS)
-	node := ClusterNode(cluster, topology.Member{Name: "shop-core-0a", Group: "core", ID: "0A", Trunk: "0A"}, "i", "")
+	node := ClusterNode(cluster, topology.Member{Name: "shop-core-0a", Group: "core", ID: "0A", Trunk: "0A"}, "i", hashes(""))
 	got := v1alpha1.VesperNode{}
 	fromYAML(t, toYAML(t, node), &got)
 	if toYAML(t, got.Spec.Access) != toYAML(t, cluster.Spec.Access) || toYAML(t, got.Spec.TLS) != toYAML(t, cluster.Spec.TLS) {
 		t.Errorf("the node gets %s", toYAML(t, got.Spec))
 	}
-	plain := ClusterNode(&v1alpha1.VesperCluster{}, topology.Member{Name: "a", ID: "0A", Trunk: "0A"}, "i", "")
+	plain := ClusterNode(&v1alpha1.VesperCluster{}, topology.Member{Name: "a", ID: "0A", Trunk: "0A"}, "i", hashes(""))
 	if text := toYAML(t, plain); strings.Contains(text, "access") || strings.Contains(text, "tls") {
 		t.Errorf("a node of a cluster without access gets %s", text)
 	}

@@ -14,6 +14,7 @@ const (
 	nodeConfigDir  = "/etc/vesper/config"
 	nodeConfigFile = "node.yaml"
 	nodeBrokerDir  = "/etc/vesper/broker"
+	nodeLinksDir   = "/etc/vesper/links"
 	nodeMembersDir = "/etc/vesper/members"
 	nodeDataDir    = "/var/lib/vesper"
 )
@@ -26,18 +27,54 @@ func NodeConfig(n Node) nodeconfig.Config {
 	config.TrunkID = NodeTrunk(n.Object)
 	config.StoragePath = nodeDataDir
 	guard(&config, n.Object.Spec)
+	replicateLike(&config, n.Object.Spec)
+	if len(n.Object.Spec.Links) > 0 {
+		config.Links = nodeLinks(n)
+		return config
+	}
 	config.ReplicationHosts = n.Broker.Hosts
 	config.ReplicationChannel = n.Object.Spec.Channel
-	if n.Broker.Flavor != "" {
-		config.Broker.Flavor = nodeconfig.Flavor(n.Broker.Flavor)
-	}
-	config.Broker.VirtualHost = n.Broker.VirtualHost
-	if n.Broker.CredentialsSecret != "" {
-		config.Broker.UsernameFile = nodeBrokerDir + "/" + v1alpha1.CredentialsUsernameKey
-		config.Broker.PasswordFile = nodeBrokerDir + "/" + v1alpha1.CredentialsPasswordKey
-	}
-	replicateLike(&config, n.Object.Spec)
+	reach(&config.Broker, n.Broker, nodeBrokerDir)
 	return config
+}
+
+// reach sets how a broker is spoken to, with a login whose files are in dir.
+func reach(config *nodeconfig.Broker, broker v1alpha1.VesperBrokerStatus, dir string) {
+	if broker.Flavor != "" {
+		config.Flavor = nodeconfig.Flavor(broker.Flavor)
+	}
+	config.VirtualHost = broker.VirtualHost
+	if broker.CredentialsSecret != "" {
+		config.UsernameFile = dir + "/" + v1alpha1.CredentialsUsernameKey
+		config.PasswordFile = dir + "/" + v1alpha1.CredentialsPasswordKey
+	}
+}
+
+// nodeLinks are the links of a relay. Its own is called as that of a node which
+// has no other: it goes on where it was when the node becomes a relay.
+func nodeLinks(n Node) []nodeconfig.Link {
+	link := func(name, channel, dir string, broker v1alpha1.VesperBrokerStatus) nodeconfig.Link {
+		l := nodeconfig.DefaultLink()
+		l.Name, l.Channel, l.Hosts = name, channel, broker.Hosts
+		reach(&l.Broker, broker, dir)
+		return l
+	}
+	links := []nodeconfig.Link{link(nodeconfig.MainLink, n.Object.Spec.Channel, nodeBrokerDir, n.Broker)}
+	for i, l := range n.Object.Spec.Links {
+		links = append(links, link(l.Name, l.Channel, linkDir(l.Name), n.linkBroker(i)))
+	}
+	return links
+}
+
+// linkDir is where the login of a link's broker is.
+func linkDir(link string) string { return nodeLinksDir + "/" + link }
+
+// linkBroker is the broker of the i-th link, nothing while nobody knows it.
+func (n Node) linkBroker(i int) v1alpha1.VesperBrokerStatus {
+	if i < len(n.Links) {
+		return n.Links[i]
+	}
+	return v1alpha1.VesperBrokerStatus{}
 }
 
 // replicateLike sets what all nodes of a channel have in common. What the spec

@@ -24,7 +24,7 @@ func NodeRestarts(has v1alpha1.VesperNodeSpec, desired *v1alpha1ac.VesperNodeSpe
 	}
 	for _, spec := range []*v1alpha1.VesperNodeSpec{&has, &wanted} {
 		spec.Draining, spec.Suspended, spec.Paused = false, false, false
-		spec.DeletionPolicy, spec.Storage = "", v1alpha1.Storage{}
+		spec.DeletionPolicy, spec.Storage, spec.Parent = "", v1alpha1.Storage{}, ""
 	}
 	return !equality.Semantic.DeepEqual(has, wanted), nil
 }

@@ -23,7 +23,7 @@ func TestWhichChangeOfItsSpecRestartsANode(t *testing.T) {
 		"a larger volume": {func(c *v1alpha1.VesperCluster, _ *topology.Member) { c.Spec.Storage.Size = &large }, false},
 		"deletionPolicy":  {func(c *v1alpha1.VesperCluster, _ *topology.Member) { c.Spec.DeletionPolicy = v1alpha1.DeletionDelete }, false},
 		"retention":       {func(c *v1alpha1.VesperCluster, _ *topology.Member) { c.Spec.Retention = "720h" }, true},
-		"the broker":      {func(c *v1alpha1.VesperCluster, _ *topology.Member) { c.Spec.BrokerRef.Name = "other" }, true},
+		"the broker":      {func(_ *v1alpha1.VesperCluster, m *topology.Member) { m.Channel.Broker = "other" }, true},
 		"imagePullPolicy": {func(c *v1alpha1.VesperCluster, _ *topology.Member) { c.Spec.ImagePullPolicy = corev1.PullAlways }, true},
 		"imagePullSecrets": {func(c *v1alpha1.VesperCluster, _ *topology.Member) {
 			c.Spec.ImagePullSecrets = []v1alpha1.LocalReference{{Name: "s"}}
@@ -33,11 +33,11 @@ func TestWhichChangeOfItsSpecRestartsANode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := &v1alpha1.VesperCluster{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}
 			c.Spec.BrokerRef.Name, c.Spec.Channel, c.Spec.DeletionPolicy = "mq", v1alpha1.DefaultChannel, v1alpha1.DeletionRetain
-			m := topology.Member{Name: "shop-core-0a", ID: "0A", Trunk: "0A", Group: "core"}
+			m := topology.Member{Name: "shop-core-0a", ID: "0A", Trunk: "0A", Group: "core", Channel: topology.Channel{Broker: "mq", Name: v1alpha1.DefaultChannel}}
 			has := v1alpha1.VesperNodeSpec{BranchID: "0A", TrunkID: "0A", BrokerRef: c.Spec.BrokerRef, BrokerHash: "abc", Channel: c.Spec.Channel, Group: "core", Image: "i:1",
 				DeletionPolicy: v1alpha1.DeletionRetain, Paused: true}
 			test.change(c, &m)
-			got, err := NodeRestarts(has, ClusterNode(c, m, "i:1", "abc").Spec)
+			got, err := NodeRestarts(has, ClusterNode(c, m, "i:1", hashes("abc")).Spec)
 			if err != nil || got != test.want {
 				t.Errorf("restarts %v, %v; want %v", got, err, test.want)
 			}

@@ -1,7 +1,9 @@
 package resources
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +15,7 @@ import (
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/nodeconfig"
+	"vesperdb.io/vesper/internal/topology"
 )
 
 // nodeUID is the user and group of a node's process and files.
@@ -39,7 +42,7 @@ func NodeStatefulSet(n Node) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 	}
 	return appsv1ac.StatefulSet(n.Object.Name, n.Object.Namespace).
 		WithLabels(NodeLabels(n.Object)).
-		WithAnnotations(map[string]string{v1alpha1.AnnotationVolumeUID: n.VolumeUID, v1alpha1.AnnotationBroker: n.Object.Spec.BrokerRef.Name}).
+		WithAnnotations(map[string]string{v1alpha1.AnnotationVolumeUID: n.VolumeUID, v1alpha1.AnnotationBroker: NodeBrokers(n.Object)}).
 		WithOwnerReferences(nodeOwner(n.Object)).
 		WithSpec(appsv1ac.StatefulSetSpec().
 			WithReplicas(replicas).
@@ -49,6 +52,29 @@ func NodeStatefulSet(n Node) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(nodeSelector(n.Object.Name))).
 			WithTemplate(template)), nil
+}
+
+// NodeBrokers names the channels that a node joins, for AnnotationBroker: the
+// broker alone of a node that has no other link than its own.
+func NodeBrokers(node *v1alpha1.VesperNode) string {
+	names := node.Spec.BrokerRef.Name
+	for _, link := range node.Spec.Links {
+		names += "," + link.BrokerRef.Name + "/" + link.Channel
+	}
+	return names
+}
+
+// Admitted reports whether an AnnotationBroker names a channel that a node joins.
+// Its own channel cannot change, but for the broker.
+func Admitted(annotation string, node *v1alpha1.VesperNode, channel topology.Channel) bool {
+	own, links, _ := strings.Cut(annotation, ",")
+	admitted := append(strings.Split(links, ","), own+"/"+node.Spec.Channel)
+	return slices.Contains(admitted, channel.Broker+"/"+channel.Name)
+}
+
+// AdmittedTo reports whether a node joins no channel but those of an AnnotationBroker.
+func AdmittedTo(annotation string, node *v1alpha1.VesperNode) bool {
+	return !slices.ContainsFunc(NodeChannels(node), func(c topology.Channel) bool { return !Admitted(annotation, node, c) })
 }
 
 func nodePod(n Node) *corev1ac.PodSpecApplyConfiguration {
@@ -65,10 +91,20 @@ func nodePod(n Node) *corev1ac.PodSpecApplyConfiguration {
 	if cluster := systemOf(n.Object); cluster != "" {
 		pod.WithTopologySpreadConstraints(spreadCluster(cluster))
 	}
+	if n.Object.Spec.Intermittent {
+		pod.WithTolerations(stayWhenUnheard(corev1.TaintNodeUnreachable), stayWhenUnheard(corev1.TaintNodeNotReady))
+	}
 	for _, secret := range n.Object.Spec.ImagePullSecrets {
 		pod.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(secret.Name))
 	}
 	return pod
+}
+
+// stayWhenUnheard keeps a pod from being evicted because Kubernetes does not hear
+// of its machine: it serves its site all the while, and would be restarted for
+// nothing when the machine is heard again.
+func stayWhenUnheard(taint string) *corev1ac.TolerationApplyConfiguration {
+	return corev1ac.Toleration().WithKey(taint).WithOperator(corev1.TolerationOpExists).WithEffect(corev1.TaintEffectNoExecute)
 }
 
 // spreadCluster puts the nodes of a cluster on different machines where it can.
@@ -85,9 +121,9 @@ func nodeVolumes(n Node) []*corev1ac.VolumeApplyConfiguration {
 		corev1ac.Volume().WithName("data").WithPersistentVolumeClaim(corev1ac.PersistentVolumeClaimVolumeSource().WithClaimName(NodeClaimName(name))),
 		corev1ac.Volume().WithName("tmp").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 	}
-	if secret := n.Broker.CredentialsSecret; secret != "" {
-		volumes = append(volumes, corev1ac.Volume().WithName("broker").WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(secret).WithDefaultMode(0o440).WithItems(
+	for _, login := range n.logins() {
+		volumes = append(volumes, corev1ac.Volume().WithName(login.volume).WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(login.secret).WithDefaultMode(0o440).WithItems(
 			corev1ac.KeyToPath().WithKey(v1alpha1.CredentialsUsernameKey).WithPath(v1alpha1.CredentialsUsernameKey),
 			corev1ac.KeyToPath().WithKey(v1alpha1.CredentialsPasswordKey).WithPath(v1alpha1.CredentialsPasswordKey))))
 	}
@@ -96,6 +132,22 @@ func nodeVolumes(n Node) []*corev1ac.VolumeApplyConfiguration {
 			corev1ac.ConfigMapVolumeSource().WithName(members.Name).WithOptional(true)))
 	}
 	return append(volumes, guardVolumes(n)...)
+}
+
+// login is the Secret of a broker, and where its files are mounted.
+type login struct{ volume, secret, dir string }
+
+// logins are those of the brokers that a node connects to, its own first.
+func (n Node) logins() (all []login) {
+	if secret := n.Broker.CredentialsSecret; secret != "" {
+		all = append(all, login{"broker", secret, nodeBrokerDir})
+	}
+	for i, link := range n.Object.Spec.Links {
+		if secret := n.linkBroker(i).CredentialsSecret; secret != "" {
+			all = append(all, login{"link-" + link.Name, secret, linkDir(link.Name)})
+		}
+	}
+	return all
 }
 
 func nodeContainer(n Node) *corev1ac.ContainerApplyConfiguration {
@@ -138,8 +190,8 @@ func nodeMounts(n Node) []*corev1ac.VolumeMountApplyConfiguration {
 		corev1ac.VolumeMount().WithName("data").WithMountPath(nodeDataDir),
 		corev1ac.VolumeMount().WithName("tmp").WithMountPath("/tmp"),
 	}
-	if n.Broker.CredentialsSecret != "" {
-		mounts = append(mounts, corev1ac.VolumeMount().WithName("broker").WithMountPath(nodeBrokerDir).WithReadOnly(true))
+	for _, login := range n.logins() {
+		mounts = append(mounts, corev1ac.VolumeMount().WithName(login.volume).WithMountPath(login.dir).WithReadOnly(true))
 	}
 	if n.Object.Spec.MembersRef != nil {
 		mounts = append(mounts, corev1ac.VolumeMount().WithName("members").WithMountPath(nodeMembersDir).WithReadOnly(true))

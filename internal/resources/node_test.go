@@ -185,6 +185,8 @@ func TestBrokersThatNodesAreConfiguredAlikeForHaveOneHash(t *testing.T) {
 	}
 }
 
+func hashes(hash string) func(string) string { return func(string) string { return hash } }
+
 func TestClusterChildren(t *testing.T) {
 	size := resource.MustParse("256Mi")
 	cluster := &v1alpha1.VesperCluster{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "prod", UID: "cluster-uid"},
@@ -192,8 +194,8 @@ func TestClusterChildren(t *testing.T) {
 			Storage: v1alpha1.Storage{Size: &size}, DeletionPolicy: v1alpha1.DeletionRetain, ImagePullPolicy: corev1.PullNever,
 			ImagePullSecrets: []v1alpha1.LocalReference{{Name: "registry"}},
 			Resources:        &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}}}}
-	member := topology.Member{Name: "shop-core-0b", ID: "0B", Trunk: "0A", Group: "core"}
-	golden(t, "cluster", ClusterService(cluster), ClusterNode(cluster, member, "vesper/node:v1", "abc123"))
+	member := topology.Member{Name: "shop-core-0b", ID: "0B", Trunk: "0A", Group: "core", Channel: topology.Channel{Broker: "mq", Name: "VESPER_DATA"}}
+	golden(t, "cluster", ClusterService(cluster), ClusterNode(cluster, member, "vesper/node:v1", hashes("abc123")))
 }
 
 func TestNoNameIsTooLongForKubernetes(t *testing.T) {

@@ -113,7 +113,7 @@ func TestATemplateThatSaysNothingChangesNothing(t *testing.T) {
 func TestAClustersNodesGetItsPodTemplate(t *testing.T) {
 	cluster := &v1alpha1.VesperCluster{}
 	cluster.Spec.PodTemplate = &runtime.RawExtension{Raw: []byte(`{"spec":{"priorityClassName":"databases"}}`)}
-	text := toYAML(t, ClusterNode(cluster, topology.Member{Name: "a", ID: "0A", Trunk: "0A"}, "i", ""))
+	text := toYAML(t, ClusterNode(cluster, topology.Member{Name: "a", ID: "0A", Trunk: "0A"}, "i", func(string) string { return "" }))
 	if !strings.Contains(text, "podTemplate:\n    spec:\n      priorityClassName: databases\n") {
 		t.Errorf("the node is %s", text)
 	}

@@ -14,9 +14,20 @@
 //   - The ledger, the nodes and the volumes each carry the ids. What one or two
 //     of them have lost is restored from the rest.
 //   - An id whose node has once existed stands and falls with the node's volume:
-//     without it the id is retired and the replacement gets a fresh one.
+//     without it, or with another or a copy in its place, the id is retired and
+//     the replacement gets a fresh one. Only the last node that has data is left
+//     to a person.
 //   - A node that is not wanted any more first drains, and its id is retired when it
 //     has: until then the decision can be taken back.
+//
+// And those of how the groups hang together:
+//
+//   - All nodes of a group share one channel. The relays of a group that has a
+//     parent join the parent's channel too: they are its oldest nodes.
+//   - Every group is reached from every other, and no relay has two links to one
+//     channel. A spec that says otherwise changes nothing that runs.
+//   - All channels that changesets can come to from one another are one system:
+//     no id may be used twice in it, whoever gives it out.
 package topology
 
 import (
@@ -63,8 +74,9 @@ func (r Range) String() string {
 type Ledger struct {
 	// Trunk is the lowest id of the system.
 	Trunk branch.ID
-	// Last is the highest id that was ever given out or seen in use.
-	Last branch.ID
+	// First and Last are the lowest and the highest id that was ever given out or
+	// seen in use.
+	First, Last branch.ID
 	// Retired counts the ids that were given out and are not in use any more.
 	Retired int64
 	// Assigned are the ids in use, ascending.
@@ -97,13 +109,14 @@ func (i Identity) Before(j Identity) bool {
 	return i.UID < j.UID
 }
 
-// Neighbor is somebody else who writes on the same broker and channel: another
-// cluster, or a node made by hand.
+// Neighbor is somebody else who writes: another cluster, or a node made by hand.
 type Neighbor struct {
 	Identity
-	// Range is what it may give out; a node's own id alone.
-	Range Range
-	Trunk branch.ID
+	Party
+	// Range is what it may give out; a node's own id alone. Given is what it ever
+	// gave out, nothing when that is empty.
+	Range, Given Range
+	Trunk        branch.ID
 	// Used are the ids it has given out, in its range or not.
 	Used []branch.ID
 }
@@ -114,6 +127,14 @@ type Group struct {
 	Replicas int
 	// Remove are ids that must not be in the group: who has one leaves it.
 	Remove []branch.ID
+	// Channel is the one that the group's nodes share.
+	Channel Channel
+	// Parent is the group whose channel Relays of the nodes join too; "" for one
+	// at the top. Relays 0 is the default.
+	Parent string
+	Relays int
+	// Intermittent means that the group may be cut off for days.
+	Intermittent bool
 }
 
 // Cluster is what should be.
@@ -126,17 +147,23 @@ type Cluster struct {
 
 // Node is a node of the cluster that exists. Leaving: it is being deleted.
 // Drained: it takes no writes any more, and its peers have all that it has.
+// Channels are those that it joins as it is now, VolumeUID its own record of the
+// volume that holds its data.
 type Node struct {
-	Name    string
-	ID      branch.ID
-	Trunk   branch.ID
-	Group   string
-	Leaving bool
-	Drained bool
+	Name      string
+	ID        branch.ID
+	Trunk     branch.ID
+	Group     string
+	VolumeUID string
+	Channels  []Channel
+	Links     []Link
+	Leaving   bool
+	Drained   bool
 }
 
 // Volume is a volume claim of the cluster that exists. Retired: it is marked as
-// one whose id must not write any more. Leaving: it is being deleted.
+// one whose id must not write any more. Leaving: it is being deleted. Copied: it
+// was made from another volume or from a snapshot of one.
 type Volume struct {
 	Name    string
 	UID     string
@@ -145,15 +172,18 @@ type Volume struct {
 	Group   string
 	Retired bool
 	Leaving bool
+	Copied  bool
 }
 
 // State is all that a plan depends on.
 type State struct {
-	Cluster   Cluster
-	Ledger    Ledger
-	Nodes     []Node
-	Volumes   []Volume
-	Neighbors []Neighbor
+	Cluster Cluster
+	Ledger  Ledger
+	Nodes   []Node
+	Volumes []Volume
+	// Spent are ids that are seen in use by nobody who is there any more.
+	Spent []branch.ID
+	Surroundings
 }
 
 // Member is a node that should exist.
@@ -162,8 +192,15 @@ type Member struct {
 	ID    branch.ID
 	Trunk branch.ID
 	Group string
-	// New is true when the node does not exist yet.
-	New bool
+	// Channel is that of its group, Links those that it joins beside it as a relay.
+	Channel Channel
+	Links   []Link
+	// Parent and Intermittent are its group's.
+	Parent       string
+	Intermittent bool
+	// New is true when the node does not exist yet; Moves, when it does and is to
+	// join a channel that it is not on.
+	New, Moves bool
 	// Draining is true when the node should leave: it takes no more writes, and
 	// stays until it has drained. Its id may be retired already.
 	Draining bool
@@ -177,6 +214,8 @@ const (
 	ChannelShared Reason = "ChannelShared"
 	// TrunkConflict means that something that exists has another trunk id.
 	TrunkConflict Reason = "TrunkConflict"
+	// Invalid means that the spec cannot be carried out.
+	Invalid Reason = "SpecInvalid"
 	// Exhausted means that the range has too few ids left.
 	Exhausted Reason = "BranchIDsExhausted"
 )

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 
 	"vesperdb.io/vesper/internal/branch"
 )
@@ -26,6 +27,8 @@ const (
 	VolumeLost Reason = "VolumeLost"
 	// BranchMismatch means that the volume's data belongs to another branch or system.
 	BranchMismatch Reason = "BranchMismatch"
+	// VolumeNotOwn means that the volume is a copy, or that nothing says whose data it has.
+	VolumeNotOwn Reason = "VolumeNotOwn"
 	// VolumeRetired means that the volume's branch id was retired.
 	VolumeRetired Reason = "VolumeRetired"
 	// VolumeTerminating means that the volume is on its way out.
@@ -49,7 +52,7 @@ type Candidate struct {
 	// Assigned is the cluster's record of the id, nil when it has none.
 	Assigned *Assignment
 	// Started is true when the node's process was set up before; Moved, when
-	// that was on another broker.
+	// that was on other channels than those it wants.
 	Started, Moved bool
 	// VolumeUIDs are the records of the volume that held the node's data, from
 	// wherever one was kept; empty ones do not count.
@@ -58,15 +61,16 @@ type Candidate struct {
 	// there, nil for nothing.
 	VolumeName string
 	Volume     *Volume
-	// Neighbors are the others on the channel; only asked for a node that a
-	// person made.
-	Neighbors []Neighbor
+	// Party is where the node writes, Surroundings who else does; only asked for a
+	// node that a person made.
+	Party
+	Surroundings
 }
 
 // Admit decides whether a node may run. The first rule that has something to
 // say decides.
 func Admit(c Candidate) Verdict {
-	for _, rule := range []func(Candidate) (Verdict, bool){wrongVolume, lostVolume, notRecorded, pinnedIDClash, retiredVolume, leavingVolume} {
+	for _, rule := range []func(Candidate) (Verdict, bool){wrongVolume, lostVolume, foundVolume, notRecorded, pinnedIDClash, retiredVolume, leavingVolume} {
 		if v, decided := rule(c); decided {
 			return v
 		}
@@ -100,6 +104,21 @@ func lostVolume(c Candidate) (Verdict, bool) {
 	return Verdict{}, false
 }
 
+// foundVolume stops a node that finds a volume which it did not make, and which
+// no record says is its own: a clone, a restored snapshot, or anything at all.
+func foundVolume(c Candidate) (Verdict, bool) {
+	v := c.Volume
+	if v == nil || slices.Contains(c.VolumeUIDs, v.UID) || c.Started || !v.Copied && v.ID != "" {
+		return Verdict{}, false
+	}
+	what := "was made from another volume or a snapshot"
+	if !v.Copied {
+		what = "was there before the node, and does not say whose data it holds"
+	}
+	return Verdict{Stop, VolumeNotOwn, fmt.Sprintf(
+		"volume claim %s %s: branch id %s must not write on it. Delete or rename the claim, and then: %s", v.Name, what, c.ID, c.replacement())}, true
+}
+
 // replacement says how a node gets a fresh id.
 func (c Candidate) replacement() string {
 	if c.Cluster != "" {
@@ -119,8 +138,9 @@ func pinnedIDClash(c Candidate) (Verdict, bool) {
 	if c.Cluster != "" || c.Started && !c.Moved {
 		return Verdict{}, false
 	}
+	me := Neighbor{Identity: c.Identity, Party: c.Party, Range: Range{c.ID, c.ID}, Trunk: c.Trunk}
 	for _, n := range c.Neighbors {
-		if r := Clash(c.Identity, Range{c.ID, c.ID}, c.Trunk, n); r != nil {
+		if r := c.clash(me, n); r != nil {
 			return Verdict{Hold, r.Reason, r.Message}, true
 		}
 	}

@@ -47,18 +47,31 @@ func TestAdmitOfEachSituation(t *testing.T) {
 		{"two records of its volume disagree", own(func(c *Candidate) { c.VolumeUIDs, c.Volume = []string{"u1", "u0"}, good }), Stop, VolumeLost, "was replaced"},
 		{"the volume is another branch's", own(func(c *Candidate) { c.Volume = volume(func(v *Volume) { v.ID = "0C" }) }), Stop, BranchMismatch, "holds the data of branch 0C"},
 		{"the volume is another system's", own(func(c *Candidate) { c.Volume = volume(func(v *Volume) { v.Trunk = "00" }) }), Stop, BranchMismatch, "trunk 00"},
-		{"the volume lost its annotations", own(func(c *Candidate) { c.Volume = volume(func(v *Volume) { v.ID, v.Trunk = "", "" }) }), Run, "", ""},
+		{"the volume lost its annotations", own(func(c *Candidate) {
+			c.VolumeUIDs, c.Volume = []string{"u1"}, volume(func(v *Volume) { v.ID, v.Trunk = "", "" })
+		}), Run, "", ""},
+		{"a volume that nothing says is its own", own(func(c *Candidate) { c.Volume = volume(func(v *Volume) { v.ID, v.Trunk = "", "" }) }), Stop, VolumeNotOwn, "does not say whose data it holds"},
+		{"a clone with its annotation", own(func(c *Candidate) { c.Volume = volume(func(v *Volume) { v.Copied = true }) }), Stop, VolumeNotOwn, "was made from another volume or a snapshot"},
+		{"a clone with another's annotation", own(func(c *Candidate) { c.Volume = volume(func(v *Volume) { v.Copied, v.ID = true, "0A" }) }), Stop, BranchMismatch, "holds the data of branch 0A"},
+		{"a restored snapshot in place of its volume", own(func(c *Candidate) {
+			c.VolumeUIDs, c.Volume = []string{"u0"}, volume(func(v *Volume) { v.Copied = true })
+		}), Stop, VolumeLost, "was replaced"},
+		{"its own volume, which once was a copy", own(func(c *Candidate) {
+			c.VolumeUIDs, c.Volume = []string{"u1"}, volume(func(v *Volume) { v.Copied = true })
+		}), Run, "", ""},
 		{"the volume was retired", own(func(c *Candidate) { c.Volume = volume(func(v *Volume) { v.Retired = true }) }), Hold, VolumeRetired, "retired for ever"},
 		{"the volume was retired under a running node", own(func(c *Candidate) { c.Started, c.Volume = true, volume(func(v *Volume) { v.Retired = true }) }), Run, "", ""},
 		{"the volume is on its way out", own(func(c *Candidate) { c.Volume = volume(func(v *Volume) { v.Leaving = true }) }), Hold, VolumeTerminating, "being deleted"},
 		{"the volume is on its way out under a running node", own(func(c *Candidate) { c.Started, c.Volume = true, volume(func(v *Volume) { v.Leaving = true }) }), Run, "", ""},
 		{"a pinned id alone on its channel", pinned(func(*Candidate) {}), Run, "", ""},
-		{"a pinned id within an older cluster's range", pinned(func(c *Candidate) { c.Neighbors = []Neighbor{olderCluster} }), Hold, ChannelShared, "VesperCluster shop"},
-		{"a pinned id of a running node stays", pinned(func(c *Candidate) { c.Neighbors, c.Started = []Neighbor{olderCluster}, true }), Run, "", ""},
+		{"a pinned id within an older cluster's range", pinned(func(c *Candidate) { c.Party, c.Surroundings = Party{Wanted: []Channel{{}}}, beside(olderCluster) }), Hold, ChannelShared, "VesperCluster shop"},
+		{"a pinned id of a running node stays", pinned(func(c *Candidate) {
+			c.Party, c.Surroundings, c.Started = Party{Wanted: []Channel{{}}}, beside(olderCluster), true
+		}), Run, "", ""},
 		{"a pinned id of a running node does not move to a broker where it clashes", pinned(func(c *Candidate) {
-			c.Neighbors, c.Started, c.Moved = []Neighbor{olderCluster}, true, true
+			c.Party, c.Surroundings, c.Started, c.Moved = Party{Wanted: []Channel{{}}}, beside(olderCluster), true, true
 		}), Hold, ChannelShared, "VesperCluster shop"},
-		{"a cluster's own node does not clash with its cluster", own(func(c *Candidate) { c.Neighbors = []Neighbor{olderCluster} }), Run, "", ""},
+		{"a cluster's own node does not clash with its cluster", own(func(c *Candidate) { c.Party, c.Surroundings = Party{Wanted: []Channel{{}}}, beside(olderCluster) }), Run, "", ""},
 		{"a pinned id lost its volume", pinned(func(c *Candidate) { c.VolumeUIDs = []string{"u1"} }), Stop, VolumeLost, "a branch id that was never used"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -73,7 +86,7 @@ func TestAdmitOfEachSituation(t *testing.T) {
 func TestTheYoungerOfTwoNodesWithOnePinnedIDIsHeld(t *testing.T) {
 	me := Candidate{Identity: Identity{Kind: "VesperNode", Name: "b", Created: t0, UID: "2"}, ID: "0B", Trunk: "0A"}
 	for id, want := range map[branch.ID]Decision{"0B": Hold, "0C": Run} {
-		me.Neighbors = []Neighbor{{Identity: Identity{Kind: "VesperNode", Name: "a", Created: t0, UID: "1"}, Range: Range{id, id}, Trunk: "0A"}}
+		me.Party, me.Surroundings = Party{Wanted: []Channel{{}}}, beside(Neighbor{Identity: Identity{Kind: "VesperNode", Name: "a", Created: t0, UID: "1"}, Range: Range{id, id}, Trunk: "0A"})
 		if got := Admit(me); got.Decision != want {
 			t.Errorf("beside an older node with id %s: %+v, want decision %d", id, got, want)
 		}

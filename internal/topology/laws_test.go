@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -80,11 +81,14 @@ func (w *world) pass(k int) Plan {
 	return p
 }
 
-// retired asserts that no id is retired whose node is there and has not drained.
+// retired asserts that no id is retired whose node is there and has not drained,
+// unless what it had is gone.
 func (w *world) retired(p Plan) {
 	for _, a := range w.ledger.Assigned {
 		still := slices.ContainsFunc(p.Ledger.Assigned, func(b Assignment) bool { return b.ID == a.ID })
-		if n, exists := w.nodes[a.ID]; !still && exists && !n.Drained {
+		v, there := w.volumes[a.ID]
+		gone := !there || v.UID != cmp.Or(a.VolumeUID, w.nodes[a.ID].VolumeUID)
+		if n, exists := w.nodes[a.ID]; !still && exists && !n.Drained && !gone {
 			w.t.Fatalf("id %s is retired before its node has drained", a.ID)
 		}
 	}
@@ -120,18 +124,31 @@ func (w *world) run(m Member) {
 		return
 	}
 	if v, exists := w.volumes[m.ID]; exists {
-		if recorded := w.ledger.Assigned[i].VolumeUID; v.Retired || recorded != "" && recorded != v.UID {
+		if w.stopped(m.ID, v) {
+			return
+		}
+		if recorded := w.ledger.Assigned[i].VolumeUID; v.Retired {
 			w.t.Fatalf("node %s of volume %s would run on %+v", m.Name, recorded, v)
 		}
 		return
 	}
-	if w.ledger.Assigned[i].VolumeUID != "" {
+	if w.ledger.Assigned[i].VolumeUID != "" || w.nodes[m.ID].VolumeUID != "" {
 		return // its volume is gone: the node's controller stops it
 	}
 	if w.written[m.ID]++; w.written[m.ID] > 1 {
 		w.t.Fatalf("id %s writes on a second, new volume", m.ID)
 	}
 	w.volumes[m.ID] = Volume{Name: VolumeName(m.Name), UID: w.uid(), ID: m.ID, Trunk: m.Trunk, Group: m.Group}
+	n.VolumeUID = w.volumes[m.ID].UID
+	w.nodes[m.ID] = n
+}
+
+// stopped reports whether the node's controller stops it: its volume is not the
+// one on record, or it finds one that it did not make.
+func (w *world) stopped(id branch.ID, v Volume) bool {
+	i := slices.IndexFunc(w.ledger.Assigned, func(a Assignment) bool { return a.ID == id })
+	recorded := cmp.Or(w.ledger.Assigned[i].VolumeUID, w.nodes[id].VolumeUID)
+	return recorded != "" && recorded != v.UID || v.Copied && recorded == ""
 }
 
 // check asserts what holds of every plan.
@@ -212,6 +229,14 @@ func (w *world) accident(kind string) {
 		v.UID, v.Retired = w.uid(), false
 		w.volumes[v.ID] = v
 		delete(w.nodes, v.ID)
+	case kind == "lose volume" && len(running) > 0: // the node stays, and its controller stops it
+		delete(w.volumes, pick(running))
+	case kind == "put a copy in place" && len(running) > 0:
+		id := pick(running)
+		if v, exists := w.volumes[id]; exists {
+			v.UID, v.Retired, v.Copied = w.uid(), false, true
+			w.volumes[id] = v
+		}
 	case kind == "delete kept volume" && len(kept) > 0:
 		if id := pick(kept); w.nodes[id].Name == "" {
 			delete(w.volumes, id)
@@ -225,10 +250,34 @@ func TestNoIDIsEverUsedTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
-			w.accident(rapid.SampledFrom([]string{"scale", "name", "drain", "delete node", "delete node and volume", "delete kept volume", "replace volume", "none"}).Draw(t, "accident"))
+			w.accident(rapid.SampledFrom([]string{"scale", "name", "drain", "delete node", "delete node and volume", "delete kept volume", "replace volume", "lose volume", "put a copy in place", "none"}).Draw(t, "accident"))
 			w.pass(rapid.IntRange(0, 12).Draw(t, "steps done"))
 		}
 		w.settle()
+	})
+}
+
+// TestWhoLosesItsVolumeIsReplacedUnderAFreshID: after any accidents, whoever is
+// there has its own volume, unless nobody has; and no copy of a volume is anybody's.
+func TestWhoLosesItsVolumeIsReplacedUnderAFreshID(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.settle()
+		for range rapid.IntRange(1, 8).Draw(t, "steps") {
+			w.accident(rapid.SampledFrom([]string{"lose volume", "put a copy in place", "scale", "delete node and volume"}).Draw(t, "accident"))
+			w.settle()
+		}
+		whole, lost := 0, 0
+		for _, a := range w.ledger.Assigned {
+			if v, exists := w.volumes[a.ID]; exists && v.UID == cmp.Or(a.VolumeUID, w.nodes[a.ID].VolumeUID) && !v.Copied {
+				whole++
+			} else {
+				lost++
+			}
+		}
+		if whole > 0 && lost > 0 {
+			t.Fatalf("%d nodes are left without their volume while %d have theirs: %+v, volumes %+v", lost, whole, w.ledger, w.volumes)
+		}
 	})
 }
 

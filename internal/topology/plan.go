@@ -16,6 +16,11 @@ func Make(s State) Plan {
 	p := newPlanner(s)
 	p.restore()
 	p.retireLost()
+	p.replaceLost()
+	p.refusal = p.invalid()
+	if p.refusal != nil {
+		return p.plan()
+	}
 	p.scaleDown()
 	p.refusal = p.refuse()
 	if p.refusal == nil {
@@ -41,15 +46,18 @@ func newPlanner(s State) *planner {
 	p := &planner{
 		State:    s,
 		fresh:    s.Ledger.Last == "" && len(s.Ledger.Assigned) == 0,
-		ledger:   Ledger{Trunk: s.Cluster.Trunk, Last: s.Ledger.Last, Retired: s.Ledger.Retired},
+		ledger:   Ledger{Trunk: s.Cluster.Trunk, First: s.Ledger.First, Last: s.Ledger.Last, Retired: s.Ledger.Retired},
 		assigned: map[branch.ID]Assignment{},
 		nodes:    map[branch.ID]Node{},
 		draining: map[branch.ID]bool{},
 		volumes:  map[branch.ID]Volume{},
 	}
+	if p.ledger.First == "" && p.ledger.Last != "" { // it may have given out all from the start of its range
+		p.ledger.First = min(s.Cluster.Range.From, p.ledger.Last)
+	}
 	for _, a := range s.Ledger.Assigned {
 		p.assigned[a.ID] = a
-		p.ledger.Last = max(p.ledger.Last, a.ID)
+		p.see(a.ID)
 	}
 	for _, n := range s.Nodes {
 		p.nodes[n.ID] = n
@@ -75,14 +83,26 @@ func (p *planner) restore() {
 		if !p.start(n.ID) && !p.covered(n.ID) {
 			p.assigned[n.ID] = Assignment{ID: n.ID, Group: n.Group, Started: true}
 		}
-		p.ledger.Last = max(p.ledger.Last, n.ID)
+		if a, known := p.assigned[n.ID]; known && a.VolumeUID == "" {
+			a.VolumeUID = n.VolumeUID
+			p.assigned[n.ID] = a
+		}
+		p.see(n.ID)
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.volumes)) {
 		p.restoreVolume(p.volumes[id])
 	}
 	for _, v := range p.Volumes {
-		p.ledger.Last = max(p.ledger.Last, v.ID)
+		p.see(v.ID)
 	}
+}
+
+// see notes that an id is or was in use.
+func (p *planner) see(id branch.ID) {
+	if p.ledger.First == "" || id < p.ledger.First {
+		p.ledger.First = id
+	}
+	p.ledger.Last = max(p.ledger.Last, id)
 }
 
 // restoreVolume notes the volume of an assigned id, and adopts one that was kept.
@@ -90,7 +110,7 @@ func (p *planner) restoreVolume(v Volume) {
 	if !p.start(v.ID) && p.adoptable(v) {
 		p.assigned[v.ID] = Assignment{ID: v.ID, Group: v.Group, Started: true}
 	}
-	if a, known := p.assigned[v.ID]; known && a.VolumeUID == "" && !v.Leaving {
+	if a, known := p.assigned[v.ID]; known && a.VolumeUID == "" && !v.Leaving && !v.Copied {
 		a.VolumeUID = v.UID
 		p.assigned[v.ID] = a
 	}
@@ -112,7 +132,7 @@ func (p *planner) covered(id branch.ID) bool { return !p.fresh && id <= p.Ledger
 
 // adoptable reports whether a kept volume may become a node again.
 func (p *planner) adoptable(v Volume) bool {
-	return !p.covered(v.ID) && !v.Retired && !v.Leaving && !p.unwanted(v.Group, v.ID) && len(p.group(v.Group)) < p.replicas(v.Group)
+	return !p.covered(v.ID) && !v.Retired && !v.Leaving && !v.Copied && !p.unwanted(v.Group, v.ID) && len(p.group(v.Group)) < p.replicas(v.Group)
 }
 
 // retireLost retires each id whose node once existed and that now has neither
@@ -123,6 +143,40 @@ func (p *planner) retireLost() {
 			p.retire(id)
 		}
 	}
+}
+
+// replaceLost retires each id whose node is there and lost its volume, or has
+// another in its place, as long as some other node has its data: the replacement
+// learns all from it. The last one is for a person to decide.
+func (p *planner) replaceLost() {
+	var lost []branch.ID
+	whole := 0
+	for id, a := range p.assigned {
+		_, exists := p.nodes[id]
+		switch v, there := p.volumes[id]; {
+		case exists && p.kept(a):
+			whole++
+		case exists && a.VolumeUID != "" && (!there || v.UID != a.VolumeUID):
+			lost = append(lost, id)
+		}
+	}
+	if whole == 0 {
+		return
+	}
+	for _, id := range lost {
+		p.retire(id)
+	}
+}
+
+// volumeless reports whether the volume that held a node's data is gone, or is
+// another: it has nothing to drain.
+func (p *planner) volumeless(node Node) bool {
+	uid := node.VolumeUID
+	if i := slices.IndexFunc(p.Ledger.Assigned, func(a Assignment) bool { return a.ID == node.ID }); i >= 0 {
+		uid = cmp.Or(uid, p.Ledger.Assigned[i].VolumeUID)
+	}
+	v, there := p.volumes[node.ID]
+	return uid != "" && (!there || v.UID != uid)
 }
 
 // kept reports whether the volume that holds an assigned id's data is there to
@@ -168,10 +222,13 @@ func (p *planner) unwanted(group string, id branch.ID) bool {
 // allocate gives fresh ids to groups that have too few.
 func (p *planner) allocate() {
 	taken := map[branch.ID]bool{}
-	for _, n := range p.Neighbors {
+	for _, n := range p.near(p.me().Party) {
 		for _, id := range n.Used {
 			taken[id] = true
 		}
+	}
+	for _, id := range p.Spent {
+		taken[id] = true
 	}
 	missing := 0
 	for _, group := range p.Cluster.Groups {
@@ -186,7 +243,7 @@ func (p *planner) allocate() {
 				missing += group.Replicas - have
 				break
 			}
-			p.ledger.Last = id
+			p.see(id)
 			p.assigned[id] = Assignment{ID: id, Group: group.Name}
 		}
 	}
@@ -236,7 +293,7 @@ func (p *planner) plan() Plan {
 		if _, assigned := p.assigned[id]; assigned || node.Leaving {
 			continue
 		}
-		if node.Drained {
+		if node.Drained || p.volumeless(node) {
 			out.Remove = append(out.Remove, node.Name)
 		} else {
 			out.Members = append(out.Members, p.retiree(node))
@@ -260,12 +317,16 @@ func (p *planner) member(a Assignment, node Node, exists bool) Member {
 	if exists && node.Trunk != "" {
 		m.Trunk = node.Trunk
 	}
+	p.connect(&m, node)
+	m.Moves = exists && m.moves(node)
 	return m
 }
 
 // retiree is the node of an id that is retired already, and that has not drained.
 func (p *planner) retiree(node Node) Member {
-	return Member{Name: node.Name, ID: node.ID, Trunk: cmp.Or(node.Trunk, p.ledger.Trunk), Group: node.Group, Draining: true}
+	m := Member{Name: node.Name, ID: node.ID, Trunk: cmp.Or(node.Trunk, p.ledger.Trunk), Group: node.Group, Draining: true}
+	p.connect(&m, node)
+	return m
 }
 
 // held reports whether no node may be started. A used-up range only means

@@ -44,6 +44,14 @@ func ledger(last branch.ID, retired int64, assigned ...branch.ID) Ledger {
 	return l
 }
 
+// beside are neighbors that are to be on the only channel.
+func beside(all ...Neighbor) Surroundings {
+	for i := range all {
+		all[i].Wanted = []Channel{{}}
+	}
+	return Surroundings{Neighbors: all}
+}
+
 // story writes a plan as a line that a reader can check by eye.
 func story(p Plan) string {
 	var b strings.Builder
@@ -84,6 +92,7 @@ func TestPlanOfEachSituation(t *testing.T) {
 	swapped := func(v []Volume) []Volume { v[len(v)-1].UID = "another"; return v }
 	retired := func(v []Volume) []Volume { v[len(v)-1].Retired = true; return v }
 	going := func(v []Volume) []Volume { v[len(v)-1].Leaving = true; return v }
+	copied := func(v []Volume) []Volume { v[len(v)-1].Copied = true; return v }
 	narrow := shop(3)
 	narrow.Range = NewRange(2, "0C", "0D")
 	late := shop(1)
@@ -127,7 +136,7 @@ func TestPlanOfEachSituation(t *testing.T) {
 			"last=0B 0A/core* 0B/core* | drain shop-core-0a drain shop-core-0b"},
 		{"scaled to zero, ids are remembered as used", State{Cluster: shop(0), Ledger: ledger("0B", 0, "0A", "0B")},
 			"last=0B |"},
-		{"a group that is gone drains its nodes", State{Cluster: shop(1), Ledger: ledger("0B", 0, "0A"), Nodes: append(nodes("core", "0A"), nodes("old", "0C")...), Volumes: volumes("old", "0C")},
+		{"a group that is gone drains its nodes", State{Cluster: shop(1), Ledger: ledger("0B", 0, "0A"), Nodes: append(nodes("core", "0A"), nodes("old", "0C")...), Volumes: append(volumes("core", "0A"), volumes("old", "0C")...)},
 			"last=0C 0A/core* 0C/old* | keep shop-core-0a drain shop-old-0c"},
 		{"a node deleted by hand comes back with its id while its volume is there",
 			State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A"), Volumes: volumes("core", "0A", "0B")},
@@ -141,6 +150,19 @@ func TestPlanOfEachSituation(t *testing.T) {
 		{"a node whose volume was replaced by another of its name is replaced under a fresh id",
 			State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A"), Volumes: swapped(volumes("core", "0A", "0B"))},
 			"last=0C 0A/core* 0C/core | keep shop-core-0a make shop-core-0c retire data-shop-core-0b"},
+		{"a node that lost its volume is replaced under a fresh id while another has the data",
+			State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A", "0B"), Volumes: volumes("core", "0A")},
+			"last=0C 0A/core* 0C/core | keep shop-core-0a make shop-core-0c remove shop-core-0b"},
+		{"a node in whose volume's place is another is replaced under a fresh id, and the other is marked",
+			State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A", "0B"), Volumes: swapped(volumes("core", "0A", "0B"))},
+			"last=0C 0A/core* 0C/core | keep shop-core-0a make shop-core-0c remove shop-core-0b retire data-shop-core-0b"},
+		{"the last node that has data is left to a person",
+			State{Cluster: shop(1), Ledger: ledger("0A", 0, "0A"), Nodes: nodes("core", "0A")},
+			"last=0A 0A/core* | keep shop-core-0a"},
+		{"a copied volume is not taken up, and its id is not given out",
+			State{Cluster: shop(1), Volumes: copied(volumes("core", "0B"))}, "last=0C 0C/core | make shop-core-0c retire data-shop-core-0b"},
+		{"ids that somebody who is gone used are skipped",
+			State{Cluster: shop(2), Spent: []branch.ID{"0A", "0C", "00D"}}, "last=0D 0B/core 0D/core | make shop-core-0b make shop-core-0d"},
 		{"a node that is being deleted is waited for", State{Cluster: shop(2), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: leaving(nodes("core", "0A", "0B"))},
 			"last=0B 0A/core* 0B/core* | keep shop-core-0a"},
 		{"a lost ledger is restored from the nodes", State{Cluster: shop(2), Nodes: nodes("core", "0C", "0F")},
@@ -165,8 +187,8 @@ func TestPlanOfEachSituation(t *testing.T) {
 		{"a range is used from its start", State{Cluster: late}, "last=1A 1A/core | make shop-core-1a"},
 		{"a used-up range makes what it can and says so", State{Cluster: narrow},
 			"last=0D 0C/core 0D/core | make shop-core-0c make shop-core-0d ! BranchIDsExhausted"},
-		{"ids of a neighbor are skipped", State{Cluster: shop(2), Neighbors: []Neighbor{{
-			Identity: Identity{Kind: "VesperNode", Name: "pin", Created: t0.Add(time.Hour), UID: "2"}, Range: Range{"0A", "0A"}, Trunk: "0A", Used: []branch.ID{"0A"}}}},
+		{"ids of a neighbor are skipped", State{Cluster: shop(2), Surroundings: beside(Neighbor{
+			Identity: Identity{Kind: "VesperNode", Name: "pin", Created: t0.Add(time.Hour), UID: "2"}, Range: Range{"0A", "0A"}, Trunk: "0A", Used: []branch.ID{"0A"}})},
 			"last=0C 0B/core 0C/core | make shop-core-0b make shop-core-0c"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -196,10 +218,10 @@ func TestOfTwoClustersThatMeetTheOlderGoesOn(t *testing.T) {
 	older := Neighbor{Identity: Identity{Kind: "VesperCluster", Name: "first", Created: t0.Add(-time.Hour), UID: "0"}, Range: NewRange(2, "", ""), Trunk: "0A"}
 	younger := older
 	younger.Identity = Identity{Kind: "VesperCluster", Name: "second", Created: t0.Add(time.Hour), UID: "2"}
-	if p := Make(State{Cluster: shop(1), Neighbors: []Neighbor{younger}}); p.Refusal != nil || len(p.Members) != 1 {
+	if p := Make(State{Cluster: shop(1), Surroundings: beside(younger)}); p.Refusal != nil || len(p.Members) != 1 {
 		t.Errorf("beside a younger one: %s, want it to go on", story(p))
 	}
-	p := Make(State{Cluster: shop(1), Neighbors: []Neighbor{older}})
+	p := Make(State{Cluster: shop(1), Surroundings: beside(older)})
 	if got := story(p); got != "last= | ! ChannelShared" {
 		t.Errorf("beside an older one: %s, want nothing started", got)
 	}
@@ -234,7 +256,8 @@ func TestClash(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var got Reason
 			n := Neighbor{Identity: Identity{Kind: "VesperCluster", Name: "other", Created: test.created, UID: test.uid}, Range: test.ids, Trunk: test.trunk}
-			if r := Clash(me, mine, "0A", n); r != nil {
+			s := beside(n)
+			if r := s.clash(Neighbor{Identity: me, Party: s.Neighbors[0].Party, Range: mine, Trunk: "0A"}, s.Neighbors[0]); r != nil {
 				got = r.Reason
 				if !strings.Contains(r.Message, "VesperCluster other") {
 					t.Errorf("message %q does not name the other", r.Message)
@@ -249,7 +272,7 @@ func TestClash(t *testing.T) {
 
 func TestARefusedClusterKeepsWhatRunsAndMakesNothing(t *testing.T) {
 	older := Neighbor{Identity: Identity{Kind: "VesperCluster", Name: "first", Created: t0.Add(-1), UID: "0"}, Range: NewRange(2, "", ""), Trunk: "0A"}
-	state := State{Cluster: shop(3), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A"), Volumes: volumes("core", "0A", "0B"), Neighbors: []Neighbor{older}}
+	state := State{Cluster: shop(3), Ledger: ledger("0B", 0, "0A", "0B"), Nodes: nodes("core", "0A"), Volumes: volumes("core", "0A", "0B"), Surroundings: beside(older)}
 	want := "last=0B 0A/core* 0B/core* | keep shop-core-0a ! ChannelShared"
 	if got := story(Make(state)); got != want {
 		t.Errorf("plan is %s, want %s", got, want)

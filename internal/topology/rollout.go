@@ -32,6 +32,8 @@ type Runner struct {
 	// Stalled is true when it needs a person, Diverged when it and a peer have other
 	// states at one revision.
 	Stalled, Diverged bool
+	// Away is true when it may be cut off for days, and is: nobody waits for it.
+	Away bool
 }
 
 // Turn is what a rollout does next.
@@ -96,7 +98,7 @@ func (r Rollout) waits(n Runner, nodes []Runner, gone map[string]bool) (why stri
 func (r Rollout) away(n Runner, nodes []Runner, gone map[string]bool, is func(Runner) bool) string {
 	count, last := 0, ""
 	for _, other := range nodes {
-		if other.Name != n.Name && (gone[other.Name] || is(other)) {
+		if other.Name != n.Name && (gone[other.Name] || !other.Away && is(other)) {
 			count, last = count+1, other.Name
 		}
 	}

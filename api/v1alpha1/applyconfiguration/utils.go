@@ -30,12 +30,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BranchLedgerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ExternalBrokerSpec"):
 		return &apiv1alpha1.ExternalBrokerSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GroupStatus"):
+		return &apiv1alpha1.GroupStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LeftSubscription"):
 		return &apiv1alpha1.LeftSubscriptionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeGroup"):
 		return &apiv1alpha1.NodeGroupApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NodeLink"):
+		return &apiv1alpha1.NodeLinkApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeNetwork"):
 		return &apiv1alpha1.NodeNetworkApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeTLS"):

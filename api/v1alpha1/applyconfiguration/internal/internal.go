@@ -385,6 +385,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - id
+    - name: firstBranchID
+      type:
+        scalar: string
     - name: lastBranchID
       type:
         scalar: string
@@ -419,6 +422,30 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.Flavor
   scalar: string
+- name: io.vesperdb.vesper.api.v1alpha1.GroupStatus
+  map:
+    fields:
+    - name: away
+      type:
+        scalar: numeric
+    - name: name
+      type:
+        scalar: string
+    - name: parent
+      type:
+        scalar: string
+    - name: readyReplicas
+      type:
+        scalar: numeric
+    - name: relays
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: replicas
+      type:
+        scalar: numeric
 - name: io.vesperdb.vesper.api.v1alpha1.LeftSubscription
   map:
     fields:
@@ -450,9 +477,24 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.vesperdb.vesper.api.v1alpha1.NodeGroup
   map:
     fields:
+    - name: brokerRef
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference
+    - name: channel
+      type:
+        scalar: string
+    - name: intermittent
+      type:
+        scalar: boolean
     - name: name
       type:
         scalar: string
+    - name: parent
+      type:
+        scalar: string
+    - name: relays
+      type:
+        scalar: numeric
     - name: remove
       type:
         list:
@@ -466,6 +508,22 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: suspended
       type:
         scalar: boolean
+- name: io.vesperdb.vesper.api.v1alpha1.NodeLink
+  map:
+    fields:
+    - name: brokerHash
+      type:
+        scalar: string
+    - name: brokerRef
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference
+    - name: channel
+      type:
+        scalar: string
+      default: VESPER_DATA
+    - name: name
+      type:
+        scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.NodeNetwork
   map:
     fields:
@@ -478,6 +536,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: mode
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.NetworkMode
+- name: io.vesperdb.vesper.api.v1alpha1.NodeRole
+  scalar: string
 - name: io.vesperdb.vesper.api.v1alpha1.NodeTLS
   map:
     fields:
@@ -713,6 +773,14 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: groups
+      type:
+        list:
+          elementType:
+            namedType: io.vesperdb.vesper.api.v1alpha1.GroupStatus
+          elementRelationship: associative
+          keys:
+          - name
     - name: ledger
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.BranchLedger
@@ -800,10 +868,24 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: intermittent
+      type:
+        scalar: boolean
+    - name: links
+      type:
+        list:
+          elementType:
+            namedType: io.vesperdb.vesper.api.v1alpha1.NodeLink
+          elementRelationship: associative
+          keys:
+          - name
     - name: membersRef
       type:
         namedType: io.vesperdb.vesper.api.v1alpha1.LocalReference
     - name: modelURI
+      type:
+        scalar: string
+    - name: parent
       type:
         scalar: string
     - name: paused
@@ -875,6 +957,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: revision
       type:
         scalar: string
+    - name: role
+      type:
+        namedType: io.vesperdb.vesper.api.v1alpha1.NodeRole
     - name: storageBytes
       type:
         scalar: numeric

@@ -9,6 +9,9 @@ package v1alpha1
 type BranchLedgerApplyConfiguration struct {
 	// trunkID of the system.
 	TrunkID *string `json:"trunkID,omitempty"`
+	// firstBranchID is the lowest id that was ever given out or seen in use. Nobody
+	// else in the system may use one from there to lastBranchID.
+	FirstBranchID *string `json:"firstBranchID,omitempty"`
 	// lastBranchID is the highest id that was ever given out or seen in use. No
 	// id up to it is given out again.
 	LastBranchID *string `json:"lastBranchID,omitempty"`
@@ -29,6 +32,14 @@ func BranchLedger() *BranchLedgerApplyConfiguration {
 // If called multiple times, the TrunkID field is set to the value of the last call.
 func (b *BranchLedgerApplyConfiguration) WithTrunkID(value string) *BranchLedgerApplyConfiguration {
 	b.TrunkID = &value
+	return b
+}
+
+// WithFirstBranchID sets the FirstBranchID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the FirstBranchID field is set to the value of the last call.
+func (b *BranchLedgerApplyConfiguration) WithFirstBranchID(value string) *BranchLedgerApplyConfiguration {
+	b.FirstBranchID = &value
 	return b
 }
 

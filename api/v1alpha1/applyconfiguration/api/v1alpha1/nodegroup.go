@@ -21,6 +21,31 @@ type NodeGroupApplyConfiguration struct {
 	// suspended stops the nodes of the group: their pods end; branch ids, volumes and
 	// VesperNodes are kept. Default: false. A change takes effect on all of them at once.
 	Suspended *bool `json:"suspended,omitempty"`
+	// brokerRef names the VesperBroker, in this namespace, over which the nodes
+	// of this group replicate with each other, such as one at their site. It may
+	// be made later. Default: the cluster's. A change restarts the group's nodes,
+	// and the relays of the groups below it, one after another.
+	BrokerRef *LocalReferenceApplyConfiguration `json:"brokerRef,omitempty"`
+	// channel of the group. Default: the cluster's. Cannot change.
+	Channel *string `json:"channel,omitempty"`
+	// parent names the group that this one hangs from: its relays join that
+	// group's channel too, and pass everything on in both directions. The group
+	// needs a brokerRef or a channel of its own. Default: none, and then the group
+	// is at the top, on one channel with all others that are. A change restarts
+	// the group's relays one after another.
+	Parent *string `json:"parent,omitempty"`
+	// relays is how many of the group's nodes join the parent's channel too: the
+	// oldest ones. Two keep the group connected while one is away, and at most
+	// double what goes between the channels. Default: 1 with a parent. A change
+	// restarts the nodes that become relays, or cease to be, one after another.
+	Relays *int32 `json:"relays,omitempty"`
+	// intermittent says that the group is a site that may be cut off for days.
+	// That its nodes are away is then no alarm: the cluster stays Ready and says
+	// in its status who is away; changes of other nodes do not wait for them, nor
+	// does anything stay in the others' logs for them beyond the retention; and
+	// their pods are not evicted when Kubernetes does not hear of their machines.
+	// Default: false. A change restarts the group's nodes one after another.
+	Intermittent *bool `json:"intermittent,omitempty"`
 }
 
 // NodeGroupApplyConfiguration constructs a declarative configuration of the NodeGroup type for use with
@@ -60,5 +85,45 @@ func (b *NodeGroupApplyConfiguration) WithRemove(values ...string) *NodeGroupApp
 // If called multiple times, the Suspended field is set to the value of the last call.
 func (b *NodeGroupApplyConfiguration) WithSuspended(value bool) *NodeGroupApplyConfiguration {
 	b.Suspended = &value
+	return b
+}
+
+// WithBrokerRef sets the BrokerRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BrokerRef field is set to the value of the last call.
+func (b *NodeGroupApplyConfiguration) WithBrokerRef(value *LocalReferenceApplyConfiguration) *NodeGroupApplyConfiguration {
+	b.BrokerRef = value
+	return b
+}
+
+// WithChannel sets the Channel field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Channel field is set to the value of the last call.
+func (b *NodeGroupApplyConfiguration) WithChannel(value string) *NodeGroupApplyConfiguration {
+	b.Channel = &value
+	return b
+}
+
+// WithParent sets the Parent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Parent field is set to the value of the last call.
+func (b *NodeGroupApplyConfiguration) WithParent(value string) *NodeGroupApplyConfiguration {
+	b.Parent = &value
+	return b
+}
+
+// WithRelays sets the Relays field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Relays field is set to the value of the last call.
+func (b *NodeGroupApplyConfiguration) WithRelays(value int32) *NodeGroupApplyConfiguration {
+	b.Relays = &value
+	return b
+}
+
+// WithIntermittent sets the Intermittent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Intermittent field is set to the value of the last call.
+func (b *NodeGroupApplyConfiguration) WithIntermittent(value bool) *NodeGroupApplyConfiguration {
+	b.Intermittent = &value
 	return b
 }

@@ -15,12 +15,13 @@ import (
 // channel of one broker.
 type VesperClusterSpecApplyConfiguration struct {
 	// brokerRef names the VesperBroker, in this namespace, over which the nodes
-	// replicate. It may be made later than the cluster. A change restarts the
-	// nodes one after another; what the old broker held for them is repaired
-	// among themselves.
+	// of all groups replicate that name none of their own. It may be made later
+	// than the cluster. A change restarts these nodes one after another; what the
+	// old broker held for them is repaired among themselves.
 	BrokerRef *LocalReferenceApplyConfiguration `json:"brokerRef,omitempty"`
-	// channel is the topic that changesets are broadcast on. Nodes on one
-	// channel of one broker are one system. Default: VESPER_DATA. Cannot change.
+	// channel is the topic that changesets are broadcast on, of all groups that
+	// name none of their own. Nodes on one channel of one broker are one system.
+	// Default: VESPER_DATA. Cannot change.
 	Channel *string `json:"channel,omitempty"`
 	// wire is the form of changesets on the channel: packed, or vesper for a
 	// channel that nodes of the original Vesper share. All nodes of a channel
@@ -46,7 +47,7 @@ type VesperClusterSpecApplyConfiguration struct {
 	TrunkID *string `json:"trunkID,omitempty"`
 	// branchIDs says which ids nodes of this cluster get.
 	BranchIDs *BranchIDRangeApplyConfiguration `json:"branchIDs,omitempty"`
-	// groups of nodes. Removing a group retires its nodes.
+	// groups of nodes, and how they hang together. Removing a group retires its nodes.
 	Groups []NodeGroupApplyConfiguration `json:"groups,omitempty"`
 	// image of the nodes. Default: the operator's own (its flag
 	// --default-node-image) at the time the first node was made; a newer

@@ -15,7 +15,7 @@ type VesperClusterStatusApplyConfiguration struct {
 	// until the operator has seen the object.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Ready always; Reconciling and Stalled while they hold; and
-	// BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
+	// Valid, BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
 	// it, Diverged, Forked and RetentionHeldBack.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// ledger of branch ids. It is written before any node that could use an id
@@ -31,6 +31,9 @@ type VesperClusterStatusApplyConfiguration struct {
 	Subscriptions []LeftSubscriptionApplyConfiguration `json:"subscriptions,omitempty"`
 	// nodes is readyReplicas/replicas, for people.
 	Nodes *string `json:"nodes,omitempty"`
+	// groups says of each group how many of its nodes are there, in the order of
+	// the spec.
+	Groups []GroupStatusApplyConfiguration `json:"groups,omitempty"`
 }
 
 // VesperClusterStatusApplyConfiguration constructs a declarative configuration of the VesperClusterStatus type for use with
@@ -102,5 +105,18 @@ func (b *VesperClusterStatusApplyConfiguration) WithSubscriptions(values ...*Lef
 // If called multiple times, the Nodes field is set to the value of the last call.
 func (b *VesperClusterStatusApplyConfiguration) WithNodes(value string) *VesperClusterStatusApplyConfiguration {
 	b.Nodes = &value
+	return b
+}
+
+// WithGroups adds the given value to the Groups field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Groups field.
+func (b *VesperClusterStatusApplyConfiguration) WithGroups(values ...*GroupStatusApplyConfiguration) *VesperClusterStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithGroups")
+		}
+		b.Groups = append(b.Groups, *values[i])
+	}
 	return b
 }

@@ -31,6 +31,17 @@ type VesperNodeSpecApplyConfiguration struct {
 	// channel is the topic that changesets are broadcast on. Default:
 	// VESPER_DATA. Cannot change.
 	Channel *string `json:"channel,omitempty"`
+	// links are further channels that the node joins: it is then a relay, which
+	// passes on what is new to it from each to the others. Its cluster sets them.
+	// Default: none. A change restarts the node.
+	Links []NodeLinkApplyConfiguration `json:"links,omitempty"`
+	// parent is the group of the cluster that the node's group hangs from. Its
+	// cluster sets it, for people to see. A change restarts nothing.
+	Parent *string `json:"parent,omitempty"`
+	// intermittent says that the node may be cut off for days: that it is away is
+	// no alarm, and its pod is not evicted when Kubernetes does not hear of its
+	// machine. Default: false. A change restarts the node.
+	Intermittent *bool `json:"intermittent,omitempty"`
 	// wire is the form of changesets on the channel, the same on all its nodes:
 	// packed or vesper. Default: packed. Cannot change.
 	Wire *apiv1alpha1.Wire `json:"wire,omitempty"`
@@ -138,6 +149,35 @@ func (b *VesperNodeSpecApplyConfiguration) WithBrokerHash(value string) *VesperN
 // If called multiple times, the Channel field is set to the value of the last call.
 func (b *VesperNodeSpecApplyConfiguration) WithChannel(value string) *VesperNodeSpecApplyConfiguration {
 	b.Channel = &value
+	return b
+}
+
+// WithLinks adds the given value to the Links field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Links field.
+func (b *VesperNodeSpecApplyConfiguration) WithLinks(values ...*NodeLinkApplyConfiguration) *VesperNodeSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithLinks")
+		}
+		b.Links = append(b.Links, *values[i])
+	}
+	return b
+}
+
+// WithParent sets the Parent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Parent field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithParent(value string) *VesperNodeSpecApplyConfiguration {
+	b.Parent = &value
+	return b
+}
+
+// WithIntermittent sets the Intermittent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Intermittent field is set to the value of the last call.
+func (b *VesperNodeSpecApplyConfiguration) WithIntermittent(value bool) *VesperNodeSpecApplyConfiguration {
+	b.Intermittent = &value
 	return b
 }
 

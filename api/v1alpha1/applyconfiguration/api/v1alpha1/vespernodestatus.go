@@ -5,6 +5,7 @@ package v1alpha1
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	apiv1alpha1 "vesperdb.io/vesper/api/v1alpha1"
 )
 
 // VesperNodeStatusApplyConfiguration represents a declarative configuration of the VesperNodeStatus type for use
@@ -21,6 +22,8 @@ type VesperNodeStatusApplyConfiguration struct {
 	// Replicating; AccessReady where access or tls is set; and, only while
 	// something is wrong, Diverged, Forked and RetentionHeldBack.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
+	// role is Relay for a node with several links, else Member.
+	Role *apiv1alpha1.NodeRole `json:"role,omitempty"`
 	// volumeUID is the UID of the volume claim that holds this branch's data.
 	// Another claim cannot take its place.
 	VolumeUID *string `json:"volumeUID,omitempty"`
@@ -72,6 +75,14 @@ func (b *VesperNodeStatusApplyConfiguration) WithConditions(values ...*v1.Condit
 		}
 		b.Conditions = append(b.Conditions, *values[i])
 	}
+	return b
+}
+
+// WithRole sets the Role field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Role field is set to the value of the last call.
+func (b *VesperNodeStatusApplyConfiguration) WithRole(value apiv1alpha1.NodeRole) *VesperNodeStatusApplyConfiguration {
+	b.Role = &value
 	return b
 }
 
