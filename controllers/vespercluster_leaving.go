@@ -49,18 +49,50 @@ func (s *clusterScope) remove(ctx context.Context) error {
 // leave notes the durable subscriptions of the ids that a ledger retires, with the
 // ledger itself: they are known for as long as they are not dropped.
 func (s *clusterScope) leave(ledger v1alpha1.BranchLedger) {
-	for _, a := range s.cluster.Status.Ledger.Assigned {
+	status, now := &s.cluster.Status, metav1.Now().Rfc3339Copy()
+	for _, a := range status.Ledger.Assigned {
 		still := slices.ContainsFunc(ledger.Assigned, func(b v1alpha1.BranchAssignment) bool { return b.ID == a.ID })
-		if still || !a.Started || len(s.cluster.Status.Subscriptions) >= maxSubscriptions {
+		if still || !a.Started {
 			continue
 		}
-		now := metav1.Now().Rfc3339Copy()
-		left := v1alpha1.LeftSubscription{BranchID: a.ID, Broker: s.cluster.Spec.BrokerRef.Name, Channel: s.cluster.Spec.Channel, Since: &now}
-		if node := s.nodes[topology.NodeName(s.cluster.Name, a.Group, branch.ID(a.ID))]; node != nil {
-			left.Broker, left.Channel = node.Spec.BrokerRef.Name, node.Spec.Channel
+		for _, left := range s.subscribed(a) {
+			if len(status.Subscriptions) < maxSubscriptions {
+				left.BranchID, left.Since = a.ID, &now
+				status.Subscriptions = append(status.Subscriptions, left)
+			}
 		}
-		s.cluster.Status.Subscriptions = append(s.cluster.Status.Subscriptions, left)
 	}
+}
+
+// subscribed are the subscriptions of the node of an id: to the channel of its group,
+// and over the links of a relay. Of a node that is gone nobody knows whether it
+// relayed: it may have. To drop what never was does no harm.
+func (s *clusterScope) subscribed(a v1alpha1.BranchAssignment) []v1alpha1.LeftSubscription {
+	if node := s.nodes[topology.NodeName(s.cluster.Name, a.Group, branch.ID(a.ID))]; node != nil {
+		all := []v1alpha1.LeftSubscription{{Broker: node.Spec.BrokerRef.Name, Channel: node.Spec.Channel}}
+		for _, link := range node.Spec.Links {
+			all = append(all, v1alpha1.LeftSubscription{Broker: link.BrokerRef.Name, Channel: link.Channel, Link: link.Name})
+		}
+		return all
+	}
+	group := s.groupNamed(a.Group)
+	own := resources.GroupChannel(s.cluster, group)
+	all := []v1alpha1.LeftSubscription{{Broker: own.Broker, Channel: own.Name}}
+	if group.Parent != "" {
+		up := resources.GroupChannel(s.cluster, s.groupNamed(group.Parent))
+		all = append(all, v1alpha1.LeftSubscription{Broker: up.Broker, Channel: up.Name, Link: topology.ParentLink(group.Parent)})
+	}
+	return all
+}
+
+// groupNamed returns the group of a name, one that says nothing when there is none.
+func (s *clusterScope) groupNamed(name string) v1alpha1.NodeGroup {
+	for _, group := range s.cluster.Spec.Groups {
+		if group.Name == name {
+			return group
+		}
+	}
+	return v1alpha1.NodeGroup{}
 }
 
 // drop has the brokers forget what is left of nodes that are gone, in the
@@ -83,8 +115,8 @@ func (s *clusterScope) drop(ctx context.Context) error {
 // dropOne reports whether there is nothing to drop any more. What a person wants to
 // know of it is told when the status that says so is written.
 func (s *clusterScope) dropOne(ctx context.Context, left *v1alpha1.LeftSubscription) (bool, error) {
-	key := subscriptions.Key{Cluster: client.ObjectKeyFromObject(s.cluster), Broker: left.Broker, Branch: branch.ID(left.BranchID), Channel: left.Channel}
-	name := subscriptions.Name(key.Branch, left.Channel)
+	key := subscriptions.Key{Cluster: client.ObjectKeyFromObject(s.cluster), Broker: left.Broker, Branch: branch.ID(left.BranchID), Link: left.Link, Channel: left.Channel}
+	name, user := subscriptions.Name(key.Branch, left.Channel), subscriptions.ClientID(key.Branch, left.Link)
 	broker, err := readMaybe(ctx, s.reconciler.client, s.cluster.Namespace, left.Broker, &v1alpha1.VesperBroker{})
 	if err != nil {
 		return false, err
@@ -92,7 +124,7 @@ func (s *clusterScope) dropOne(ctx context.Context, left *v1alpha1.LeftSubscript
 	if broker == nil {
 		s.announce(func() {
 			s.reconciler.subscriptions.Forget(key)
-			s.warn("SubscriptionKept", "Drop", "VesperBroker %s is gone: if the broker is not, delete its durable subscription %s of client %s there", left.Broker, name, left.BranchID)
+			s.warn("SubscriptionKept", "Drop", "VesperBroker %s is gone: if the broker is not, delete its durable subscription %s of client %s there", left.Broker, name, user)
 		})
 		return true, nil
 	}
@@ -149,7 +181,7 @@ func (s *clusterScope) tryDrop(ctx context.Context, key subscriptions.Key, broke
 		pause = subscriptionSeldom
 	}
 	outcome, ended := s.reconciler.subscriptions.Drop(key, subscriptions.Subscription{Hosts: broker.Status.Hosts, VirtualHost: broker.Status.VirtualHost,
-		Flavor: string(broker.Status.Flavor), Credentials: credentials, Branch: key.Branch, Channel: key.Channel}, pause)
+		Flavor: string(broker.Status.Flavor), Credentials: credentials, Branch: key.Branch, Link: key.Link, Channel: key.Channel}, pause)
 	return outcome, ended, nil
 }
 

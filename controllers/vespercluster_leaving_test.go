@@ -32,7 +32,11 @@ func (d *dropper) Drop(_ context.Context, s subscriptions.Subscription) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fails == nil {
-		d.dropped = append(d.dropped, subscriptions.Name(s.Branch, s.Channel)+" at "+strings.Join(s.Hosts, ","))
+		what := subscriptions.Name(s.Branch, s.Channel)
+		if s.Link != "" {
+			what += " of " + subscriptions.ClientID(s.Branch, s.Link)
+		}
+		d.dropped = append(d.dropped, what+" at "+strings.Join(s.Hosts, ","))
 	}
 	return d.fails
 }

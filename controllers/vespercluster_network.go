@@ -26,12 +26,17 @@ func (s *clusterScope) makeNetwork(ctx context.Context) error {
 	return err
 }
 
-// brokerNames are the brokers that nodes of the cluster connect to, or will: in a
-// roll from one to another both.
+// brokerNames are the brokers that nodes of the cluster connect to, or will, also
+// over links: in a move from one to another both.
 func (s *clusterScope) brokerNames() []string {
-	names := map[string]bool{s.cluster.Spec.BrokerRef.Name: true}
+	names := map[string]bool{}
+	for name := range s.brokers {
+		names[name] = true
+	}
 	for _, node := range s.nodes {
-		names[node.Spec.BrokerRef.Name] = true
+		for _, channel := range resources.NodeChannels(node) {
+			names[channel.Broker] = true
+		}
 	}
 	return slices.Sorted(maps.Keys(names))
 }

@@ -126,7 +126,7 @@ func (s *nodeScope) peers(ctx context.Context) ([]topology.Peer, error) {
 // peer is what is known of a node that stays: its own last word, what the leaving
 // node last heard of it, or what its status has; what it has applied only grows.
 func (s *nodeScope) peer(node *v1alpha1.VesperNode) topology.Peer {
-	p := topology.Peer{Name: node.Name, ID: branch.ID(node.Spec.BranchID), Excused: node.Spec.Suspended}
+	p := topology.Peer{Name: node.Name, ID: branch.ID(node.Spec.BranchID), Excused: excused(node)}
 	learn := func(incarnation string, revision branch.Revision) {
 		if incarnation == node.Status.Incarnation && incarnation != "" {
 			p.Heard, p.Revision = true, p.Revision.Merge(revision)
@@ -149,6 +149,13 @@ func (s *nodeScope) peer(node *v1alpha1.VesperNode) topology.Peer {
 		}
 	}
 	return p
+}
+
+// excused reports whether a node that stays need not be waited for: it is suspended,
+// or not ready and of a group that may be away for days. One of such a group that is
+// ready has all in a moment, and may be the only one.
+func excused(node *v1alpha1.VesperNode) bool {
+	return node.Spec.Suspended || node.Spec.Intermittent && !conditions.NodeReady(node)
 }
 
 // writes is what the node should be told about writes.

@@ -410,7 +410,8 @@ type GroupStatus struct {
 
 // LeftSubscription is the durable subscription of a node that is gone.
 type LeftSubscription struct {
-	// branchID was the node's, and is its client id at the broker.
+	// branchID was the node's, and is its client id at the broker, with link behind it
+	// if there is one.
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=6
@@ -427,6 +428,13 @@ type LeftSubscription struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Channel string `json:"channel,omitempty"`
+
+	// link is that of a relay over which it joined the channel of its group's parent;
+	// none for the channel of the node's own group.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Link string `json:"link,omitempty"`
 
 	// since is when the node's branch id was retired.
 	// +required

@@ -18,6 +18,7 @@ type Key struct {
 	Cluster types.NamespacedName
 	Broker  string
 	Branch  branch.ID
+	Link    string
 	Channel string
 }
 

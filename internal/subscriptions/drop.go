@@ -26,14 +26,25 @@ type Subscription struct {
 	Flavor string
 	// Credentials are nil for no login.
 	Credentials stomp.CredentialSource
-	// Branch is the node's branch id, which is its client id too.
+	// Branch is the node's branch id.
 	Branch branch.ID
+	// Link is the link of a relay over which it subscribed, "" for its own channel's.
+	Link string
 	// Channel is what it subscribed to.
 	Channel string
 }
 
 // Name is what nodes call their subscription to a channel.
 func Name(id branch.ID, channel string) string { return string(id) + "-" + channel }
+
+// ClientID is what a node's receiving connection is called, of a link beside that of
+// its own channel or, without one, of that.
+func ClientID(id branch.ID, link string) string {
+	if link == "" {
+		return string(id)
+	}
+	return string(id) + "-" + link
+}
 
 // Dropper drops durable subscriptions.
 type Dropper interface {
@@ -52,7 +63,7 @@ func (Client) Drop(ctx context.Context, s Subscription) error {
 	if len(s.Hosts) == 0 {
 		return fmt.Errorf("dropping the durable subscription of %s: no host of the broker is known", s.Branch)
 	}
-	options := stomp.Options{ClientID: string(s.Branch), Host: s.VirtualHost, Credentials: s.Credentials,
+	options := stomp.Options{ClientID: ClientID(s.Branch, s.Link), Host: s.VirtualHost, Credentials: s.Credentials,
 		HeartBeat: -1, ConnectTimeout: Patience, WriteTimeout: Patience}
 	if s.Flavor != "" && s.Flavor != "auto" {
 		profile, err := stomp.ProfileNamed(s.Flavor)

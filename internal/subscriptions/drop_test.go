@@ -28,7 +28,7 @@ func at(t *testing.T, host string, credentials stomp.CredentialSource) Subscript
 // subscribe subscribes as a node does, and returns the connection.
 func subscribe(t *testing.T, s Subscription) (*stomp.Conn, *stomp.Subscription) {
 	t.Helper()
-	conn := dial(t, s, string(s.Branch))
+	conn := dial(t, s, ClientID(s.Branch, s.Link))
 	sub, err := conn.Subscribe(t.Context(), stomp.SubscribeOptions{Destination: "/topic/" + s.Channel, DurableName: Name(s.Branch, s.Channel),
 		Ack: stomp.AckClientIndividual, Selector: stomp.NotFrom(string(s.Branch))})
 	if err != nil {
@@ -75,8 +75,9 @@ func received(sub *stomp.Subscription, within time.Duration) string {
 	return ""
 }
 
-// TestADroppedSubscriptionKeepsNothingAnyMore, on each make of broker: what was
-// published while the node was away is there before, and is not after.
+// TestADroppedSubscriptionKeepsNothingAnyMore, on each make of broker, to the node's
+// own channel and over a relay's link: what was published while the node was away is
+// there before, and is not after.
 func TestADroppedSubscriptionKeepsNothingAnyMore(t *testing.T) {
 	each := func(t *testing.T, s Subscription) {
 		conn, _ := subscribe(t, s)
@@ -98,25 +99,30 @@ func TestADroppedSubscriptionKeepsNothingAnyMore(t *testing.T) {
 			}
 		}
 	}
+	both := func(t *testing.T, s Subscription) {
+		each(t, s)
+		s.Link, s.Channel = "parent-core", s.Channel+"_UP"
+		each(t, s)
+	}
 	t.Run("embedded", func(t *testing.T) {
 		b, err := broker.Start(broker.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer b.Close()
-		each(t, at(t, b.Addr(), nil))
+		both(t, at(t, b.Addr(), nil))
 	})
 	t.Run("activemq", func(t *testing.T) {
 		if testing.Short() {
 			t.Skip("short: starts a Java process")
 		}
-		each(t, at(t, activemqtest.Get(t).Addr(), nil))
+		both(t, at(t, activemqtest.Get(t).Addr(), nil))
 	})
 	t.Run("rabbitmq", func(t *testing.T) {
 		if testing.Short() {
 			t.Skip("short: starts a large process")
 		}
-		each(t, at(t, rabbitmqtest.Get(t).Addr(), stomp.StaticCredentials(rabbitmqtest.Login, rabbitmqtest.Passcode)))
+		both(t, at(t, rabbitmqtest.Get(t).Addr(), stomp.StaticCredentials(rabbitmqtest.Login, rabbitmqtest.Passcode)))
 	})
 }
 

@@ -41,7 +41,7 @@ type Peer struct {
 	Name string
 	ID   branch.ID
 	// Excused is true when it may be away, such as one that is suspended: it is not
-	// waited for.
+	// waited for, nor relied on to give others what it wrote.
 	Excused bool
 	// Heard is true when it is known what it has applied: Revision.
 	Heard    bool
@@ -147,7 +147,9 @@ func (l Leaver) Lacks(p Peer) (n uint64) {
 		return 0
 	}
 	for _, d := range l.Revision {
-		own := slices.ContainsFunc(l.Peers, func(peer Peer) bool { return peer.ID == d.Branch && peer.Heard && peer.Revision.At(d.Branch) >= d.Seq })
+		own := slices.ContainsFunc(l.Peers, func(peer Peer) bool {
+			return peer.ID == d.Branch && !peer.Excused && peer.Heard && peer.Revision.At(d.Branch) >= d.Seq
+		})
 		if has := p.Revision.At(d.Branch); !own && has < d.Seq {
 			n += d.Seq - has
 		}

@@ -35,6 +35,8 @@ func TestALeavingNodeStaysUntilAllThatItWroteIsOnItsPeers(t *testing.T) {
 		{"a peer that was not heard counts", func(l *Leaver) { l.Peers[0].Heard = false }, false, false, []string{"waits for shop-core-0a (not heard)"}},
 		{"a suspended peer does not", func(l *Leaver) { l.Peers[0].Excused = true; has(l, 0, "") }, true, false, []string{"is on shop-core-0b"}},
 		{"what a peer wrote itself need not be with the others", func(l *Leaver) { has(l, 1, "0A00003,0B00002,0C00012") }, true, false, nil},
+		{"what a suspended peer wrote must", func(l *Leaver) { l.Peers[0].Excused = true; has(l, 1, "0A00003,0B00002,0C00012") }, false, false,
+			[]string{"waits for shop-core-0b (lacks 4 changesets)"}},
 		{"what somebody wrote who has left must", func(l *Leaver) { l.Revision = revision("0A00007,0B00002,0C00012,0D00005") }, false, false,
 			[]string{"shop-core-0a (lacks 5 changesets), shop-core-0b (lacks 5 changesets)"}},
 		{"the last one, its volume kept", func(l *Leaver) { l.Peers = nil }, true, false, []string{"nobody else is left, and volume claim data-shop-core-0c keeps the data"}},

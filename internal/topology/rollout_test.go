@@ -41,6 +41,8 @@ func TestWhoseTurnItIs(t *testing.T) {
 		{"the broker of all is away: one by one", Rollout{}, []Runner{cutOff, cutOff}, "a", "a is not ready"},
 		{"one that needs a person holds up none that is cut off", Rollout{}, []Runner{cutOff, with(away, func(r *Runner) { r.Stalled = true })}, "a", ""},
 		{"one that needs a person holds up ready ones", Rollout{}, []Runner{well, with(away, func(r *Runner) { r.Stalled = true })}, "", "b is not ready"},
+		{"nobody waits for one that may be away and is", Rollout{}, []Runner{with(away, func(r *Runner) { r.Away = true }), well, well}, "b", "b is not ready"},
+		{"nor do those that are cut off", Rollout{}, []Runner{with(away, func(r *Runner) { r.Away = true }), cutOff, cutOff}, "b", "b is not ready"},
 		{"nothing to do", Rollout{}, []Runner{done, away}, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -458,6 +458,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: channel
       type:
         scalar: string
+    - name: link
+      type:
+        scalar: string
     - name: problem
       type:
         scalar: string

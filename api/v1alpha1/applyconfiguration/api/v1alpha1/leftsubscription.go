@@ -11,12 +11,16 @@ import (
 //
 // LeftSubscription is the durable subscription of a node that is gone.
 type LeftSubscriptionApplyConfiguration struct {
-	// branchID was the node's, and is its client id at the broker.
+	// branchID was the node's, and is its client id at the broker, with link behind it
+	// if there is one.
 	BranchID *string `json:"branchID,omitempty"`
 	// broker names the VesperBroker.
 	Broker *string `json:"broker,omitempty"`
 	// channel that was subscribed to; branchID-channel is the name of the subscription.
 	Channel *string `json:"channel,omitempty"`
+	// link is that of a relay over which it joined the channel of its group's parent;
+	// none for the channel of the node's own group.
+	Link *string `json:"link,omitempty"`
 	// since is when the node's branch id was retired.
 	Since *v1.Time `json:"since,omitempty"`
 	// problem is why it could not be dropped in time; empty while it is being tried.
@@ -50,6 +54,14 @@ func (b *LeftSubscriptionApplyConfiguration) WithBroker(value string) *LeftSubsc
 // If called multiple times, the Channel field is set to the value of the last call.
 func (b *LeftSubscriptionApplyConfiguration) WithChannel(value string) *LeftSubscriptionApplyConfiguration {
 	b.Channel = &value
+	return b
+}
+
+// WithLink sets the Link field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Link field is set to the value of the last call.
+func (b *LeftSubscriptionApplyConfiguration) WithLink(value string) *LeftSubscriptionApplyConfiguration {
+	b.Link = &value
 	return b
 }
 
