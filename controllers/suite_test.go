@@ -72,6 +72,8 @@ func startAPIServer(t *testing.T) *rest.Config {
 			CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
 			ErrorIfCRDPathMissing: true,
 		}
+		// All tests share it, and their Services stay: the usual /24 would run out of addresses.
+		apiServer.env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.96.0.0/16")
 		apiServer.cfg, apiServer.err = apiServer.env.Start()
 	})
 	if apiServer.err != nil {
