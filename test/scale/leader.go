@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"vesperdb.io/vesper/api/v1alpha1"
+)
+
+// probes is the namespace of clusters that are made to see whether the operator
+// works. No machine runs their pods, and requests about them are not counted.
+const probes = "probes"
+
+// preparesProbes makes the namespace of the probes, and their broker.
+func (w *world) preparesProbes(ctx context.Context) error {
+	if err := w.client.Create(ctx, namespace(probes)); err != nil {
+		return fmt.Errorf("making a namespace: %w", err)
+	}
+	if err := w.client.Create(ctx, w.newBroker(probes)); err != nil {
+		return fmt.Errorf("making a broker: %w", err)
+	}
+	return nil
+}
+
+// works makes a cluster of one node and waits for its StatefulSet: by then the
+// operator has given out a branch id, and all its controllers work.
+func (w *world) works(ctx context.Context) error {
+	w.tries++
+	key := types.NamespacedName{Namespace: probes, Name: fmt.Sprintf("probe%d", w.tries)}
+	if err := w.client.Create(ctx, newCluster(key, 1)); err != nil {
+		return fmt.Errorf("making a cluster: %w", err)
+	}
+	if err := until(ctx, w.options.patient, "a new cluster to get its StatefulSet", func() (bool, string) {
+		sets := &appsv1.StatefulSetList{}
+		if err := w.client.List(ctx, sets, client.InNamespace(probes), client.MatchingLabels{v1alpha1.LabelCluster: key.Name}); err != nil {
+			return false, err.Error()
+		}
+		return len(sets.Items) > 0, "there is none"
+	}); err != nil {
+		return err
+	}
+	return w.clearProbes(ctx)
+}
+
+// clearProbes removes what belongs to probes: nobody collects garbage here.
+func (w *world) clearProbes(ctx context.Context) error {
+	for _, object := range []client.Object{&v1alpha1.VesperCluster{}, &v1alpha1.VesperNode{}, &appsv1.StatefulSet{}, &corev1.PersistentVolumeClaim{}, &corev1.ConfigMap{}} {
+		if err := w.client.DeleteAllOf(ctx, object, client.InNamespace(probes)); err != nil {
+			return fmt.Errorf("clearing away a probe: %w", err)
+		}
+	}
+	return nil
+}
+
+// changeLeader starts a second operator and ends the one that leads, first
+// gently, then the other one with force. Each time it measures how long it takes
+// until the next one works.
+func (w *world) changeLeader(ctx context.Context) error {
+	gentle, err := w.succeed(ctx, syscall.SIGTERM)
+	if err != nil {
+		return err
+	}
+	forced, err := w.succeed(ctx, syscall.SIGKILL)
+	if err != nil {
+		return err
+	}
+	w.figures.Leader = Leader{TermSeconds: gentle.Seconds, KillSeconds: forced.Seconds, Term: gentle, Kill: forced}
+	for how, phase := range map[string]Phase{"SIGTERM": gentle, "SIGKILL": forced} {
+		if phase.Writes > 0 {
+			w.breaks("%d writes of an operator that took over after %s from one of a healthy fleet: %v", phase.Writes, how, phase.Requests)
+		}
+	}
+	return nil
+}
+
+// succeed starts a second operator, ends the one that leads, and measures the time
+// until the second works.
+func (w *world) succeed(ctx context.Context, signal syscall.Signal) (Phase, error) {
+	w.say("the leader is ended with %v while a second operator waits", signal)
+	next, err := w.startManager()
+	if err != nil {
+		return Phase{}, err
+	}
+	if err := next.ready(ctx); err != nil {
+		return Phase{}, err
+	}
+	if err := pause(ctx, 5*time.Second); err != nil { // so that it has tried to lead, in vain
+		return Phase{}, err
+	}
+	last := w.leader
+	meter, err := w.begin0()
+	if err != nil {
+		return Phase{}, err
+	}
+	w.leader = next
+	ending := make(chan error, 1)
+	go func() { ending <- last.signal(ctx, signal) }()
+	if err := w.works(ctx); err != nil {
+		return Phase{}, err
+	}
+	took := time.Since(meter.at).Seconds()
+	if err := <-ending; err != nil {
+		return Phase{}, err
+	}
+	if _, err := w.settle(ctx); err != nil {
+		return Phase{}, err
+	}
+	phase, err := meter.end()
+	phase.Seconds = took
+	return phase, err
+}
