@@ -88,6 +88,12 @@ conformance-write: ## The same, with its figures put into docs/conformance.md
 bench: prerequisites ## M1 to M11, the same work on PostgreSQL and PouchDB, and queries on 100 000 and 1 000 000 objects beside SQLite and PostgreSQL (25 minutes, on a machine that does nothing else); BENCH_SCALE=0.1 and BENCH_ONLY=M1,Q shorten it
 	@$(GO) test -count=1 -timeout 60m -run '^$$' -bench '^BenchmarkMeasures$$' -benchtime 1x ./test/bench
 
+.PHONY: scale
+scale: prerequisites ## The operator over NODES=1000 nodes (100) on a real kube-apiserver: requests, memory, times; SCALE="-quiet 60s" shortens it
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/vesper-manager ./cmd/manager
+	$(GO) run ./hack/localkube build --only envtest
+	@KUBEBUILDER_ASSETS="$$($(GO) run ./hack/localkube assets)" $(GO) run ./test/scale -nodes $(or $(NODES),100) $(SCALE)
+
 .PHONY: microbench
 microbench: ## Go benchmarks of the store, the codecs and the planner
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...

@@ -17,14 +17,17 @@ import (
 
 // CacheOptions makes the operator remember only its own Secrets, ConfigMaps,
 // Pods, claims, Services and StatefulSets, so that other people's do not fill
-// its memory, and only those of the given namespaces; none means all.
+// its memory, and only those of the given namespaces; none means all. Who wrote
+// which field is left out: it is half of an object, and needed of claims alone.
 func CacheOptions(namespaces []string) cache.Options {
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
-	options := cache.Options{ByObject: map[client.Object]cache.ByObject{
+	whole := own
+	whole.Transform = func(object any) (any, error) { return object, nil }
+	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
 		&corev1.Secret{}:                own,
 		&corev1.ConfigMap{}:             own,
 		&corev1.Pod{}:                   own,
-		&corev1.PersistentVolumeClaim{}: own,
+		&corev1.PersistentVolumeClaim{}: whole,
 		&corev1.Service{}:               own,
 		&appsv1.StatefulSet{}:           own,
 		&networkingv1.NetworkPolicy{}:   own,

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -22,7 +23,15 @@ const (
 	exitUsage  = 2
 )
 
+// garbage is how much of its memory, in percent of what is in use, the program
+// lets become garbage before it collects. Go's own 100 would save some processor
+// time, of which an operator needs little; the variable GOGC overrules this.
+const garbage = 40
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	os.Exit(run(ctrl.SetupSignalHandler(), os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -58,12 +58,13 @@ func newManager(cfg *rest.Config, o *options, logger *slog.Logger) (manager.Mana
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("registering types: %w", err)
 	}
+	warm := true // one that waits to lead fills its caches, so that it works as soon as it leads
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:                        scheme,
 		Logger:                        logr.FromSlogHandler(logger.Handler()),
 		Cache:                         controllers.CacheOptions(o.namespaceList()),
 		Client:                        controllers.ClientOptions(o.namespaceList()),
-		Controller:                    ctrlconfig.Controller{MaxConcurrentReconciles: o.concurrency, SkipNameValidation: &o.several},
+		Controller:                    ctrlconfig.Controller{MaxConcurrentReconciles: o.concurrency, SkipNameValidation: &o.several, EnableWarmup: &warm},
 		Metrics:                       metricsOptions(o),
 		HealthProbeBindAddress:        o.probeAddress,
 		LeaderElection:                o.leaderElect,

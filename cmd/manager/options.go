@@ -64,7 +64,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	set.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the Lease (default the pod's own)")
 	set.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second, "how long others wait for a leader that is silent")
 	set.DurationVar(&o.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "how long a leader that cannot renew goes on; less than the lease's duration")
-	set.DurationVar(&o.retryPeriod, "leader-election-retry-period", 2*time.Second, "how often to renew or try; less than the renew deadline")
+	set.DurationVar(&o.retryPeriod, "leader-election-retry-period", time.Second, "how often to renew or try; less than the renew deadline")
 	set.DurationVar(&o.shutdownTimeout, "shutdown-timeout", 15*time.Second, "how long work in progress may take after SIGTERM")
 	set.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	set.StringVar(&o.logFormat, "log-format", "json", "json or text")

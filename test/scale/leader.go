@@ -109,7 +109,7 @@ func (w *world) succeed(ctx context.Context, signal syscall.Signal) (Phase, erro
 	if err := <-ending; err != nil {
 		return Phase{}, err
 	}
-	if _, err := w.settle(ctx); err != nil {
+	if err := w.settle(ctx, w.options.after); err != nil {
 		return Phase{}, err
 	}
 	phase, err := meter.end()

@@ -39,6 +39,7 @@ type options struct {
 	root    string
 	logs    string
 	settle  time.Duration
+	after   time.Duration
 	quiet   time.Duration
 	pending time.Duration
 	patient time.Duration
@@ -58,6 +59,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	set.StringVar(&o.root, "root", ".", "the checkout, where config/ is")
 	set.StringVar(&o.logs, "logs", "build/scale", "folder for the operator's logs and its kubeconfig")
 	set.DurationVar(&o.settle, "settle", 70*time.Second, "how long nothing may be written before the operator counts as done with a phase; figures are written a minute late")
+	set.DurationVar(&o.after, "after", 70*time.Second, "the same after a restart, a change of the leader and a rolling change")
 	set.DurationVar(&o.quiet, "quiet", 10*time.Minute, "how long nothing may be written at rest")
 	set.DurationVar(&o.pending, "pending", time.Minute, "how long to watch while nodes are not ready")
 	set.DurationVar(&o.patient, "patience", 40*time.Minute, "how long a phase may take")

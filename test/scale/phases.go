@@ -92,7 +92,7 @@ func (w *world) create(ctx context.Context) error {
 	}
 	took := time.Since(meter.at).Seconds()
 	w.say("all were ready after %.1f s; waiting until nothing is written for %v", took, w.options.settle)
-	if _, err := w.settle(ctx); err != nil {
+	if err := w.settle(ctx, w.options.settle); err != nil {
 		return err
 	}
 	phase, err := meter.end()
@@ -157,7 +157,7 @@ func (w *world) notReady(ctx context.Context) error {
 	if err := w.kubelet.evict(ctx, evicted); err != nil {
 		return fmt.Errorf("ending pods: %w", err)
 	}
-	if _, err := w.settle(ctx); err != nil {
+	if err := w.settle(ctx, w.options.settle); err != nil {
 		return err
 	}
 	if _, nodes := w.fleet.ready(firstImage); nodes != w.options.nodes-len(evicted) {
@@ -184,8 +184,7 @@ func (w *world) notReady(ctx context.Context) error {
 	}
 	w.figures.NotReady = NotReady{Phase: phase, Pods: len(evicted), ReadySeconds: time.Since(at).Seconds(),
 		WritesPerSecond: float64(phase.Writes) / phase.Seconds, ReadsPerSecond: float64(phase.Reads) / phase.Seconds}
-	_, err = w.settle(ctx)
-	return err
+	return w.settle(ctx, w.options.settle)
 }
 
 // restart ends the operator and starts it again over a fleet with which all is well.
@@ -213,7 +212,7 @@ func (w *world) restart(ctx context.Context) error {
 		return err
 	}
 	asked := time.Since(meter.at).Seconds()
-	if _, err := w.settle(ctx); err != nil {
+	if err := w.settle(ctx, w.options.after); err != nil {
 		return err
 	}
 	phase, err := meter.end()
@@ -251,7 +250,7 @@ func (w *world) roll(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(meter.at).Seconds()
-	if _, err := w.settle(ctx); err != nil {
+	if err := w.settle(ctx, w.options.after); err != nil {
 		return err
 	}
 	phase, err := meter.end()

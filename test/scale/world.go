@@ -210,15 +210,13 @@ func (m *meter) end() (Phase, error) {
 	return p, err
 }
 
-// settle waits until nothing was written for a while, and returns when the last
-// write was.
-func (w *world) settle(ctx context.Context) (last time.Time, err error) {
+// settle waits until nothing was written for a while.
+func (w *world) settle(ctx context.Context, quiet time.Duration) error {
 	before, last := w.counter.now().Writes, time.Now()
-	err = until(ctx, w.options.patient, "the operator to write nothing", func() (bool, string) {
+	return until(ctx, w.options.patient, "the operator to write nothing", func() (bool, string) {
 		if now := w.counter.now().Writes; now != before {
 			before, last = now, time.Now()
 		}
-		return time.Since(last) >= w.options.settle, fmt.Sprintf("%d writes so far", before)
+		return time.Since(last) >= quiet, fmt.Sprintf("%d writes so far", before)
 	})
-	return last, err
 }
