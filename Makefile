@@ -128,6 +128,15 @@ soak: prerequisites ## 16 clients of a node for a minute; three nodes and a real
 	VESPER_CLIENT_SECONDS=60 $(GO) test -race -count=1 -v -run '^TestSixteenClientsAreLinearizable$$' ./internal/server
 	SOAK_SECONDS=180 SOAK_RACE=1 $(GO) test -count=1 -v -timeout 20m ./test/soak
 
+.PHONY: lives
+lives: ## The operator through every lifecycle on a stage: broken off at its writes, with late informers, and random walks (20 minutes); LIVES=-crashes takes each write in each way
+	$(GO) test -count=1 -v -timeout 4h -tags lives -run 'BreaksOffAtAnyWrite|InformersThatAreLate|NoWalkThroughLife' ./controllers $(LIVES)
+
+.PHONY: scale-test
+scale-test: prerequisites ## make scale with ten nodes, as a test of its promises (5 minutes)
+	$(GO) run ./hack/localkube build --only envtest
+	KUBEBUILDER_ASSETS="$$($(GO) run ./hack/localkube assets)" $(GO) test -count=1 -v -timeout 30m -tags scale ./test/scale
+
 ##@ Tools
 
 .PHONY: prerequisites

@@ -118,6 +118,31 @@ func TestADeletedClusterGoesAtOnceWhateverIsWrong(t *testing.T) {
 	}
 }
 
+// TestVolumesOfNodesThatAreLeftAsTheyAreFollowTheDeletionPolicy: whoever changes it
+// to Retain may delete the cluster next, also one whose nodes are not being worked on.
+func TestVolumesOfNodesThatAreLeftAsTheyAreFollowTheDeletionPolicy(t *testing.T) {
+	for why, leave := range map[string]func(*stage){
+		"it is suspended":    func(s *stage) { s.patchCluster(`{"spec":{"suspended":true}}`) },
+		"the broker is gone": func(s *stage) { s.drop(&v1alpha1.VesperBroker{ObjectMeta: metav1.ObjectMeta{Name: "mq"}}) },
+	} {
+		t.Run(why, func(t *testing.T) {
+			onStage(t, func(s *stage) {
+				s.open(2, func(c *v1alpha1.VesperCluster) { c.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+				claims := s.claims()
+				leave(s)
+				s.settle()
+				s.patchCluster(`{"spec":{"deletionPolicy":"Retain"}}`)
+				s.settle()
+				s.drop(&v1alpha1.VesperCluster{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+				s.settle()
+				if got := s.claims(); got != claims {
+					t.Errorf("claims are %q, want them kept: %s", got, claims)
+				}
+			})
+		})
+	}
+}
+
 // TestAClusterDeletedInTheForegroundMakesNothingAnew: its object stays until what it
 // owns is gone, and the operator must not make that again.
 func TestAClusterDeletedInTheForegroundMakesNothingAnew(t *testing.T) {

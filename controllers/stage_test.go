@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,9 +37,7 @@ import (
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	applyac "vesperdb.io/vesper/api/v1alpha1/applyconfiguration"
-	"vesperdb.io/vesper/internal/nodeclient"
 	"vesperdb.io/vesper/internal/nodestatus"
-	"vesperdb.io/vesper/internal/subscriptions"
 )
 
 // stage is a namespace in memory under a virtual clock, in which the real
@@ -52,6 +51,11 @@ type stage struct {
 	api      *registry
 	clusters *VesperClusterReconciler
 	nodes    *VesperNodeReconciler
+	// cache and link are what the operator reads from and writes through.
+	cache        *lateCache
+	link         *connection
+	stopOperator func()
+	breakages    breakages
 
 	iteration int
 	written   map[string]int // writes to each kind of object
@@ -63,7 +67,7 @@ type stage struct {
 // typeConverters know the fields of all kinds; making them takes a while.
 var typeConverters = sync.OnceValue(func() []managedfields.TypeConverter {
 	builtin := withoutNoStatus{clientgoac.NewTypeConverter(clientgoscheme.Scheme)}
-	return []managedfields.TypeConverter{applyac.NewTypeConverter(testScheme()), builtin, managedfields.NewDeducedTypeConverter()}
+	return []managedfields.TypeConverter{applyac.NewTypeConverter(stageScheme()), builtin, managedfields.NewDeducedTypeConverter()}
 })
 
 // withoutNoStatus lets the fake client apply kinds that have no status any more, such
@@ -95,35 +99,40 @@ func onStage(t *testing.T, test func(*stage)) {
 
 func newStage(t *testing.T) *stage {
 	s := &stage{t: t, written: map[string]int{}, applied: map[string]int{}, last: map[string]string{}}
-	scheme := testScheme()
+	scheme := stageScheme()
 	plain := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(allNamespaced(scheme)).WithReturnManagedFields().
 		WithTypeConverters(typeConverters()...).
 		WithStatusSubresource(&v1alpha1.VesperBroker{}, &v1alpha1.VesperCluster{}, &v1alpha1.VesperNode{}, &appsv1.StatefulSet{}, &corev1.Pod{}, &corev1.PersistentVolumeClaim{}).
 		Build()
-	api := &registry{WithWatch: plain, stage: s, specs: map[string]string{}}
+	api := &registry{WithWatch: plain, stage: s, specs: map[string]string{}, objects: map[objectKey]client.Object{}}
 	s.api = api
 	s.cluster = &cluster{Client: client.NewNamespacedClient(api, "prod"), Namespace: "prod", brokers: &dropper{}}
 	s.kubelet = &kubelet{c: s.cluster, ips: map[string]string{}, say: map[string]func() (nodestatus.Status, error){}, removed: map[string]int{}, drains: map[string]bool{}, tell: s.note}
-	recorder := storyteller{s}
-	ctx, cancel := context.WithCancel(t.Context())
-	poller := nodeclient.NewPoller(s.kubelet, func(context.Context, types.NamespacedName) {})
-	dropping := subscriptions.NewBackground(s.brokers, func(context.Context, types.NamespacedName) {})
-	done := make(chan error, 2)
-	go func() { done <- poller.Start(ctx) }()
-	go func() { done <- dropping.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-done, <-done); err != nil {
-			t.Error(err)
-		}
-	})
-	cache := &unordered{Client: api, random: rand.New(rand.NewPCG(1, 1))}
-	s.clusters = &VesperClusterReconciler{NodeImage: "vesper/node:v1", client: cache, live: api, recorder: recorder, subscriptions: dropping}
-	s.nodes = &VesperNodeReconciler{NodeImage: "vesper/node:v1", client: cache, live: api, recorder: recorder, poller: poller, askReady: nodeAskReady, Now: time.Now,
-		access: &accessReader{client: cache, live: api, now: time.Now}}
+	t.Cleanup(func() { s.stopOperator() })
+	s.startOperator()
 	synctest.Wait()
 	return s
 }
+
+// stageScheme has the kinds that are on the stage alone: the fake client goes through
+// all of them at each write.
+var stageScheme = sync.OnceValue(func() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		panic(err)
+	}
+	for group, kinds := range map[schema.GroupVersion][]runtime.Object{
+		corev1.SchemeGroupVersion: {&corev1.Secret{}, &corev1.SecretList{}, &corev1.ConfigMap{}, &corev1.ConfigMapList{}, &corev1.Service{}, &corev1.ServiceList{},
+			&corev1.Pod{}, &corev1.PodList{}, &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolumeClaimList{}},
+		appsv1.SchemeGroupVersion:       {&appsv1.StatefulSet{}, &appsv1.StatefulSetList{}},
+		networkingv1.SchemeGroupVersion: {&networkingv1.NetworkPolicy{}, &networkingv1.NetworkPolicyList{}},
+		policyv1.SchemeGroupVersion:     {&policyv1.PodDisruptionBudget{}, &policyv1.PodDisruptionBudgetList{}},
+	} {
+		scheme.AddKnownTypes(group, kinds...)
+		metav1.AddToGroupVersion(scheme, group)
+	}
+	return scheme
+})
 
 // allNamespaced maps the kinds of a scheme.
 func allNamespaced(scheme *runtime.Scheme) meta.RESTMapper {
@@ -138,7 +147,7 @@ func allNamespaced(scheme *runtime.Scheme) meta.RESTMapper {
 func (s *stage) pass() {
 	s.t.Helper()
 	s.iteration++
-	if err := s.kubelet.pass(s.t.Context()); err != nil {
+	if err := s.as(byKubelet, func() error { return s.kubelet.pass(s.t.Context()) }); err != nil {
 		s.t.Fatalf("kubelet: %v", err)
 	}
 	clusters, nodes := &v1alpha1.VesperClusterList{}, &v1alpha1.VesperNodeList{}
@@ -155,13 +164,18 @@ func (s *stage) pass() {
 		s.reconcile(s.clusters.Reconcile, &clusters.Items[i])
 	}
 	s.look()
+	s.cache.hear()
 	time.Sleep(nodeAskSoon)
 	synctest.Wait()
 }
 
 func (s *stage) reconcile(f func(context.Context, ctrl.Request) (ctrl.Result, error), object client.Object) {
 	s.t.Helper()
-	if _, err := f(s.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(object)}); err != nil {
+	_, err := f(s.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(object)})
+	switch {
+	case s.link.dead:
+		s.restart()
+	case err != nil && !s.link.excuses(err) && !s.cache.excuses(err):
 		s.t.Fatalf("reconciling %s: %v", object.GetName(), err)
 	}
 }
@@ -172,12 +186,18 @@ const quietPasses = 5
 // settle lets pass after pass go by until nothing is written any more.
 func (s *stage) settle() {
 	s.t.Helper()
+	s.settleFor(quietPasses)
+}
+
+// settleFor lets pass after pass go by until so many brought no write.
+func (s *stage) settleFor(quiet int) {
+	s.t.Helper()
 	for range 500 {
 		before := s.writes()
-		for range quietPasses {
+		for range quiet {
 			s.pass()
 		}
-		if s.writes() == before {
+		if s.writes() == before && s.cache.current() {
 			return
 		}
 	}
@@ -235,34 +255,19 @@ func (s *stage) tellOf(name string, all []metav1.Condition, kind string, message
 	}
 }
 
-// unordered lists like a cache, which has no order: backwards every now and then.
-type unordered struct {
-	client.Client
-	random *rand.Rand
-}
-
-// List implements client.Client.
-func (u *unordered) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
-	if err := u.Client.List(ctx, list, opts...); err != nil {
-		return err
-	}
-	if u.random.IntN(2) == 0 {
-		return nil
-	}
-	items, err := meta.ExtractList(list)
-	if err != nil {
-		return err
-	}
-	slices.Reverse(items)
-	return meta.SetList(list, items)
-}
-
 // registry gives objects what an API server gives them: a UID, a generation, a time.
 type registry struct {
 	client.WithWatch
 	stage *stage
 	specs map[string]string
 	made  int
+	// by is who writes now, log what was written, objects all that there is.
+	by      writer
+	log     []change
+	mu      sync.RWMutex // of objects: the nodes read them when they are asked
+	objects map[objectKey]client.Object
+	// onChange are told of what was written.
+	onChange []func(change)
 	// terminating means that the namespace is being deleted: nothing new is taken.
 	terminating bool
 }
@@ -285,6 +290,9 @@ func (r *registry) Update(ctx context.Context, object client.Object, opts ...cli
 
 // Patch implements client.Client.
 func (r *registry) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	if err := r.sameObject(ctx, object, patch); err != nil {
+		return err
+	}
 	if err := r.WithWatch.Patch(ctx, object, patch, opts...); err != nil {
 		return err
 	}
@@ -313,7 +321,7 @@ func (r *registry) Apply(ctx context.Context, desired runtime.ApplyConfiguration
 		return err
 	}
 	live := typed.(client.Object)
-	if err := r.Get(ctx, client.ObjectKeyFromObject(object), live); err != nil {
+	if err := r.WithWatch.Get(ctx, client.ObjectKeyFromObject(object), live); err != nil {
 		return err
 	}
 	if err := r.register(ctx, live); err != nil {
@@ -324,22 +332,6 @@ func (r *registry) Apply(ctx context.Context, desired runtime.ApplyConfiguration
 		return err
 	}
 	return json.Unmarshal(raw, desired)
-}
-
-// Status implements client.Client, and counts what is written.
-func (r *registry) Status() client.SubResourceWriter {
-	return counted{r.WithWatch.Status(), r.stage}
-}
-
-type counted struct {
-	client.SubResourceWriter
-	stage *stage
-}
-
-// Patch implements client.SubResourceWriter.
-func (c counted) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
-	c.stage.written["status"]++
-	return c.SubResourceWriter.Patch(ctx, object, patch, opts...)
 }
 
 func (r *registry) register(ctx context.Context, object client.Object) error {
@@ -362,7 +354,7 @@ func (r *registry) register(ctx context.Context, object client.Object) error {
 	}
 	key := gvk.Kind + "/" + object.GetName()
 	if object.GetUID() != "" && r.specs[key] == string(spec) {
-		return nil
+		return r.changed(ctx, object)
 	}
 	r.specs[key] = string(spec)
 	if object.GetUID() == "" {
@@ -371,7 +363,10 @@ func (r *registry) register(ctx context.Context, object client.Object) error {
 		object.SetCreationTimestamp(metav1.Now())
 	}
 	object.SetGeneration(object.GetGeneration() + 1)
-	return r.WithWatch.Update(ctx, object)
+	if err := r.WithWatch.Update(ctx, object); err != nil {
+		return err
+	}
+	return r.changed(ctx, object)
 }
 
 // storyteller tells the events that a person would see.
@@ -398,6 +393,12 @@ func (s *stage) makeStageCluster(replicas int32, change ...func(*v1alpha1.Vesper
 	mustCreate(s.t, s.cluster, b)
 	b.Status = v1alpha1.VesperBrokerStatus{ObservedGeneration: 1, Type: v1alpha1.BrokerTypeExternal, Hosts: b.Spec.External.Hosts, Flavor: v1alpha1.FlavorAuto}
 	s.tellBroker(s.t, b, metav1.ConditionTrue, v1alpha1.ReasonBrokerReady)
+	return s.makeShop(replicas, change...)
+}
+
+// makeShop makes the cluster alone.
+func (s *stage) makeShop(replicas int32, change ...func(*v1alpha1.VesperCluster)) *v1alpha1.VesperCluster {
+	s.t.Helper()
 	return s.makeCluster(s.t, "shop", replicas, append([]func(*v1alpha1.VesperCluster){func(c *v1alpha1.VesperCluster) {
 		c.Spec.Channel, c.Spec.BranchIDs, c.Spec.DeletionPolicy = v1alpha1.DefaultChannel, v1alpha1.BranchIDRange{Width: 2}, v1alpha1.DeletionRetain
 	}}, change...)...)

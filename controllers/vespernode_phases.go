@@ -187,11 +187,23 @@ func (s *nodeScope) act(ctx context.Context) error {
 func (s *nodeScope) makeChildren(ctx context.Context) error {
 	switch {
 	case (s.verdict.Decision == topology.Stop || s.node.Spec.Suspended) && s.statefulSet != nil:
-		return s.makeStatefulSet(ctx, true)
+		return cmp.Or(s.makeStatefulSet(ctx, true), s.keepClaim(ctx))
 	case s.heldBack():
-		return nil
+		return s.keepClaim(ctx)
 	}
 	return s.makeAll(ctx)
+}
+
+// keepClaim has deletionPolicy apply to the volume of a node that is left as it is
+// otherwise: whoever wants the data kept may delete the node next.
+func (s *nodeScope) keepClaim(ctx context.Context) error {
+	if s.verdict.Decision != topology.Run || s.claim == nil || s.statefulSet == nil {
+		return nil
+	}
+	if err := s.makeClaim(ctx); err != nil && !s.refusedResize(err) {
+		return err
+	}
+	return nil
 }
 
 // heldBack reports whether nothing is to be made now: the node must not run, nobody
