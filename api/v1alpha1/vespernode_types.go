@@ -237,10 +237,10 @@ type NodeLink struct {
 type NodeRole string
 
 const (
-	// RoleMember: the node has one link.
+	// RoleMember is that of a node with one link.
 	RoleMember NodeRole = "Member"
-	// RoleRelay: the node has several links, and passes on what is new to it
-	// from each to the others.
+	// RoleRelay is that of a node with several links, which passes on what is new to
+	// it from each to the others.
 	RoleRelay NodeRole = "Relay"
 )
 

@@ -57,11 +57,11 @@ func NodeStatefulSet(n Node) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 // NodeBrokers names the channels that a node joins, for AnnotationBroker: the
 // broker alone of a node that has no other link than its own.
 func NodeBrokers(node *v1alpha1.VesperNode) string {
-	names := node.Spec.BrokerRef.Name
+	names := []string{node.Spec.BrokerRef.Name}
 	for _, link := range node.Spec.Links {
-		names += "," + link.BrokerRef.Name + "/" + link.Channel
+		names = append(names, link.BrokerRef.Name+"/"+link.Channel)
 	}
-	return names
+	return strings.Join(names, ",")
 }
 
 // Admitted reports whether an AnnotationBroker names a channel that a node joins.
