@@ -29,7 +29,6 @@ import (
 type walker struct {
 	*stage
 	witness *witness
-	steps   int
 	said    []string
 }
 
