@@ -183,6 +183,39 @@ func TestPartSizeFollowsTheProfileTheOptionsAndWhatTheBrokerRefused(t *testing.T
 	}
 }
 
+func TestConnectionsThatEndAgainAndAgainOverALargeMessageMakePartsSmaller(t *testing.T) {
+	reset := errors.New("connection reset")
+	tr := &Transport{}
+	for range brokenOften - 1 {
+		tr.partSize(stomp.Generic(), 1<<20)
+		tr.learn(reset)
+	}
+	if n := tr.partSize(stomp.Generic(), 9<<20); n != maxWhole {
+		t.Errorf("after too few losses: %d", n)
+	}
+	tr.largest = 1 << 20
+	tr.learn(reset)
+	if n := tr.partSize(stomp.Generic(), 9<<20); n != 1<<19 {
+		t.Errorf("after as many losses as tell: %d", n)
+	}
+	tr.brokenSince = tr.brokenSince.Add(-2 * brokenWithin)
+	for range brokenOften - 1 {
+		tr.learn(reset)
+		tr.partSize(stomp.Generic(), 9<<20)
+	}
+	if n := tr.partSize(stomp.Generic(), 9<<20); n != 1<<19 {
+		t.Errorf("after losses long after: %d", n)
+	}
+	small := &Transport{}
+	for range 10 * brokenOften {
+		small.partSize(stomp.Generic(), 10)
+		small.learn(reset)
+	}
+	if n := small.partSize(stomp.Generic(), 9<<20); n != maxWhole {
+		t.Errorf("losses with nothing large on its way: %d", n)
+	}
+}
+
 func TestHeadersAndTextPassBothWays(t *testing.T) {
 	out := outgoing(replication.Destination{Name: "CH"}, replication.Message{From: "0A", Text: true, Header: map[string]string{"origin": "0A", "a": "b"}})
 	if !out.Text || !slices.Equal(out.Header, frame.Header{{Key: "clientid", Value: "0A"}, {Key: "a", Value: "b"}, {Key: "origin", Value: "0A"}}) {

@@ -83,6 +83,10 @@ type Transport struct {
 	// largest is the largest body sent on the current connection, taken what the
 	// broker turned out to take at most; 0 while it refused none.
 	largest, taken int
+	// broken counts the connections that ended since brokenSince, and on which a body
+	// was sent that could be smaller.
+	broken      int
+	brokenSince time.Time
 }
 
 // New checks the options. The error names the one that is wrong.
@@ -358,17 +362,37 @@ func (t *Transport) partSize(p stomp.Profile, body int) int {
 	return size
 }
 
+// brokenOften is how many connections end within brokenWithin before the size of
+// what they carried is blamed.
+const (
+	brokenOften  = 3
+	brokenWithin = time.Minute
+)
+
+// suspect counts the end of a connection that says nothing of size, and reports
+// whether there were so many that size is the likely cause.
+func (t *Transport) suspect(now time.Time) bool {
+	if now.Sub(t.brokenSince) > brokenWithin {
+		t.broken, t.brokenSince = 0, now
+	}
+	t.broken++
+	return t.broken >= brokenOften
+}
+
 // learn takes the end of the sending connection: where the broker ended it over
-// the size of a frame, the next ones are half as large.
+// the size of a frame, the next ones are half as large. A broker that closes before
+// it has read the whole frame may take its words back with it, since the reset of the
+// connection overtakes them; so several ends in a short time are as good as words.
 func (t *Transport) learn(err error) {
 	refused := t.largest
 	t.largest = 0
-	if !stomp.IsTooLarge(err) || refused <= minPart {
+	if refused <= minPart || !stomp.IsTooLarge(err) && !t.suspect(time.Now()) {
 		return
 	}
+	t.broken = 0
 	t.taken = max(refused/2, minPart)
 	if t.o.Logger != nil {
-		t.o.Logger.Warn("The broker refused a message for its size; larger ones are sent in parts from now on",
+		t.o.Logger.Warn("The broker refused a message for its size, or ended the connection again and again while one was sent; larger ones are sent in parts from now on",
 			slog.Int("refused", refused), slog.Int("part", t.taken), slog.Any("error", err))
 	}
 }
