@@ -107,10 +107,6 @@ func (s source) Postings(predicate string) iter.Seq2[jsonql.Posting, error] {
 // CountObjects implements jsonql.Estimator.
 func (s source) CountObjects() (int, error) { return s.reader.CountObjects() }
 
-// ExactCounts reports whether the counts of a jsonql.Estimator are exact. They
-// are not in a transaction, which has written what no index has yet.
-func (s source) ExactCounts() bool { return s.reader.ExactCounts() }
-
 // CountValues calls visit with each value under a predicate, and how many
 // subjects have it: embedded ones too, lists inside lists not. The text of one
 // that is cut stands for the value's own. It reports whether that can be counted:

@@ -40,31 +40,29 @@ func (c *chooser) covering(set *resolve.Set) (access, bool) {
 }
 
 // covered shows the objects that the index has. Those of which it has several
-// values, or not the whole of one, are read; which these are is found out first,
-// by a number for each subject: if two have the same, both are read.
+// values, or not the whole of one, are read after the others.
 func (c *chooser) covered(postings source.PostingSource, set *resolve.Set, prop string, visit objects) error {
-	held := 0
+	seed, seen, held := maphash.MakeSeed(), map[uint64]bool{}, 0
 	defer func() { _ = c.run.Hold(-held) }()
-	seed, seen, several := maphash.MakeSeed(), map[uint64]bool{}, gathered{run: c.run}
-	defer several.release()
+	// By a number for each subject, whether it must be read: if two have the same,
+	// both are.
 	err := c.postings(postings, prop, func(p source.Posting) (bool, error) {
 		key := maphash.String(seed, p.Subject)
-		if known, before := seen[key]; !before && !p.Cut {
-			seen[key] = false
-			held += entryBytes
-			return true, c.run.Hold(entryBytes)
-		} else if !known {
-			seen[key] = true
+		_, before := seen[key]
+		if seen[key] = before || p.Cut; before {
+			return true, nil
 		}
-		return true, several.add(p.Subject)
+		held += entryBytes
+		return true, c.run.Hold(entryBytes)
 	})
 	if err != nil {
 		return err
 	}
-	ended := false
+	read, ended := gathered{run: c.run}, false
+	defer read.release()
 	err = c.postings(postings, prop, func(p source.Posting) (bool, error) {
-		if len(several.subjects) > 0 && seen[maphash.String(seed, p.Subject)] {
-			return true, several.add(p.Subject)
+		if seen[maphash.String(seed, p.Subject)] {
+			return true, read.add(p.Subject)
 		}
 		o, err := c.run.Single(set, p.Subject, prop, p.Term)
 		if err != nil || o == nil {
@@ -77,7 +75,7 @@ func (c *chooser) covered(postings source.PostingSource, set *resolve.Set, prop 
 	if err != nil || ended {
 		return err
 	}
-	return eachOf(inOrder(several.subjects), func(subject string) (bool, error) {
+	return eachOf(inOrder(read.subjects), func(subject string) (bool, error) {
 		o, err := c.run.Load(set, subject, false, false)
 		if err != nil || o == nil {
 			return err == nil, err
