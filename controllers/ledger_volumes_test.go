@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/branch"
@@ -182,13 +180,7 @@ func TestANodeWithAForkedBranchIsIsolatedAndShownInRed(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
-	c.run(t,
-		func(mgr manager.Manager) error {
-			return (&VesperClusterReconciler{Subscriptions: c.brokers}).SetupWithManager(mgr)
-		},
-		func(mgr manager.Manager) error {
-			return (&VesperNodeReconciler{Status: k, askReady: 100 * time.Millisecond}).SetupWithManager(mgr)
-		})
+	c.operateAsking(t, k)
 	c.readyBroker(t, "mq")
 	c.makeCluster(t, "shop", 2)
 	c.clusterReady(t, "shop", "shop-core-0a", "shop-core-0b")

@@ -31,11 +31,17 @@ func (c *cluster) operate(t *testing.T, nodes nodeclient.Reader) *operator {
 
 func (c *cluster) operateAs(t *testing.T, op *operator, nodes nodeclient.Reader) {
 	t.Helper()
-	c.runAs(t, op,
-		func(mgr manager.Manager) error {
-			return (&VesperClusterReconciler{Subscriptions: c.brokers}).SetupWithManager(mgr)
-		},
-		func(mgr manager.Manager) error { return (&VesperNodeReconciler{Status: nodes}).SetupWithManager(mgr) })
+	c.runAs(t, op, c.reconcilers(&VesperNodeReconciler{Status: nodes})...)
+}
+
+// operateAsking is operate of an operator that asks ready nodes ten times a second.
+func (c *cluster) operateAsking(t *testing.T, nodes nodeclient.Reader) *operator {
+	t.Helper()
+	return c.run(t, c.reconcilers(&VesperNodeReconciler{Status: nodes, askReady: 100 * time.Millisecond})...)
+}
+
+func (c *cluster) reconcilers(nodes *VesperNodeReconciler) []func(manager.Manager) error {
+	return []func(manager.Manager) error{(&VesperClusterReconciler{Subscriptions: c.brokers}).SetupWithManager, nodes.SetupWithManager}
 }
 
 // readyBroker makes an external broker that is Ready, as its controller would leave it.

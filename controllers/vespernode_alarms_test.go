@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/nodestatus"
@@ -22,13 +20,7 @@ func TestADivergenceIsShownOnTheNodeAndItsClusterAndToldOnce(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	k := newKubelet(t, c)
-	c.run(t,
-		func(mgr manager.Manager) error {
-			return (&VesperClusterReconciler{Subscriptions: c.brokers}).SetupWithManager(mgr)
-		},
-		func(mgr manager.Manager) error {
-			return (&VesperNodeReconciler{Status: k, askReady: 100 * time.Millisecond}).SetupWithManager(mgr)
-		})
+	c.operateAsking(t, k)
 	c.readyBroker(t, "mq")
 	c.makeCluster(t, "shop", 1)
 	c.clusterReady(t, "shop", "shop-core-0a")
