@@ -31,6 +31,10 @@ type Options struct {
 	In string
 	// StoreLimit bounds the message store, in ActiveMQ's spelling such as "5 mb".
 	StoreLimit string
+	// StorePercent, when not 0, bounds the message store to this share of the file system in place
+	// of StoreLimit. A broker that starts on a full disk lowers its limit to what it finds; this
+	// one raises it again within a second of there being space, the other when it is restarted.
+	StorePercent int
 	// FailWhenFull makes a send that finds the store full fail after this time, instead of
 	// blocking its producer for as long as it takes.
 	FailWhenFull time.Duration

@@ -56,13 +56,15 @@ func (b *Broker) configure() error {
 }
 
 func (b *Broker) xml() string {
-	limit := b.o.StoreLimit
-	kaha := ""
-	if limit == "" {
-		limit = "2 gb"
-	} else {
+	limit, kaha, check := `limit="2 gb"`, "", ""
+	if b.o.StoreLimit != "" || b.o.StorePercent > 0 {
+		limit = `limit="` + b.o.StoreLimit + `"`
 		// So that a small limit counts data, not file size, and space that was freed counts soon.
 		kaha = ` journalMaxFileLength="1mb" cleanupInterval="500" checkpointInterval="500"`
+	}
+	if b.o.StorePercent > 0 {
+		limit = fmt.Sprintf(`percentLimit="%d"`, b.o.StorePercent)
+		check = ` schedulePeriodForDiskUsageCheck="500" diskUsageCheckRegrowThreshold="0"`
 	}
 	usage := ""
 	if b.o.FailWhenFull > 0 {
@@ -77,7 +79,7 @@ func (b *Broker) xml() string {
        xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
        xsi:schemaLocation="http://www.springframework.org/schema/beans http://www.springframework.org/schema/beans/spring-beans.xsd
                            http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/activemq-core.xsd">
-  <broker xmlns="http://activemq.apache.org/schema/core" brokerName="test" dataDirectory="%[1]s/data" useJmx="false">
+  <broker xmlns="http://activemq.apache.org/schema/core" brokerName="test" dataDirectory="%[1]s/data" useJmx="false"%[9]s>
     <persistenceAdapter>
       <kahaDB directory="%[1]s/data/kahadb"%[2]s>
         <locker><shared-file-locker lockAcquireSleepInterval="200"/></locker>
@@ -85,7 +87,7 @@ func (b *Broker) xml() string {
     </persistenceAdapter>
     <systemUsage><systemUsage%[3]s>
       <memoryUsage><memoryUsage percentOfJvmHeap="50"/></memoryUsage>
-      <storeUsage><storeUsage limit="%[4]s"/></storeUsage>
+      <storeUsage><storeUsage %[4]s/></storeUsage>
       <tempUsage><tempUsage limit="512 mb"/></tempUsage>
     </systemUsage></systemUsage>
     %[5]s
@@ -94,7 +96,7 @@ func (b *Broker) xml() string {
     </transportConnectors>
   </broker>
 </beans>
-`, b.dir, kaha, usage, limit, b.plugins(), b.Addr(), maxFrame, b.o.LinkStealing)
+`, b.dir, kaha, usage, limit, b.plugins(), b.Addr(), maxFrame, b.o.LinkStealing, check)
 }
 
 // plugins is the authentication plugin, when there are users.

@@ -52,12 +52,13 @@ func TestBrokerPastItsStoreLimitStopsNoWriteAndRecoversByItself(t *testing.T) {
 }
 
 // TestBrokerWhoseDiskIsFullStopsNoWriteAndRecoversWithTheSpace: a real file system without a byte
-// left. Whether the broker hangs, fails or ends then is its own affair; when it ends, it is started
-// again, as Kubernetes would.
+// left. Whether the broker hangs, fails or ends then is its own affair: ActiveMQ starts itself again
+// upon some of the errors. Here it always starts while the disk is full, and with what it is
+// configured as docs/brokers.md has it, raises its limit again with the space.
 func TestBrokerWhoseDiskIsFullStopsNoWriteAndRecoversWithTheSpace(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, "size=48m,mode=755")
-	broker := activemqtest.Start(t, activemqtest.Options{In: disk, StoreLimit: "1 gb"})
+	broker := activemqtest.Start(t, activemqtest.Options{In: disk, StorePercent: 90})
 	s := crowd(t, broker)
 	s.write(10)
 	s.mustBeWhole()
@@ -69,14 +70,18 @@ func TestBrokerWhoseDiskIsFullStopsNoWriteAndRecoversWithTheSpace(t *testing.T) 
 		s.writeOne(s.nodes[0])
 		s.writeOne(s.nodes[1])
 	}
-	if !strings.Contains(broker.Log(), "No space left on device") {
+	log := broker.Log()
+	if !strings.Contains(log, "No space left on device") && !strings.Contains(log, "there is not enough usable space") {
 		t.Error("the broker did not notice the full disk")
 	}
+	broker.Kill()
+	// It may not come up at all on this disk; Kubernetes would go on trying.
+	atFirst := broker.Start()
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
 	if broker.Ended() {
-		t.Log("The broker had ended; it is started again")
+		t.Logf("The broker had ended, it is started again: %v", atFirst)
 		if err := broker.Start(); err != nil {
 			t.Fatal(err)
 		}
