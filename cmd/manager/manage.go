@@ -17,16 +17,12 @@ import (
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/controllers"
 	"vesperdb.io/vesper/internal/version"
 )
-
-// leaseName is the Lease that the leader holds; the leader-election Role names it.
-const leaseName = "vesper-operator"
 
 // The API server's own fairness is the real bound; these keep one operator from
 // taking all of a small server at its start.
@@ -58,23 +54,26 @@ func newManager(cfg *rest.Config, o *options, logger *slog.Logger) (manager.Mana
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("registering types: %w", err)
 	}
+	lock, err := lease(cfg, o)
+	if err != nil {
+		return nil, err
+	}
 	warm := true // one that waits to lead fills its caches, so that it works as soon as it leads
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme:                        scheme,
-		Logger:                        logr.FromSlogHandler(logger.Handler()),
-		Cache:                         controllers.CacheOptions(o.namespaceList()),
-		Client:                        controllers.ClientOptions(o.namespaceList()),
-		Controller:                    ctrlconfig.Controller{MaxConcurrentReconciles: o.concurrency, SkipNameValidation: &o.several, EnableWarmup: &warm},
-		Metrics:                       metricsOptions(o),
-		HealthProbeBindAddress:        o.probeAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       o.leaderNamespace,
-		LeaderElectionReleaseOnCancel: true, // main ends right after
-		LeaseDuration:                 &o.leaseDuration,
-		RenewDeadline:                 &o.renewDeadline,
-		RetryPeriod:                   &o.retryPeriod,
-		GracefulShutdownTimeout:       &o.shutdownTimeout,
+		Scheme:                              scheme,
+		Logger:                              logr.FromSlogHandler(logger.Handler()),
+		Cache:                               controllers.CacheOptions(o.namespaceList()),
+		Client:                              controllers.ClientOptions(o.namespaceList()),
+		Controller:                          ctrlconfig.Controller{MaxConcurrentReconciles: o.concurrency, SkipNameValidation: &o.several, EnableWarmup: &warm},
+		Metrics:                             metricsOptions(o),
+		HealthProbeBindAddress:              o.probeAddress,
+		LeaderElection:                      o.leaderElect,
+		LeaderElectionReleaseOnCancel:       true, // main ends right after
+		LeaderElectionResourceLockInterface: lock,
+		LeaseDuration:                       &o.leaseDuration,
+		RenewDeadline:                       &o.renewDeadline,
+		RetryPeriod:                         &o.retryPeriod,
+		GracefulShutdownTimeout:             &o.shutdownTimeout,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
@@ -85,7 +84,7 @@ func newManager(cfg *rest.Config, o *options, logger *slog.Logger) (manager.Mana
 func metricsOptions(o *options) metricsserver.Options {
 	options := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
 	if o.metricsSecure {
-		options.FilterProvider = filters.WithAuthenticationAndAuthorization
+		options.FilterProvider = guardMetrics
 	}
 	return options
 }

@@ -31,6 +31,7 @@ type options struct {
 
 	leaderElect     bool
 	leaderNamespace string
+	leaderIdentity  string
 	leaseDuration   time.Duration
 	renewDeadline   time.Duration
 	retryPeriod     time.Duration
@@ -62,6 +63,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	set.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "host:port of /healthz and /readyz")
 	set.BoolVar(&o.leaderElect, "leader-elect", false, "work only while holding the Lease, so that several may run")
 	set.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the Lease (default the pod's own)")
+	set.StringVar(&o.leaderIdentity, "leader-election-identity", "", "name of the Lease's holder, never that of two at a time: with the pod's UID, a container that is restarted leads on at once (default a random one)")
 	set.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second, "how long others wait for a leader that is silent")
 	set.DurationVar(&o.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "how long a leader that cannot renew goes on; less than the lease's duration")
 	set.DurationVar(&o.retryPeriod, "leader-election-retry-period", time.Second, "how often to renew or try; less than the renew deadline")
@@ -88,6 +90,9 @@ func (o *options) check() error {
 		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
 			complain("namespaces", "%q is not the name of a namespace: %s", namespace, problems[0])
 		}
+	}
+	if strings.Contains(o.leaderIdentity, "$(") {
+		complain("leader-election-identity", "%q is what all pods would be called: the container lacks that environment variable (valueFrom fieldRef metadata.uid)", o.leaderIdentity)
 	}
 	if o.concurrency < 1 || o.concurrency > 64 {
 		complain("concurrency", "%d is not between 1 and 64", o.concurrency)

@@ -45,6 +45,7 @@ func TestWrongFlagsAreRefusedByName(t *testing.T) {
 		"unknown flag":         {[]string{"--leader-elct"}, []string{"leader-elct"}},
 		"an argument":          {[]string{"run"}, []string{`"run"`, "--"}},
 		"namespace":            {[]string{"--namespaces=Shop"}, []string{"--namespaces", `"Shop"`}},
+		"identity of all":      {[]string{"--leader-election-identity=$(POD_UID)"}, []string{"--leader-election-identity", "metadata.uid"}},
 		"concurrency":          {[]string{"--concurrency=0"}, []string{"--concurrency", "1 and 64"}},
 		"concurrency as text":  {[]string{"--concurrency=many"}, []string{"concurrency"}},
 		"node image":           {[]string{"--default-node-image="}, []string{"--default-node-image"}},
@@ -130,14 +131,25 @@ func TestTheInstalledDeploymentsFlagsAreUnderstood(t *testing.T) {
 	var deployment struct {
 		Spec struct {
 			Template struct {
-				Spec struct{ Containers []struct{ Args []string } }
+				Spec struct {
+					Containers []struct {
+						Args []string
+						Env  []struct{ Name string }
+					}
+				}
 			}
 		}
 	}
 	if err := yaml.Unmarshal(text, &deployment); err != nil {
 		t.Fatal(err)
 	}
-	args := deployment.Spec.Template.Spec.Containers[0].Args
+	manager := deployment.Spec.Template.Spec.Containers[0]
+	args := manager.Args
+	for i := range args {
+		for _, variable := range manager.Env { // as a kubelet does
+			args[i] = strings.ReplaceAll(args[i], "$("+variable.Name+")", "value")
+		}
+	}
 	o, err := parse(args, io.Discard)
 	if err != nil || !o.leaderElect {
 		t.Errorf("args %v: leader election %v, %v", args, o, err)

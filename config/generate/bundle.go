@@ -106,8 +106,8 @@ func container(deployment map[string]any) map[string]any {
 func watching(deployment map[string]any) map[string]any {
 	manager := container(deployment)
 	manager["args"] = append(manager["args"].([]any), "--namespaces=$(WATCH_NAMESPACES)")
-	manager["env"] = []any{map[string]any{"name": "WATCH_NAMESPACES", "valueFrom": map[string]any{
-		"fieldRef": map[string]any{"fieldPath": "metadata.annotations['olm.targetNamespaces']"}}}}
+	manager["env"] = append(manager["env"].([]any), map[string]any{"name": "WATCH_NAMESPACES", "valueFrom": map[string]any{
+		"fieldRef": map[string]any{"fieldPath": "metadata.annotations['olm.targetNamespaces']"}}})
 	return deployment
 }
 

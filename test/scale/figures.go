@@ -60,12 +60,15 @@ type Restart struct {
 	AskedSeconds float64 `json:"askedSeconds"`
 }
 
-// Leader is the change from one operator to another that waits.
+// Leader is the change from one operator to another that waits, or, Again, to the
+// same container started again after it was killed.
 type Leader struct {
-	TermSeconds float64 `json:"termSeconds"`
-	KillSeconds float64 `json:"killSeconds"`
-	Term        Phase   `json:"term"`
-	Kill        Phase   `json:"kill"`
+	TermSeconds  float64 `json:"termSeconds"`
+	AgainSeconds float64 `json:"againSeconds"`
+	KillSeconds  float64 `json:"killSeconds"`
+	Term         Phase   `json:"term"`
+	Again        Phase   `json:"again"`
+	Kill         Phase   `json:"kill"`
 }
 
 // Roll is a change that restarts all nodes. AtOnce is the most restarts at the
@@ -106,7 +109,8 @@ func (w *world) conclude() *Figures {
 		{Name: "writes of a restart over a healthy fleet", Figure: float64(f.Restart.Writes)},
 		{Name: "memory at rest, MiB", Most: memory, Figure: f.Rest.RSS},
 		{Name: "change of a leader that ends, s", Most: 5, Figure: f.Leader.TermSeconds},
-		{Name: "change of a leader that is killed, s", Most: 5, Figure: f.Leader.KillSeconds},
+		{Name: "restart of a leader that is killed, in its pod, s", Most: 5, Figure: f.Leader.AgainSeconds},
+		{Name: "change of a leader that is killed with its machine, s", Most: 5, Figure: f.Leader.KillSeconds},
 		{Name: "restarts at once in a cluster", Most: 1, Figure: float64(f.Roll.AtOnce)},
 	} {
 		g.Met = g.Figure <= g.Most
@@ -127,7 +131,7 @@ func (f *Figures) print(out io.Writer) error {
 		name string
 		Phase
 	}{{"create", f.Create.Phase}, {"at rest", f.Rest}, {"not ready", f.NotReady.Phase}, {"restart", f.Restart.Phase},
-		{"SIGTERM", f.Leader.Term}, {"SIGKILL", f.Leader.Kill}, {"roll", f.Roll.Phase}} {
+		{"SIGTERM", f.Leader.Term}, {"SIGKILL, pod stays", f.Leader.Again}, {"SIGKILL", f.Leader.Kill}, {"roll", f.Roll.Phase}} {
 		fmt.Fprintf(table, "%s\t%.1f\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.2f\n", row.name, row.Seconds, row.Writes, row.Events, row.NoOps, row.Refused,
 			row.Reads, row.Watches, row.Leader, row.Asked, row.RSS, row.Program, row.Peak, row.CPU)
 	}

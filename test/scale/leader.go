@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -59,11 +60,16 @@ func (w *world) clearProbes(ctx context.Context) error {
 	return nil
 }
 
-// changeLeader starts a second operator and ends the one that leads, first
-// gently, then the other one with force. Each time it measures how long it takes
-// until the next one works.
+// changeLeader has the leader change in each way there is, and measures how long
+// it takes until the next one works: a leader that is ended gently while another
+// one waits; a container that is killed and started again in its pod; and a leader
+// that is killed with its machine, for which only another pod can take over.
 func (w *world) changeLeader(ctx context.Context) error {
 	gentle, err := w.succeed(ctx, syscall.SIGTERM)
+	if err != nil {
+		return err
+	}
+	again, err := w.restartInItsPod(ctx)
 	if err != nil {
 		return err
 	}
@@ -71,13 +77,34 @@ func (w *world) changeLeader(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.figures.Leader = Leader{TermSeconds: gentle.Seconds, KillSeconds: forced.Seconds, Term: gentle, Kill: forced}
-	for how, phase := range map[string]Phase{"SIGTERM": gentle, "SIGKILL": forced} {
+	w.figures.Leader = Leader{TermSeconds: gentle.Seconds, AgainSeconds: again.Seconds, KillSeconds: forced.Seconds,
+		Term: gentle, Again: again, Kill: forced}
+	for how, phase := range map[string]Phase{"SIGTERM": gentle, "SIGKILL in its pod": again, "SIGKILL": forced} {
 		if phase.Writes > 0 {
 			w.breaks("%d writes of an operator that took over after %s from one of a healthy fleet: %v", phase.Writes, how, phase.Requests)
 		}
 	}
 	return nil
+}
+
+// restartInItsPod kills the leader, starts it anew as the same pod, at once as a
+// kubelet does the first time, and measures the time until it works.
+func (w *world) restartInItsPod(ctx context.Context) (Phase, error) {
+	w.say("the leader is killed and its container started again")
+	last := w.leader
+	meter, err := w.begin0()
+	if err != nil {
+		return Phase{}, err
+	}
+	if err := last.signal(ctx, syscall.SIGKILL); err != nil {
+		return Phase{}, err
+	}
+	next, err := w.startManagerAs(last.pod)
+	if err != nil {
+		return Phase{}, err
+	}
+	w.leader = next
+	return w.takesOver(ctx, meter)
 }
 
 // succeed starts a second operator, ends the one that leads, and measures the time
@@ -102,13 +129,17 @@ func (w *world) succeed(ctx context.Context, signal syscall.Signal) (Phase, erro
 	w.leader = next
 	ending := make(chan error, 1)
 	go func() { ending <- last.signal(ctx, signal) }()
+	phase, err := w.takesOver(ctx, meter)
+	return phase, errors.Join(err, <-ending)
+}
+
+// takesOver measures the time until an operator works, and what it did until it
+// was at rest.
+func (w *world) takesOver(ctx context.Context, meter *meter) (Phase, error) {
 	if err := w.works(ctx); err != nil {
 		return Phase{}, err
 	}
 	took := time.Since(meter.at).Seconds()
-	if err := <-ending; err != nil {
-		return Phase{}, err
-	}
 	if err := w.settle(ctx, w.options.after); err != nil {
 		return Phase{}, err
 	}

@@ -19,14 +19,20 @@ import (
 // manager is one process of the operator.
 type manager struct {
 	command *exec.Cmd
+	pod     string // its identity, which a container that is started again keeps
 	probe   string
 	log     *os.File
 	ended   chan struct{}
 	err     error // of the process, once ended is closed
 }
 
-// startManager starts one more operator.
+// startManager starts one more operator, as a new pod.
 func (w *world) startManager() (*manager, error) {
+	return w.startManagerAs(fmt.Sprintf("pod-%d", w.started+1))
+}
+
+// startManagerAs starts an operator as a container of that pod.
+func (w *world) startManagerAs(pod string) (*manager, error) {
 	probe, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -37,10 +43,10 @@ func (w *world) startManager() (*manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"--kubeconfig=" + w.kubeconfig, "--leader-elect", "--leader-election-namespace=" + home,
+	args := append([]string{"--kubeconfig=" + w.kubeconfig, "--leader-elect", "--leader-election-namespace=" + home, "--leader-election-identity=" + pod,
 		"--metrics-bind-address=127.0.0.1:0", "--health-probe-bind-address=" + probe, "--default-node-image=" + firstImage},
 		strings.Fields(w.options.args)...)
-	m := &manager{command: exec.Command(w.options.manager, args...), probe: probe, log: logFile, ended: make(chan struct{})} //nolint:gosec,noctx // the program under test; end waits for it
+	m := &manager{pod: pod, command: exec.Command(w.options.manager, args...), probe: probe, log: logFile, ended: make(chan struct{})} //nolint:gosec,noctx // the program under test; end waits for it
 	m.command.Stderr, m.command.Stdout = logFile, logFile
 	m.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := m.command.Start(); err != nil {

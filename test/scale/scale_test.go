@@ -34,7 +34,7 @@ func TestTenNodesCostNoWriteThatChangesNothingAndNoneAtRest(t *testing.T) {
 	}
 	for name, n := range map[string]int{
 		"writes in creation that changed nothing": f.Create.NoOps, "writes at rest": f.Rest.Writes, "writes while pods find no machine": f.NotReady.Writes,
-		"writes after a restart": f.Restart.Writes, "writes after SIGTERM": f.Leader.Term.Writes, "writes after SIGKILL": f.Leader.Kill.Writes} {
+		"writes after a restart": f.Restart.Writes, "writes after SIGTERM": f.Leader.Term.Writes, "writes after SIGKILL in its pod": f.Leader.Again.Writes, "writes after SIGKILL": f.Leader.Kill.Writes} {
 		if n != 0 {
 			t.Errorf("%d %s, want none", n, name)
 		}
@@ -42,7 +42,7 @@ func TestTenNodesCostNoWriteThatChangesNothingAndNoneAtRest(t *testing.T) {
 	if f.Create.Requests["apply statefulsets"] != 10 || f.NotReady.Pods != 5 || f.Roll.Restarts != 10 || f.Roll.AtOnce != 1 || f.Restart.Asked < 10 {
 		t.Errorf("the run did not do what it should have: %+v", f)
 	}
-	if f.Rest.RSS <= 0 || f.Create.CPU <= 0 || f.Leader.TermSeconds <= 0 || f.Leader.KillSeconds <= 0 || len(f.Goals) == 0 {
+	if f.Rest.RSS <= 0 || f.Create.CPU <= 0 || f.Leader.TermSeconds <= 0 || f.Leader.AgainSeconds <= 0 || f.Leader.KillSeconds <= 0 || len(f.Goals) == 0 {
 		t.Errorf("figures are missing: %+v", f)
 	}
 }
