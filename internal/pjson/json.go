@@ -113,6 +113,9 @@ var shortEscapes = map[byte]string{
 	'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`,
 }
 
+// AppendString appends a string as AppendJSON does.
+func AppendString(dst []byte, text string) []byte { return appendString(dst, text) }
+
 func appendString(dst []byte, text string) []byte {
 	return append(appendText(append(dst, '"'), text), '"')
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -102,10 +103,13 @@ func (p *inProcess) answer(q question, params []any) error {
 			return err
 		}
 		for row, err := range answer.Rows() {
+			if err == nil {
+				p.buffer, _, err = row.AppendJSON(p.buffer, math.MaxInt)
+			}
 			if err != nil {
 				return err
 			}
-			p.buffer = append(pjson.AppendJSON(p.buffer, row), '\n')
+			p.buffer = append(p.buffer, '\n')
 		}
 		return nil
 	})

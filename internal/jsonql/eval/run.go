@@ -75,7 +75,9 @@ type Run struct {
 	subs    map[*resolve.Sub]value.Value
 	apart   map[*resolve.Block][]any
 	makers  map[*resolve.Block]*maker
-	visible map[*resolve.Block][]resolve.SetID
+	// lastMaker is the one that was used last; makers has those of several.
+	lastMaker *maker
+	visible   map[*resolve.Block][]resolve.SetID
 
 	steps, values, held int
 	// rowBytes is about what the row takes that is being made; rows how many are,

@@ -112,13 +112,13 @@ func (a *Answer) describe() {
 
 // Rows yields the rows of the answer, and at most one error, which is the last:
 // ctx's error, an *eval.Error, or the source's own. Where no order, group or
-// aggregate needs all of them first, each row is made when it is asked for. It
+// aggregate needs all of them first, each row is found when it is asked for. It
 // can be read once.
-func (a *Answer) Rows() iter.Seq2[any, error] {
-	return func(yield func(any, error) bool) {
+func (a *Answer) Rows() iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
 		a.solver.start = time.Now()
 		defer func() { a.Top.Elapsed = time.Since(a.solver.start) }()
-		err := a.rows(func(row any) (bool, error) {
+		err := a.rows(func(row Row) (bool, error) {
 			a.Top.Actual++
 			if err := a.run.Rows(a.Top.Actual); err != nil {
 				a.Top.Actual--
@@ -127,13 +127,13 @@ func (a *Answer) Rows() iter.Seq2[any, error] {
 			return yield(row, nil), nil
 		})
 		if err != nil {
-			yield(nil, err)
+			yield(Row{}, err)
 		}
 	}
 }
 
 // emitter takes a row, and reports whether more are wanted.
-type emitter func(row any) (bool, error)
+type emitter func(Row) (bool, error)
 
 func (a *Answer) rows(emit emitter) error {
 	if a.block.MergeAll {
@@ -145,14 +145,18 @@ func (a *Answer) rows(emit emitter) error {
 // merged gives the one row that all rows make.
 func (a *Answer) merged(emit emitter) error {
 	var rows []any
-	err := a.each(func(row any) (bool, error) {
-		rows = append(rows, row)
+	err := a.each(func(row Row) (bool, error) {
+		v, err := row.Value()
+		if err != nil {
+			return false, err
+		}
+		rows = append(rows, v)
 		return true, a.run.Rows(len(rows))
 	})
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	_, err = emit(eval.Merge(rows))
+	_, err = emit(a.rowMade(eval.Merge(rows)))
 	return err
 }
 
@@ -191,7 +195,7 @@ func (a *Answer) collected(emit emitter) error {
 		return err
 	}
 	for _, row := range rows {
-		if more, err := emit(row); err != nil || !more {
+		if more, err := emit(a.rowMade(row)); err != nil || !more {
 			return err
 		}
 	}
@@ -261,12 +265,8 @@ func (a *Answer) streamed(emit emitter) error {
 			return true, nil
 		}
 		scope.Let(list)
-		row, err := a.run.Row(b, scope)
-		if err != nil {
-			return false, err
-		}
 		left--
-		more, err := emit(row)
+		more, err := emit(a.rowOf(scope))
 		return more && left != 0, err
 	})
 }
@@ -323,14 +323,15 @@ func (a *Answer) groups(emit emitter) error {
 	if err != nil {
 		return err
 	}
-	return giveGroups(a.run, b, all, emit)
+	return a.giveGroups(all, emit)
 }
 
 // groupBytes is about what a group takes.
 const groupBytes = 512
 
 // giveGroups puts groups in order and makes their rows.
-func giveGroups(run *eval.Run, b *resolve.Block, all []*eval.Group, emit emitter) error {
+func (a *Answer) giveGroups(all []*eval.Group, emit emitter) error {
+	run, b := a.run, a.block
 	slices.SortFunc(all, func(x, y *eval.Group) int { return eval.CompareGroups(x.Key(), y.Key()) })
 	after, err := run.After(b)
 	if err != nil {
@@ -353,11 +354,7 @@ func giveGroups(run *eval.Run, b *resolve.Block, all []*eval.Group, emit emitter
 	}
 	slices.SortStableFunc(rows, func(x, y row) int { return eval.CompareKeys(b.OrderBy, x.keys, y.keys) })
 	for _, one := range eval.Cut(b, rows) {
-		made, err := run.Row(b, one.scope)
-		if err != nil {
-			return err
-		}
-		if more, err := emit(made); err != nil || !more {
+		if more, err := emit(a.rowOf(one.scope)); err != nil || !more {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -97,9 +98,23 @@ func planned(ctx context.Context, q *resolve.Query, src source.Source, bindings 
 		if err != nil {
 			return rows, stepsOf(a.Top), err
 		}
-		rows = append(rows, row)
+		v, err := made(row)
+		if err != nil {
+			return rows, stepsOf(a.Top), err
+		}
+		rows = append(rows, v)
 	}
 	return rows, stepsOf(a.Top), nil
+}
+
+// made makes a row, as values and as JSON, which must be the same.
+func made(row plan.Row) (any, error) {
+	v, err := row.Value()
+	text, _, errText := row.AppendJSON(nil, math.MaxInt)
+	if want := pjson.AppendJSON(nil, v); err == nil && (errText != nil || string(text) != string(want)) {
+		return nil, fmt.Errorf("a row is written as %s (%w), and is %s", text, errText, want)
+	}
+	return v, err
 }
 
 // stepsOf writes a plan in one line.

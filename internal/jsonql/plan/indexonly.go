@@ -262,5 +262,5 @@ func (x *indexOnly) rows(emit emitter) error {
 	if err != nil {
 		return err
 	}
-	return giveGroups(x.answer.run, x.answer.block, all, emit)
+	return x.answer.giveGroups(all, emit)
 }

@@ -178,11 +178,7 @@ func (a *Answer) finish(rows []sketch, emit emitter) error {
 		if err != nil {
 			return err
 		}
-		row, err := a.run.Row(a.block, eval.RowScope(a.block, list))
-		if err != nil {
-			return err
-		}
-		if more, err := emit(row); err != nil || !more {
+		if more, err := emit(a.rowOf(eval.RowScope(a.block, list))); err != nil || !more {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -89,7 +90,14 @@ func planned(ctx context.Context, q *resolve.Query, src source.Source, bindings 
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
+		v, err := row.Value()
+		if err != nil {
+			return nil, err
+		}
+		if text, _, err := row.AppendJSON(nil, math.MaxInt); err != nil || string(text) != string(pjson.AppendJSON(nil, v)) {
+			return nil, fmt.Errorf("a row is written as %s (%w)", text, err)
+		}
+		rows = append(rows, v)
 	}
 	return rows, nil
 }
