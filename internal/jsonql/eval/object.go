@@ -77,7 +77,7 @@ func (r *Run) lookOf(set *resolve.Set) (*look, error) {
 	if r.looks == nil {
 		r.prepareLooks()
 	}
-	l := r.looks[set]
+	l := &r.looks[set.Number]
 	if l.filters != nil || l.ids != nil || len(set.Filters)+len(set.IDs) == 0 {
 		return l, nil
 	}
@@ -148,7 +148,7 @@ func (r *Run) LooksOnlyAt(set *resolve.Set, prop string) (bool, error) {
 // LooksOnceAt is LooksOnlyAt of a property that stands in one place of the query.
 func (r *Run) LooksOnceAt(set *resolve.Set, prop string) (bool, error) {
 	only, err := r.LooksOnlyAt(set, prop)
-	return only && r.looks[set].once[prop], err
+	return only && r.looks[set.Number].once[prop], err
 }
 
 // Single is Load for a subject whose only value of the only property that the

@@ -3,7 +3,6 @@ package eval
 import (
 	"fmt"
 	"iter"
-	"strings"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/source"
@@ -15,7 +14,7 @@ import (
 type reader struct {
 	parts source.PartSource // nil: objects are read wholly
 	kept  map[place]*Tree
-	// last are the trees that were read last, one for each look.
+	// last are the trees that were read last, by the id of the look.
 	last []*Tree
 }
 
@@ -31,25 +30,18 @@ const maxKept = 4096
 // wholly is the look of those who see everything.
 var wholly = &look{}
 
-// prepareLooks numbers what is read of the objects of all sets.
+// prepareLooks finds out what is read of the objects of all sets.
 func (r *Run) prepareLooks() {
-	r.looks = map[*resolve.Set]*look{}
-	r.objects = reader{kept: map[place]*Tree{}, last: make([]*Tree, 1)}
+	sets := r.query.Looks()
+	r.looks = make([]look, len(sets))
+	r.objects = reader{last: make([]*Tree, 1+len(sets))}
 	if parts, ok := r.src.(source.PartSource); ok && !r.Whole {
 		r.objects.parts = parts
 	}
-	ids := map[string]int{}
-	for set, l := range r.query.Looks() {
-		if l.All || r.objects.parts == nil {
-			r.looks[set] = &look{}
-			continue
+	for i, l := range sets {
+		if !l.All && r.objects.parts != nil {
+			r.looks[i] = look{id: l.ID, names: l.Names, once: l.Once}
 		}
-		key := strings.Join(l.Names, "\x00")
-		if ids[key] == 0 {
-			ids[key] = len(r.objects.last)
-			r.objects.last = append(r.objects.last, nil)
-		}
-		r.looks[set] = &look{id: ids[key], names: l.Names, once: l.Once}
 	}
 }
 
@@ -71,6 +63,9 @@ func (r *Run) tree(root string, l *look, keep bool) (*Tree, error) {
 	}
 	r.objects.last[l.id] = t
 	if keep {
+		if r.objects.kept == nil {
+			r.objects.kept = map[place]*Tree{}
+		}
 		if len(r.objects.kept) >= maxKept {
 			clear(r.objects.kept)
 		}

@@ -6,6 +6,8 @@ package eval
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/source"
@@ -68,9 +70,9 @@ type Run struct {
 	query   *resolve.Query
 	src     source.Source
 	limits  Limits
-	bound   map[string]value.Value
+	bound   []binding // by name
 	objects reader
-	looks   map[*resolve.Set]*look
+	looks   []look // by the numbers of the sets
 	writers map[string]*pjson.Writer
 	subs    map[*resolve.Sub]value.Value
 	apart   map[*resolve.Block][]any
@@ -92,16 +94,32 @@ func NewRun(ctx context.Context, q *resolve.Query, src source.Source, bindings m
 		ctx: ctx, query: q, src: src, limits: l,
 	}
 	if len(bindings) > 0 {
-		r.bound = make(map[string]value.Value, len(bindings))
+		r.bound = make([]binding, 0, len(bindings))
 	}
 	for name, v := range bindings {
 		bound, err := bind(v)
 		if err != nil {
 			return nil, &Error{Message: fmt.Sprintf("bind variable %s: %v", statement.Excerpt(name), err)}
 		}
-		r.bound[name] = bound
+		r.bound = append(r.bound, binding{name, bound})
 	}
+	slices.SortFunc(r.bound, func(a, b binding) int { return strings.Compare(a.name, b.name) })
 	return r, nil
+}
+
+// binding is the value of a bind variable.
+type binding struct {
+	name  string
+	value value.Value
+}
+
+// boundTo returns the value of a bind variable.
+func (r *Run) boundTo(name string) (value.Value, bool) {
+	at, found := slices.BinarySearchFunc(r.bound, name, func(b binding, name string) int { return strings.Compare(b.name, name) })
+	if !found {
+		return value.Null, false
+	}
+	return r.bound[at].value, true
 }
 
 // bind converts a bind variable. Strings that look like references are.
