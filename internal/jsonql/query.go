@@ -17,6 +17,7 @@ type Query struct {
 	ForUpdate bool
 
 	resolved *resolve.Query
+	prepared *plan.Prepared
 }
 
 // Parse reads a query. It returns a *SyntaxError for text that is not jsonQL,
@@ -35,7 +36,7 @@ func FromSyntax(parsed *syntax.Query) (*Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Query{resolved: resolved}, nil
+	return &Query{resolved: resolved, prepared: plan.Prepare(resolved)}, nil
 }
 
 // Row is a row of an answer that is made when it is asked for.
@@ -53,7 +54,7 @@ type Answer struct {
 // Start prepares the answer to a query: it chooses how to find it. Errors are
 // as those of Run.
 func (q *Query) Start(ctx context.Context, src Source, b Bindings, l Limits) (*Answer, error) {
-	a, err := plan.Start(ctx, q.resolved, src, b, l.withDefaults(), q.ForUpdate)
+	a, err := q.prepared.Start(ctx, src, b, l.withDefaults(), q.ForUpdate)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (q *Query) Start(ctx context.Context, src Source, b Bindings, l Limits) (*A
 
 // Plan says in which way the query is answered. The actual figures in it are
 // whole when Rows has ended.
-func (a *Answer) Plan() *Plan { return a.answer.Top }
+func (a *Answer) Plan() *Plan { return a.answer.Plan() }
 
 // Rows yields the rows of the answer, and at most one error, which is the last:
 // ctx's error, a *EvaluationError, or the source's own, as those of Run. What

@@ -26,6 +26,7 @@ var (
 	_ jsonql.PostingSource      = source{}
 	_ jsonql.PartSource         = source{}
 	_ sources.OrderedSource     = source{}
+	_ sources.FactSource        = source{}
 	_ sources.DistinctEstimator = source{}
 	_ jsonql.Source             = pastSource{}
 )
@@ -65,6 +66,15 @@ func (s source) Part(id string, predicates []string) (jsonql.Part, bool, error) 
 		return jsonql.Part{}, false, nil
 	}
 	p, found, err := s.reader.Part(id, predicates)
+	return asPart(p), found, err
+}
+
+// Facts implements source.FactSource.
+func (s source) Facts(into []statement.Statement, id string, predicates []string) (jsonql.Part, bool, error) {
+	if statement.IsEmbedded(id) {
+		return jsonql.Part{}, false, nil
+	}
+	p, found, err := s.reader.Facts(into, id, predicates)
 	return asPart(p), found, err
 }
 

@@ -127,15 +127,60 @@ func (r *Run) InTree(set *resolve.Set, t *Tree, subject string, dangling bool) (
 		return nil, nil
 	}
 	o := &Object{subject: subject, own: t.of(subject), tree: t}
-	if !hasProperties(set, o.own) || !o.passes(l.filters) {
+	if !o.isOf(set, l) {
 		return nil, nil
+	}
+	return o, nil
+}
+
+// isOf reports whether an object is one of a set, and notes what filters select.
+func (o *Object) isOf(set *resolve.Set, l *look) bool {
+	if !hasProperties(set, o.own) || !o.passes(l.filters) {
+		return false
 	}
 	for _, v := range l.ids {
 		if !value.Intersects(v, o.ID()) {
-			return nil, nil
+			return false
 		}
 	}
-	return o, nil
+	return true
+}
+
+// room is for one object after the other.
+type room struct {
+	list   []statement.Statement
+	tree   Tree
+	object Object
+}
+
+// LoadNext is Load for one object after the other: what it returns is of no use
+// any more when it is called again.
+func (r *Run) LoadNext(set *resolve.Set, subject string) (*Object, error) {
+	if r.looks == nil {
+		r.prepareLooks()
+	}
+	if r.objects.facts == nil || statement.IsEmbedded(subject) {
+		return r.Load(set, subject, false, false)
+	}
+	l, err := r.lookOf(set)
+	if err != nil {
+		return nil, err
+	}
+	p, exists, err := r.objects.facts.Facts(r.room.list, subject, l.names)
+	if err != nil {
+		return nil, readFault(subject, err)
+	}
+	if !exists {
+		return nil, nil
+	}
+	m := &r.room
+	m.list = p.Statements
+	m.tree = Tree{root: subject, list: flatten(p.Statements), part: l.id != 0, embedded: p.Embedded}
+	m.object = Object{subject: subject, own: m.tree.of(subject), tree: &m.tree, chosen: m.object.chosen[:0]}
+	if !m.tree.has(subject) || !m.object.isOf(set, l) {
+		return nil, nil
+	}
+	return &m.object, nil
 }
 
 // LooksOnlyAt reports whether the query looks at nothing but one property of the

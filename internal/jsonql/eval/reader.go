@@ -13,6 +13,7 @@ import (
 // at hand.
 type reader struct {
 	parts source.PartSource // nil: objects are read wholly
+	facts source.FactSource // nil: each object is read into memory of its own
 	kept  map[place]*Tree
 	// last are the trees that were read last, by the id of the look.
 	last []*Tree
@@ -37,6 +38,7 @@ func (r *Run) prepareLooks() {
 	r.objects = reader{last: make([]*Tree, 1+len(sets))}
 	if parts, ok := r.src.(source.PartSource); ok && !r.Whole {
 		r.objects.parts = parts
+		r.objects.facts, _ = r.src.(source.FactSource)
 	}
 	for i, l := range sets {
 		if !l.All && r.objects.parts != nil {
@@ -59,7 +61,7 @@ func (r *Run) tree(root string, l *look, keep bool) (*Tree, error) {
 	}
 	t, err := r.read(root, l)
 	if err != nil {
-		return nil, fmt.Errorf("read object %s: %w", statement.Excerpt(root), err)
+		return nil, readFault(root, err)
 	}
 	r.objects.last[l.id] = t
 	if keep {
@@ -72,6 +74,10 @@ func (r *Run) tree(root string, l *look, keep bool) (*Tree, error) {
 		r.objects.kept[at] = t
 	}
 	return t, nil
+}
+
+func readFault(root string, err error) error {
+	return fmt.Errorf("read object %s: %w", statement.Excerpt(root), err)
 }
 
 func (r *Run) read(root string, l *look) (*Tree, error) {

@@ -72,6 +72,7 @@ type Run struct {
 	limits  Limits
 	bound   []binding // by name
 	objects reader
+	room    room
 	looks   []look // by the numbers of the sets
 	writers map[string]*pjson.Writer
 	subs    map[*resolve.Sub]value.Value
@@ -208,8 +209,12 @@ func (r *Run) made(text string) error {
 
 // count accounts for JSON values of the result.
 func (r *Run) count(n int) error {
+	before := r.values
 	if r.values += n; r.values > r.limits.MaxValues {
 		return &Error{Message: "the result is too large: ask for fewer rows, properties or a lower depth"}
 	}
-	return r.ctx.Err()
+	if before/64 != r.values/64 {
+		return r.ctx.Err()
+	}
+	return nil
 }

@@ -17,40 +17,72 @@ import (
 // Answer is a query that is being answered. It is not safe for use by several
 // goroutines, and is of no use when its source is not any more.
 type Answer struct {
-	// Top is the way in which the query is answered. The actual figures in it
-	// are whole when Rows has ended.
-	Top *Node
-
-	solver  *solver
 	run     *eval.Run
 	block   *resolve.Block
+	short   *short // if it is there, it is all that follows until top
+	solver  *solver
 	visible resolve.Sets
 	plan    *envPlan
 	index   *indexOnly
 	ordered *inIndexOrder
+
+	top     *Node
+	start   time.Time
+	elapsed time.Duration
+	// given is how many rows there were.
+	given int
 }
+
+// Prepared is a query with what can be said of its answer before anything is
+// known of what it is asked of. It can be started many times, and by several
+// goroutines at once.
+type Prepared struct {
+	query *resolve.Query
+	short *shortForm
+}
+
+// Prepare prepares a query.
+func Prepare(q *resolve.Query) *Prepared { return &Prepared{query: q, short: shortFormOf(q)} }
 
 // Start chooses how a query is answered. It returns an *eval.Error for one that
 // cannot be computed, and the source's own errors wrapped.
-func Start(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l eval.Limits, forUpdate bool) (*Answer, error) {
-	run, err := eval.NewRun(ctx, q, src, bindings, l)
+func (p *Prepared) Start(ctx context.Context, src source.Source, bindings map[string]any, l eval.Limits, forUpdate bool) (*Answer, error) {
+	run, err := eval.NewRun(ctx, p.query, src, bindings, l)
 	if err != nil {
 		return nil, err
 	}
 	run.ForUpdate = forUpdate
-	v, err := newSolver(run)
-	if err != nil {
+	b := p.query.Root
+	a := &Answer{run: run, block: b, start: time.Now()}
+	if p.short != nil {
+		if a.short, err = p.short.begin(run); err != nil {
+			return nil, err
+		}
+		if a.short != nil {
+			return a, nil
+		}
+	}
+	if a.solver, err = newSolver(run); err != nil {
 		return nil, err
 	}
-	b := q.Root
-	a := &Answer{solver: v, run: run, block: b, visible: resolve.Visible(b)}
-	a.plan, err = v.planOf(b.Env, a.visible, a.wish())
+	a.visible = resolve.Visible(b)
+	a.plan, err = a.solver.planOf(b.Env, a.visible, a.wish())
 	if err != nil {
 		return nil, err
 	}
 	a.shortcuts()
 	a.describe()
 	return a, nil
+}
+
+// Plan says in which way the query is answered. The actual figures in it are
+// whole when Rows has ended.
+func (a *Answer) Plan() *Node {
+	if a.short != nil {
+		a.top = a.short.explain(a.elapsed)
+	}
+	a.top.Actual, a.top.Elapsed = a.given, a.elapsed
+	return a.top
 }
 
 // wish is what the construct would have of the order of the solutions.
@@ -101,12 +133,12 @@ func (a *Answer) describe() {
 	case !a.needsAll() && !a.inOrder() && a.ordered == nil:
 		op = "order by id"
 	}
-	a.Top = &Node{Op: op}
+	a.top = &Node{Op: op}
 	switch {
 	case a.index != nil:
-		a.Top.Inputs = []*Node{a.index.node}
+		a.top.Inputs = []*Node{a.index.node}
 	case a.plan.top != nil:
-		a.Top.Inputs = []*Node{a.plan.top}
+		a.top.Inputs = []*Node{a.plan.top}
 	}
 }
 
@@ -116,14 +148,16 @@ func (a *Answer) describe() {
 // can be read once.
 func (a *Answer) Rows() iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		a.solver.start = time.Now()
-		defer func() { a.Top.Elapsed = time.Since(a.solver.start) }()
+		a.start = time.Now()
+		if a.solver != nil {
+			a.solver.start = a.start
+		}
+		defer func() { a.elapsed = time.Since(a.start) }()
 		err := a.rows(func(row Row) (bool, error) {
-			a.Top.Actual++
-			if err := a.run.Rows(a.Top.Actual); err != nil {
-				a.Top.Actual--
+			if err := a.run.Rows(a.given + 1); err != nil {
 				return false, err
 			}
+			a.given++
 			return yield(row, nil), nil
 		})
 		if err != nil {
@@ -136,6 +170,9 @@ func (a *Answer) Rows() iter.Seq2[Row, error] {
 type emitter func(Row) (bool, error)
 
 func (a *Answer) rows(emit emitter) error {
+	if a.short != nil {
+		return a.short.rows(a, emit)
+	}
 	if a.block.MergeAll {
 		return a.merged(emit)
 	}

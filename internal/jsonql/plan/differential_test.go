@@ -90,21 +90,21 @@ func resolved(text string) *resolve.Query {
 }
 
 func planned(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l eval.Limits) (rows []any, top string, err error) {
-	a, err := plan.Start(ctx, q, src, bindings, l, false)
+	a, err := plan.Prepare(q).Start(ctx, src, bindings, l, false)
 	if err != nil {
 		return nil, "", err
 	}
 	for row, err := range a.Rows() {
 		if err != nil {
-			return rows, stepsOf(a.Top), err
+			return rows, stepsOf(a.Plan()), err
 		}
 		v, err := made(row)
 		if err != nil {
-			return rows, stepsOf(a.Top), err
+			return rows, stepsOf(a.Plan()), err
 		}
 		rows = append(rows, v)
 	}
-	return rows, stepsOf(a.Top), nil
+	return rows, stepsOf(a.Plan()), nil
 }
 
 // made makes a row, as values and as JSON, which must be the same.

@@ -256,7 +256,7 @@ func (x *indexOnly) rows(emit emitter) error {
 	all, err := x.fill(x)
 	x.node.Elapsed = time.Since(x.answer.solver.start)
 	if errors.Is(err, errCut) {
-		x.answer.Top.Inputs = []*Node{x.answer.plan.top}
+		x.answer.top.Inputs = []*Node{x.answer.plan.top}
 		return x.answer.groups(emit)
 	}
 	if err != nil {

@@ -82,7 +82,7 @@ func answer(t *testing.T, query string, src *jsonqltest.Source, bindings map[str
 }
 
 func planned(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, forUpdate bool, l eval.Limits) (rows []any, err error) {
-	a, err := plan.Start(ctx, q, src, bindings, l, forUpdate)
+	a, err := plan.Prepare(q).Start(ctx, src, bindings, l, forUpdate)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,188 @@
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"vesperdb.io/vesper/internal/jsonql/eval"
+	"vesperdb.io/vesper/internal/jsonql/resolve"
+	"vesperdb.io/vesper/internal/jsonql/source"
+	"vesperdb.io/vesper/internal/jsonql/syntax"
+)
+
+// Many queries are about few objects of one row set, by their ids or by a value
+// that few have. There is nothing to choose for them, and nothing to join: this
+// file answers them without a plan.
+
+// shortForm is a query that may be answered so.
+type shortForm struct {
+	env *resolve.Env
+	set *resolve.Set
+	// alone are the conditions beside those of the set.
+	alone []resolve.Expr
+	// by are the filters that may lead to the objects, if no id does.
+	by []resolve.Filter
+}
+
+// shortFormOf returns the short form of a query, nil if it has none.
+func shortFormOf(q *resolve.Query) *shortForm {
+	b := q.Root
+	if len(b.Env.Sets) != 1 || b.Main != 0 || b.MergeAll || b.Aggregated || len(b.GroupBy)+len(b.OrderBy) > 0 {
+		return nil
+	}
+	f := &shortForm{env: b.Env, set: b.Env.Sets[0], alone: slices.Clone(b.Env.Conds)}
+	for _, c := range f.alone {
+		if !ofSet(c, 0) {
+			return nil
+		}
+	}
+	if f.set.Optional > 0 || slices.ContainsFunc(append(b.Expressions(), f.alone...), needsSolver) {
+		return nil
+	}
+	cheapFirst(f.alone)
+	for _, filter := range f.set.Filters {
+		if !filter.Negated && !f.set.Nullable[filter.Prop] {
+			f.by = append(f.by, filter)
+		}
+	}
+	if len(f.set.IDs) == 0 && len(f.by) == 0 {
+		return nil
+	}
+	return f
+}
+
+// needsSolver reports whether an expression is about other solutions than that
+// of its row.
+func needsSolver(e resolve.Expr) (needs bool) {
+	resolve.Walk(e, func(e resolve.Expr) bool {
+		switch e := e.(type) {
+		case *resolve.Nested, *resolve.Sub:
+			needs = true
+		case *resolve.Call:
+			needs = needs || syntax.IsAggregate(e.Name)
+		}
+		return !needs
+	})
+	return needs
+}
+
+// short is the answer to a query by its short form.
+type short struct {
+	*shortForm
+	run *eval.Run
+	// by is the filter that leads to the objects, nil for their ids.
+	by       *resolve.Filter
+	subjects []string
+	// tried is how many of them were looked at, passed how many are in the answer.
+	tried, passed int
+}
+
+// begin finds the subjects, unless they are many, or there is no telling.
+func (f *shortForm) begin(run *eval.Run) (*short, error) {
+	s := &short{shortForm: f, run: run}
+	if len(f.set.IDs) > 0 {
+		v, err := run.Eval(f.set.IDs[0], nil)
+		if err != nil {
+			return nil, err
+		}
+		s.subjects = idsIn(eval.AsReference(v))
+		return s, nil
+	}
+	if _, counts := run.Source().(source.Estimator); !counts {
+		return nil, nil // it may have no index
+	}
+	for i := range f.by {
+		v, err := run.Eval(f.by[i].Value, nil)
+		if err != nil {
+			return nil, err
+		}
+		if v.IsList {
+			continue
+		}
+		s.by, s.subjects = &f.by[i], s.subjects[:0]
+		err = each(run.Source().SubjectsWith(f.by[i].Prop, v.Term), func(subject string) (bool, error) {
+			s.subjects = append(s.subjects, subject)
+			return len(s.subjects) <= fewEnough, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(s.subjects) <= fewEnough {
+			return s, nil
+		}
+	}
+	return nil, nil
+}
+
+func (s *short) rows(a *Answer, emit emitter) error {
+	skip, left := a.block.Offset, a.block.Limit
+	if left == 0 {
+		return nil
+	}
+	one := make([]eval.Solution, 1)
+	one[0] = make(eval.Solution, 1)
+	scope, conds := eval.RowScope(a.block, one), (*eval.Scope)(nil)
+	if len(s.alone) > 0 {
+		conds = eval.ConditionScope(one[0], nil)
+	}
+	for _, subject := range s.subjects {
+		s.tried++
+		if err := s.run.Looked(); err != nil {
+			return err
+		}
+		o, err := s.run.LoadNext(s.set, subject)
+		if err != nil {
+			return err
+		}
+		if !isRow(o) {
+			continue
+		}
+		one[0][0] = o
+		ok, err := s.holds(conds)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		s.passed++
+		if skip > 0 {
+			skip--
+			continue
+		}
+		left--
+		if more, err := emit(a.rowOf(scope)); err != nil || !more || left == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// holds checks the conditions on an object.
+func (s *short) holds(scope *eval.Scope) (bool, error) {
+	for _, c := range s.alone {
+		v, err := s.run.Eval(c, scope)
+		if err != nil || !v.Truth() {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// explain makes the tree that tells the plan, as it would be told of one.
+func (s *short) explain(elapsed time.Duration) *Node {
+	op, detail, rows := opID, "", 1
+	if s.by == nil {
+		detail = "id = " + textOf(s.set.IDs[0], s.env)
+	} else {
+		op, rows = opValue, len(s.subjects)
+		v, _ := s.run.Eval(s.by.Value, nil) // begin has computed it
+		detail = s.by.Prop + " = " + termText(v.Term)
+	}
+	_, known := s.run.Source().(source.Estimator)
+	found := newNode(op, detail, float64(rows), known)
+	passed := newNode("filter", setText(s.env, 0, s.alone), 0, false, found)
+	found.Actual, found.Elapsed = s.tried, elapsed
+	passed.Actual, passed.Elapsed = s.passed, elapsed
+	return &Node{Op: "construct", Inputs: []*Node{passed}}
+}
