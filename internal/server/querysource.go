@@ -16,8 +16,13 @@ type source struct {
 	*writers
 }
 
-func newSource(rd *store.Reader, modelURI string) source {
-	return source{rd, &writers{reader: rd, modelURI: modelURI}}
+func newSource(rd *store.Reader, modelURI string) *source {
+	own := &struct { // one piece of memory
+		source
+		writers
+	}{writers: writers{reader: rd, modelURI: modelURI}}
+	own.source = source{rd, &own.writers}
+	return &own.source
 }
 
 var (

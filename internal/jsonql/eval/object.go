@@ -2,6 +2,7 @@ package eval
 
 import (
 	"slices"
+	"sync"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/value"
@@ -153,6 +154,24 @@ type room struct {
 	object Object
 }
 
+// rooms are those that no run uses.
+var rooms = sync.Pool{New: func() any { return &room{} }}
+
+// maxRoom is how many statements a room has at most that is used again.
+const maxRoom = 64
+
+// End lets go of the memory that is used again by other runs: nothing of use
+// comes from LoadNext any more.
+func (r *Run) End() {
+	m := r.room
+	if r.room = nil; m == nil || cap(m.list) > maxRoom {
+		return
+	}
+	clear(m.list[:cap(m.list)])
+	*m = room{list: m.list[:0]}
+	rooms.Put(m)
+}
+
 // LoadNext is Load for one object after the other: what it returns is of no use
 // any more when it is called again.
 func (r *Run) LoadNext(set *resolve.Set, subject string) (*Object, error) {
@@ -166,14 +185,17 @@ func (r *Run) LoadNext(set *resolve.Set, subject string) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, exists, err := r.objects.facts.Facts(r.room.list, subject, l.names)
+	if r.room == nil {
+		r.room = rooms.Get().(*room)
+	}
+	m := r.room
+	p, exists, err := r.objects.facts.Facts(m.list, subject, l.names)
 	if err != nil {
 		return nil, readFault(subject, err)
 	}
 	if !exists {
 		return nil, nil
 	}
-	m := &r.room
 	m.list = p.Statements
 	m.tree = Tree{root: subject, list: flatten(p.Statements), part: l.id != 0, embedded: p.Embedded}
 	m.object = Object{subject: subject, own: m.tree.of(subject), tree: &m.tree, chosen: m.object.chosen[:0]}

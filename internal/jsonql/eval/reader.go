@@ -34,8 +34,11 @@ var wholly = &look{}
 // prepareLooks finds out what is read of the objects of all sets.
 func (r *Run) prepareLooks() {
 	sets := r.query.Looks()
-	r.looks = make([]look, len(sets))
-	r.objects = reader{last: make([]*Tree, 1+len(sets))}
+	if len(sets) > len(r.own.looks) {
+		r.looks, r.objects.last = make([]look, len(sets)), make([]*Tree, 1+len(sets))
+	} else {
+		r.looks, r.objects.last = r.own.looks[:len(sets)], r.own.last[:1+len(sets)]
+	}
 	if parts, ok := r.src.(source.PartSource); ok && !r.Whole {
 		r.objects.parts = parts
 		r.objects.facts, _ = r.src.(source.FactSource)

@@ -164,7 +164,10 @@ func (r *Run) makerOf(b *resolve.Block) (*maker, error) {
 		if err != nil {
 			return nil, err
 		}
-		m = &maker{run: r, block: b, writer: w, star: slices.ContainsFunc(b.Items, func(it resolve.Item) bool { return it.Star })}
+		if m = &r.own.maker; r.lastMaker != nil {
+			m = &maker{}
+		}
+		*m = maker{run: r, block: b, writer: w, star: slices.ContainsFunc(b.Items, func(it resolve.Item) bool { return it.Star })}
 		m.plain = m.isPlain()
 		if r.lastMaker != nil { // which most queries have no other of
 			if r.makers == nil {

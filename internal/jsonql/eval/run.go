@@ -72,7 +72,7 @@ type Run struct {
 	limits  Limits
 	bound   []binding // by name
 	objects reader
-	room    room
+	room    *room
 	looks   []look // by the numbers of the sets
 	writers map[string]*pjson.Writer
 	subs    map[*resolve.Sub]value.Value
@@ -86,26 +86,39 @@ type Run struct {
 	// rowBytes is about what the row takes that is being made; rows how many are,
 	// one within the other.
 	rowBytes, rows int
+
+	// own is what small queries need of the slices above, so that they take no
+	// memory of their own.
+	own struct {
+		bound [2]binding
+		looks [1]look
+		last  [2]*Tree
+		maker maker
+	}
 }
 
 // NewRun prepares a run. Bindings are nil, bool, string, any Go number,
 // json.Number, statement.Ref, or a []any of these.
 func NewRun(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l Limits) (*Run, error) {
-	r := &Run{
-		ctx: ctx, query: q, src: src, limits: l,
-	}
-	if len(bindings) > 0 {
-		r.bound = make([]binding, 0, len(bindings))
-	}
+	r := &Run{}
+	return r, r.Begin(ctx, q, src, bindings, l)
+}
+
+// Begin is NewRun for a run that has its memory already.
+func (r *Run) Begin(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l Limits) error {
+	r.ctx, r.query, r.src, r.limits = ctx, q, src, l
+	r.bound = r.own.bound[:0]
 	for name, v := range bindings {
 		bound, err := bind(v)
 		if err != nil {
-			return nil, &Error{Message: fmt.Sprintf("bind variable %s: %v", statement.Excerpt(name), err)}
+			return &Error{Message: fmt.Sprintf("bind variable %s: %v", statement.Excerpt(name), err)}
 		}
 		r.bound = append(r.bound, binding{name, bound})
 	}
-	slices.SortFunc(r.bound, func(a, b binding) int { return strings.Compare(a.name, b.name) })
-	return r, nil
+	if len(r.bound) > 1 {
+		slices.SortFunc(r.bound, func(a, b binding) int { return strings.Compare(a.name, b.name) })
+	}
+	return nil
 }
 
 // binding is the value of a bind variable.

@@ -47,21 +47,24 @@ func Prepare(q *resolve.Query) *Prepared { return &Prepared{query: q, short: sho
 // Start chooses how a query is answered. It returns an *eval.Error for one that
 // cannot be computed, and the source's own errors wrapped.
 func (p *Prepared) Start(ctx context.Context, src source.Source, bindings map[string]any, l eval.Limits, forUpdate bool) (*Answer, error) {
-	run, err := eval.NewRun(ctx, p.query, src, bindings, l)
-	if err != nil {
+	own := &struct { // one piece of memory for what every answer has
+		answer Answer
+		run    eval.Run
+		short  short
+	}{}
+	a, run, b := &own.answer, &own.run, p.query.Root
+	if err := run.Begin(ctx, p.query, src, bindings, l); err != nil {
 		return nil, err
 	}
 	run.ForUpdate = forUpdate
-	b := p.query.Root
-	a := &Answer{run: run, block: b, start: time.Now()}
+	*a = Answer{run: run, block: b, start: time.Now()}
 	if p.short != nil {
-		if a.short, err = p.short.begin(run); err != nil {
-			return nil, err
-		}
-		if a.short != nil {
-			return a, nil
+		if few, err := own.short.begin(p.short, run); few || err != nil {
+			a.short = &own.short
+			return a, err
 		}
 	}
+	var err error
 	if a.solver, err = newSolver(run); err != nil {
 		return nil, err
 	}
@@ -152,7 +155,7 @@ func (a *Answer) Rows() iter.Seq2[Row, error] {
 		if a.solver != nil {
 			a.solver.start = a.start
 		}
-		defer func() { a.elapsed = time.Since(a.start) }()
+		defer a.end()
 		err := a.rows(func(row Row) (bool, error) {
 			if err := a.run.Rows(a.given + 1); err != nil {
 				return false, err
@@ -164,6 +167,11 @@ func (a *Answer) Rows() iter.Seq2[Row, error] {
 			yield(Row{}, err)
 		}
 	}
+}
+
+func (a *Answer) end() {
+	a.elapsed = time.Since(a.start)
+	a.run.End()
 }
 
 // emitter takes a row, and reports whether more are wanted.

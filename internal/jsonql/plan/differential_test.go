@@ -98,23 +98,34 @@ func planned(ctx context.Context, q *resolve.Query, src source.Source, bindings 
 		if err != nil {
 			return rows, stepsOf(a.Plan()), err
 		}
-		v, err := made(row)
+		v, err := row.Value()
 		if err != nil {
 			return rows, stepsOf(a.Plan()), err
 		}
 		rows = append(rows, v)
 	}
-	return rows, stepsOf(a.Plan()), nil
+	return rows, stepsOf(a.Plan()), written(ctx, q, src, bindings, l, rows)
 }
 
-// made makes a row, as values and as JSON, which must be the same.
-func made(row plan.Row) (any, error) {
-	v, err := row.Value()
-	text, _, errText := row.AppendJSON(nil, math.MaxInt)
-	if want := pjson.AppendJSON(nil, v); err == nil && (errText != nil || string(text) != string(want)) {
-		return nil, fmt.Errorf("a row is written as %s (%w), and is %s", text, errText, want)
+// written fails unless the rows of a query that are written as JSON at once are
+// those that it has.
+func written(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l eval.Limits, rows []any) error {
+	a, err := plan.Prepare(q).Start(ctx, src, bindings, l, false)
+	if err != nil {
+		return err
 	}
-	return v, err
+	n := 0
+	for row, err := range a.Rows() {
+		if err != nil {
+			return err
+		}
+		text, _, err := row.AppendJSON(nil, math.MaxInt)
+		if err != nil || n >= len(rows) || string(text) != string(pjson.AppendJSON(nil, rows[n])) {
+			return fmt.Errorf("row %d of %d is written as %s (%w)", n, len(rows), text, err)
+		}
+		n++
+	}
+	return nil
 }
 
 // stepsOf writes a plan in one line.

@@ -56,7 +56,7 @@ func start(t testing.TB, text string, src source.Source, l eval.Limits) *plan.An
 func all(t testing.TB, a *plan.Answer) (rows []any) {
 	t.Helper()
 	for row, err := range a.Rows() {
-		v, errMade := made(row)
+		v, errMade := row.Value()
 		if err = cmp.Or(err, errMade); err != nil {
 			t.Fatal(err)
 		}

@@ -75,26 +75,29 @@ type short struct {
 	subjects []string
 	// tried is how many of them were looked at, passed how many are in the answer.
 	tried, passed int
+
+	// What it takes to make a row of one object.
+	object [1]*eval.Object
+	row    [1]eval.Solution
+	scope  eval.Scope
 }
 
-// begin finds the subjects, unless they are many, or there is no telling.
-func (f *shortForm) begin(run *eval.Run) (*short, error) {
-	s := &short{shortForm: f, run: run}
+// begin finds the subjects, and reports whether it has: not if they are many, or
+// if there is no telling.
+func (s *short) begin(f *shortForm, run *eval.Run) (few bool, err error) {
+	s.shortForm, s.run = f, run
 	if len(f.set.IDs) > 0 {
 		v, err := run.Eval(f.set.IDs[0], nil)
-		if err != nil {
-			return nil, err
-		}
 		s.subjects = idsIn(eval.AsReference(v))
-		return s, nil
+		return true, err
 	}
 	if _, counts := run.Source().(source.Estimator); !counts {
-		return nil, nil // it may have no index
+		return false, nil // it may have no index
 	}
 	for i := range f.by {
 		v, err := run.Eval(f.by[i].Value, nil)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		if v.IsList {
 			continue
@@ -104,14 +107,11 @@ func (f *shortForm) begin(run *eval.Run) (*short, error) {
 			s.subjects = append(s.subjects, subject)
 			return len(s.subjects) <= fewEnough, nil
 		})
-		if err != nil {
-			return nil, err
-		}
-		if len(s.subjects) <= fewEnough {
-			return s, nil
+		if err != nil || len(s.subjects) <= fewEnough {
+			return true, err
 		}
 	}
-	return nil, nil
+	return false, nil
 }
 
 func (s *short) rows(a *Answer, emit emitter) error {
@@ -119,11 +119,11 @@ func (s *short) rows(a *Answer, emit emitter) error {
 	if left == 0 {
 		return nil
 	}
-	one := make([]eval.Solution, 1)
-	one[0] = make(eval.Solution, 1)
-	scope, conds := eval.RowScope(a.block, one), (*eval.Scope)(nil)
+	s.row[0] = s.object[:]
+	s.scope.SetRow(a.block, s.row[:])
+	var conds *eval.Scope
 	if len(s.alone) > 0 {
-		conds = eval.ConditionScope(one[0], nil)
+		conds = eval.ConditionScope(s.object[:], nil)
 	}
 	for _, subject := range s.subjects {
 		s.tried++
@@ -137,7 +137,7 @@ func (s *short) rows(a *Answer, emit emitter) error {
 		if !isRow(o) {
 			continue
 		}
-		one[0][0] = o
+		s.object[0] = o
 		ok, err := s.holds(conds)
 		if err != nil {
 			return err
@@ -151,7 +151,7 @@ func (s *short) rows(a *Answer, emit emitter) error {
 			continue
 		}
 		left--
-		if more, err := emit(a.rowOf(scope)); err != nil || !more || left == 0 {
+		if more, err := emit(a.rowOf(&s.scope)); err != nil || !more || left == 0 {
 			return err
 		}
 	}
