@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"iter"
+	"strings"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -97,15 +98,14 @@ func (r run) with(place byte) run {
 // from returns the entries of a run whose keys start with prefix, from a key on.
 func (r run) from(from, prefix string) run {
 	r = r[r.seek(max(from, prefix)):]
-	n := 0
-	if len(r) > 0 {
-		if end, bounded := after(prefix); bounded {
-			n = r.seek(end)
-		} else {
-			n = len(r)
-		}
+	if len(r) == 0 || !strings.HasPrefix(r[0].key, prefix) {
+		return nil
 	}
-	return r[:n]
+	if strings.HasPrefix(r[len(r)-1].key, prefix) {
+		return r
+	}
+	end, _ := after(prefix) // there is one, since there are keys behind it
+	return r[:r.seek(end)]
 }
 
 // after returns the first text that is behind all that start with a prefix.
@@ -129,8 +129,13 @@ func keysFrom(i image, bucket, from, prefix []byte) iter.Seq[[]byte] {
 	}
 	return func(yield func([]byte) bool) {
 		var runs []run // the newest first
+		placedPrefix := string(place) + string(prefix)
+		placedFrom := placedPrefix
+		if !bytes.Equal(from, prefix) {
+			placedFrom = string(place) + string(from)
+		}
 		for r := range i.tail.held().all {
-			if part := r.from(string(place)+string(from), string(place)+string(prefix)); len(part) > 0 {
+			if part := r.from(placedFrom, placedPrefix); len(part) > 0 {
 				runs = append(runs, part)
 			}
 		}

@@ -114,6 +114,11 @@ func (d *plainDecoder) count() int {
 }
 
 func (d *plainDecoder) bytes() []byte {
+	if len(d.rest) > 0 && d.rest[0] < 0x80 && int(d.rest[0]) < len(d.rest) { // as mostly
+		b := d.rest[1 : 1+d.rest[0]]
+		d.rest = d.rest[1+len(b):]
+		return b
+	}
 	n := d.count()
 	b := d.rest[:n]
 	d.rest = d.rest[n:]

@@ -102,7 +102,9 @@ func (s *short) begin(f *shortForm, run *eval.Run) (few bool, err error) {
 		if v.IsList {
 			continue
 		}
-		s.by, s.subjects = &f.by[i], s.subjects[:0]
+		if s.by, s.subjects = &f.by[i], s.subjects[:0]; s.subjects == nil {
+			s.subjects = make([]string, 0, fewEnough/2)
+		}
 		err = each(run.Source().SubjectsWith(f.by[i].Prop, v.Term), func(subject string) (bool, error) {
 			s.subjects = append(s.subjects, subject)
 			return len(s.subjects) <= fewEnough, nil
