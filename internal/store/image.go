@@ -19,7 +19,11 @@ type image struct {
 }
 
 // openBuckets are those that one reader asks for again and again.
-type openBuckets struct{ values *bolt.Bucket }
+type openBuckets struct {
+	values *bolt.Bucket
+	// idle are cursors of values that no iteration uses.
+	idle []*bolt.Cursor
+}
 
 // bucket opens a bucket, if it is not open.
 func (i image) bucket(name []byte) *bolt.Bucket {
@@ -139,7 +143,9 @@ func keysFrom(i image, bucket, from, prefix []byte) iter.Seq[[]byte] {
 				runs = append(runs, part)
 			}
 		}
-		stored := storedKeys(i.bucket(bucket), from, prefix)
+		c, done := i.cursor(bucket)
+		defer done()
+		stored := keysAt(c, from, prefix)
 		if len(runs) == 0 {
 			stored(yield)
 			return
@@ -148,9 +154,25 @@ func keysFrom(i image, bucket, from, prefix []byte) iter.Seq[[]byte] {
 	}
 }
 
+// cursor returns a cursor of a bucket, and what lets go of it.
+func (i image) cursor(name []byte) (c *bolt.Cursor, done func()) {
+	if i.opened == nil || &name[0] != &bucketValues[0] || i.tx.Writable() {
+		return i.bucket(name).Cursor(), func() {}
+	}
+	if n := len(i.opened.idle); n > 0 {
+		c, i.opened.idle = i.opened.idle[n-1], i.opened.idle[:n-1]
+	} else {
+		c = i.bucket(name).Cursor()
+	}
+	return c, func() { i.opened.idle = append(i.opened.idle, c) }
+}
+
 func storedKeys(bucket *bolt.Bucket, from, prefix []byte) iter.Seq[[]byte] {
+	return keysAt(bucket.Cursor(), from, prefix)
+}
+
+func keysAt(c *bolt.Cursor, from, prefix []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		c := bucket.Cursor()
 		for k, _ := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
 			if !yield(k) {
 				return

@@ -228,8 +228,14 @@ func (r *Run) Single(set *resolve.Set, subject, prop string, t statement.Term) (
 	if err != nil {
 		return nil, err
 	}
-	own := []statement.Statement{{Subject: subject, Predicate: prop, Term: t}}
-	o := &Object{subject: subject, own: own, tree: &Tree{root: statement.Root(subject), list: own, part: true}}
+	own := &struct { // one piece of memory
+		object Object
+		tree   Tree
+		list   [1]statement.Statement
+	}{list: [1]statement.Statement{{Subject: subject, Predicate: prop, Term: t}}}
+	own.tree = Tree{root: statement.Root(subject), list: own.list[:], part: true}
+	o := &own.object
+	*o = Object{subject: subject, own: own.list[:], tree: &own.tree}
 	if !o.passes(l.filters) {
 		return nil, nil
 	}
