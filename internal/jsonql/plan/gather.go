@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"vesperdb.io/vesper/internal/jsonql/eval"
@@ -73,14 +74,29 @@ func (g *gathering) rows() []sketch {
 
 // rowsOf makes a row of all solutions with the same object.
 func rowsOf[S any](list []S, main func(S) string, row func(string, []S) sketch) (rows []sketch) {
-	slices.SortStableFunc(list, func(x, y S) int { return source.CompareSubjects(main(x), main(y)) })
-	for len(list) > 0 {
-		n, of := 1, main(list[0])
-		for n < len(list) && main(list[n]) == of {
-			n++
+	type placed struct {
+		main string
+		at   int
+	}
+	order := make([]placed, len(list))
+	for i, s := range list {
+		order[i] = placed{main(s), i}
+	}
+	slices.SortFunc(order, func(x, y placed) int {
+		return cmp.Or(source.CompareSubjects(x.main, y.main), cmp.Compare(x.at, y.at))
+	})
+	sorted := make([]S, len(list))
+	for i, p := range order {
+		sorted[i] = list[p.at]
+	}
+	rows = make([]sketch, 0, len(list))
+	for from := 0; from < len(order); {
+		to := from + 1
+		for to < len(order) && order[to].main == order[from].main {
+			to++
 		}
-		rows = append(rows, row(of, list[:n:n]))
-		list = list[n:]
+		rows = append(rows, row(order[from].main, sorted[from:to:to]))
+		from = to
 	}
 	return rows
 }

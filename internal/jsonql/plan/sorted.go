@@ -91,20 +91,22 @@ func (a *Answer) gather(after []value.Value, t *topRows) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range g.rows() {
-		if len(b.OrderBy) > 0 {
-			list, err := a.restore(one)
-			if err != nil {
-				return err
-			}
-			if one.keys, err = a.run.SortKeys(b, eval.RowScope(b, list)); err != nil {
-				return err
-			}
-			if after != nil && eval.CompareKeys(b.OrderBy, one.keys, after) <= 0 {
-				continue
-			}
+	if t.rows = g.rows(); len(b.OrderBy) == 0 {
+		return nil
+	}
+	rows := t.rows
+	t.rows = t.rows[:0]
+	for _, one := range rows {
+		list, err := a.restore(one)
+		if err != nil {
+			return err
 		}
-		t.rows = append(t.rows, one)
+		if one.keys, err = a.run.SortKeys(b, eval.RowScope(b, list)); err != nil {
+			return err
+		}
+		if after == nil || eval.CompareKeys(b.OrderBy, one.keys, after) > 0 {
+			t.rows = append(t.rows, one)
+		}
 	}
 	return nil
 }
@@ -169,12 +171,14 @@ func (a *Answer) read(set int, id string, keep bool) (*eval.Object, error) {
 }
 
 func (a *Answer) finish(rows []sketch, emit emitter) error {
+	scope := eval.RowScope(a.block, nil)
 	for _, one := range rows {
 		list, err := a.restore(one)
 		if err != nil {
 			return err
 		}
-		if more, err := emit(a.rowOf(eval.RowScope(a.block, list))); err != nil || !more {
+		scope.Let(list)
+		if more, err := emit(a.rowOf(scope)); err != nil || !more {
 			return err
 		}
 	}
