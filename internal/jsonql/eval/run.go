@@ -186,6 +186,9 @@ func (r *Run) Looked() error {
 	return nil
 }
 
+// Ended returns the error of the query's context, if that has ended.
+func (r *Run) Ended() error { return r.ctx.Err() }
+
 // Hold accounts for bytes that are kept until the rows are made; a negative
 // number lets go of them.
 func (r *Run) Hold(bytes int) error {

@@ -178,6 +178,9 @@ func (a *Answer) end() {
 type emitter func(Row) (bool, error)
 
 func (a *Answer) rows(emit emitter) error {
+	if err := a.run.Ended(); err != nil {
+		return err
+	}
 	if a.short != nil {
 		return a.short.rows(a, emit)
 	}
