@@ -95,7 +95,7 @@ func (s source) Parts(predicates []string) iter.Seq2[jsonql.Part, error] {
 }
 
 func asPart(p store.Part) jsonql.Part {
-	return jsonql.Part{Object: jsonql.Object{ID: p.ID, Statements: p.Statements}, Embedded: p.Embedded}
+	return jsonql.Part{Object: jsonql.Object{ID: p.ID, Statements: p.Statements}, Embedded: p.Embedded, Flat: p.Flat}
 }
 
 // SubjectsWith implements jsonql.Source.

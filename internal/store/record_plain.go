@@ -21,17 +21,17 @@ import (
 //
 // The values are put into the memory of a list that is not used any more, if there
 // is one.
-func plainPart(into []statement.Statement, root string, data []byte, predicates []string) (list []statement.Statement, known bool) {
+func plainPart(into []statement.Statement, root string, data []byte, predicates []string) (list []statement.Statement, flat, known bool) {
 	d := plainDecoder{rest: data, root: root, predicates: predicates, list: into[:0]}
 	if !d.head() {
-		return nil, false
+		return nil, false, false
 	}
 	for range d.sizes() {
 		if !d.part() {
-			return nil, false
+			return nil, false, false
 		}
 	}
-	return d.canonical(), d.exists && d.whole()
+	return d.canonical(), !d.scoped, d.exists && d.whole()
 }
 
 // plainObject reads an object whose record is plain, and reports whether it is
@@ -51,12 +51,12 @@ func plainObject(root string, data []byte) (o Object, known bool) {
 
 // plainFacts is what plainObject reads besides the object's writes, in the memory
 // of a list as plainPart has it.
-func plainFacts(into []statement.Statement, root string, data []byte) (list []statement.Statement, known bool) {
+func plainFacts(into []statement.Statement, root string, data []byte) (list []statement.Statement, flat, known bool) {
 	d := plainDecoder{rest: data, root: root, all: true, list: into[:0], writesApart: true}
 	if !d.head() || !d.registers() {
-		return nil, false
+		return nil, false, false
 	}
-	return d.canonical(), d.exists && d.whole()
+	return d.canonical(), !d.scoped, d.exists && d.whole()
 }
 
 // plainDecoder reads a plain record; after the first piece that is not there, bad
@@ -81,6 +81,8 @@ type plainDecoder struct {
 
 	list   []statement.Statement
 	exists bool
+	// scoped: a statement has a scope.
+	scoped bool
 }
 
 func (d *plainDecoder) fail() { d.bad, d.rest = true, nil }
@@ -273,6 +275,7 @@ func (d *plainDecoder) values(n int, predicate string) {
 		s.Text = d.string()
 		s.Type = d.typ()
 		s.Scope = d.string()
+		d.scoped = d.scoped || s.Scope != ""
 		if places := d.count(); places > 0 {
 			s.Positions = make([]int, places)
 			last := 0

@@ -18,6 +18,9 @@ type Part struct {
 	// Statements are the visible ones under the predicates, of the object and
 	// of all that is embedded in it, in canonical order.
 	Statements []statement.Statement
+	// Flat says that no statement has a scope. Where it is false it may be so as
+	// well.
+	Flat bool
 }
 
 // Part returns what Object has under some predicates, and whether the object
@@ -42,8 +45,8 @@ func (r *Reader) Facts(into []statement.Statement, id string, predicates []strin
 	if predicates != nil {
 		return r.partOf(into, id, data, predicates)
 	}
-	if list, known := plainFacts(into, id, data); known {
-		return Part{ID: id, Statements: list}, true, nil
+	if list, flat, known := plainFacts(into, id, data); known {
+		return Part{ID: id, Statements: list, Flat: flat}, true, nil
 	}
 	o, exists, err := r.decoded(id, data)
 	return o.facts(nil), exists, err
@@ -98,8 +101,8 @@ func (r *Reader) Parts(predicates []string) iter.Seq2[Part, error] {
 // partOf reads a part of a stored record; it reads the whole of those that it
 // takes more to understand.
 func (r *Reader) partOf(into []statement.Statement, root string, data []byte, predicates []string) (Part, bool, error) {
-	if list, known := plainPart(into, root, data, predicates); known {
-		return Part{ID: root, Statements: list}, true, nil
+	if list, flat, known := plainPart(into, root, data, predicates); known {
+		return Part{ID: root, Statements: list, Flat: flat}, true, nil
 	}
 	o, exists, err := r.decoded(root, data)
 	return o.part(predicates), exists, err

@@ -173,17 +173,21 @@ func (r *Run) End() {
 }
 
 // LoadNext is Load for one object after the other: what it returns is of no use
-// any more when it is called again.
-func (r *Run) LoadNext(set *resolve.Set, subject string) (*Object, error) {
+// any more when it is called again. byID says that the subject is the first id
+// that the set asks for.
+func (r *Run) LoadNext(set *resolve.Set, subject string, byID bool) (*Object, error) {
 	if r.looks == nil {
 		r.prepareLooks()
 	}
 	if r.objects.facts == nil || statement.IsEmbedded(subject) {
 		return r.Load(set, subject, false, false)
 	}
-	l, err := r.lookOf(set)
-	if err != nil {
-		return nil, err
+	l := &r.looks[set.Number]
+	if !byID || len(set.IDs) > 1 || len(set.Filters) > 0 { // something is to be checked
+		var err error
+		if l, err = r.lookOf(set); err != nil {
+			return nil, err
+		}
 	}
 	if r.room == nil {
 		r.room = rooms.Get().(*room)
@@ -197,7 +201,7 @@ func (r *Run) LoadNext(set *resolve.Set, subject string) (*Object, error) {
 		return nil, nil
 	}
 	m.list = p.Statements
-	m.tree = Tree{root: subject, list: flatten(p.Statements), part: l.id != 0, embedded: p.Embedded}
+	m.tree = Tree{root: subject, list: flat(p), part: l.id != 0, embedded: p.Embedded}
 	m.object = Object{subject: subject, own: m.tree.of(subject), tree: &m.tree, chosen: m.object.chosen[:0]}
 	if !m.tree.has(subject) || !m.object.isOf(set, l) {
 		return nil, nil

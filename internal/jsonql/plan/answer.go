@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"vesperdb.io/vesper/internal/jsonql/eval"
@@ -19,12 +20,16 @@ import (
 type Answer struct {
 	run     *eval.Run
 	block   *resolve.Block
-	short   *short // if it is there, it is all that follows until top
+	short   *short  // if it is there, nothing that follows until told is
+	engine  *engine // what run and short are part of
 	solver  *solver
 	visible resolve.Sets
 	plan    *envPlan
 	index   *indexOnly
 	ordered *inIndexOrder
+
+	// told is what short leaves when it has ended.
+	told told
 
 	top     *Node
 	start   time.Time
@@ -47,20 +52,16 @@ func Prepare(q *resolve.Query) *Prepared { return &Prepared{query: q, short: sho
 // Start chooses how a query is answered. It returns an *eval.Error for one that
 // cannot be computed, and the source's own errors wrapped.
 func (p *Prepared) Start(ctx context.Context, src source.Source, bindings map[string]any, l eval.Limits, forUpdate bool) (*Answer, error) {
-	own := &struct { // one piece of memory for what every answer has
-		answer Answer
-		run    eval.Run
-		short  short
-	}{}
-	a, run, b := &own.answer, &own.run, p.query.Root
+	own := engines.Get().(*engine)
+	run, b := &own.run, p.query.Root
 	if err := run.Begin(ctx, p.query, src, bindings, l); err != nil {
 		return nil, err
 	}
 	run.ForUpdate = forUpdate
-	*a = Answer{run: run, block: b, start: time.Now()}
+	a := &Answer{run: run, block: b}
 	if p.short != nil {
 		if few, err := own.short.begin(p.short, run); few || err != nil {
-			a.short = &own.short
+			a.short, a.engine = &own.short, own
 			return a, err
 		}
 	}
@@ -82,7 +83,10 @@ func (p *Prepared) Start(ctx context.Context, src source.Source, bindings map[st
 // whole when Rows has ended.
 func (a *Answer) Plan() *Node {
 	if a.short != nil {
-		a.top = a.short.explain(a.elapsed)
+		a.told = a.short.tell()
+	}
+	if a.told.form != nil {
+		a.top = a.told.explain(a.elapsed)
 	}
 	a.top.Actual, a.top.Elapsed = a.given, a.elapsed
 	return a.top
@@ -151,6 +155,9 @@ func (a *Answer) describe() {
 // can be read once.
 func (a *Answer) Rows() iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
+		if a.run == nil {
+			return
+		}
 		a.start = time.Now()
 		if a.solver != nil {
 			a.solver.start = a.start
@@ -172,7 +179,24 @@ func (a *Answer) Rows() iter.Seq2[Row, error] {
 func (a *Answer) end() {
 	a.elapsed = time.Since(a.start)
 	a.run.End()
+	if a.short == nil {
+		return
+	}
+	a.told = a.short.tell()
+	a.run, a.short = nil, nil
+	*a.engine = engine{}
+	engines.Put(a.engine)
+	a.engine = nil
 }
+
+// engine is what short answers need, one after the other.
+type engine struct {
+	run   eval.Run
+	short short
+}
+
+// engines are those that no answer uses.
+var engines = sync.Pool{New: func() any { return &engine{} }}
 
 // emitter takes a row, and reports whether more are wanted.
 type emitter func(Row) (bool, error)

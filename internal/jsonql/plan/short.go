@@ -8,6 +8,7 @@ import (
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/source"
 	"vesperdb.io/vesper/internal/jsonql/syntax"
+	"vesperdb.io/vesper/internal/statement"
 )
 
 // Many queries are about few objects of one row set, by their ids or by a value
@@ -72,6 +73,7 @@ type short struct {
 	run *eval.Run
 	// by is the filter that leads to the objects, nil for their ids.
 	by       *resolve.Filter
+	term     statement.Term
 	subjects []string
 	// tried is how many of them were looked at, passed how many are in the answer.
 	tried, passed int
@@ -102,7 +104,7 @@ func (s *short) begin(f *shortForm, run *eval.Run) (few bool, err error) {
 		if v.IsList {
 			continue
 		}
-		if s.by, s.subjects = &f.by[i], s.subjects[:0]; s.subjects == nil {
+		if s.by, s.term, s.subjects = &f.by[i], v.Term, s.subjects[:0]; s.subjects == nil {
 			s.subjects = make([]string, 0, fewEnough/2)
 		}
 		err = each(run.Source().SubjectsWith(f.by[i].Prop, v.Term), func(subject string) (bool, error) {
@@ -132,7 +134,7 @@ func (s *short) rows(a *Answer, emit emitter) error {
 		if err := s.run.Looked(); err != nil {
 			return err
 		}
-		o, err := s.run.LoadNext(s.set, subject)
+		o, err := s.run.LoadNext(s.set, subject, s.by == nil)
 		if err != nil {
 			return err
 		}
@@ -171,20 +173,39 @@ func (s *short) holds(scope *eval.Scope) (bool, error) {
 	return true, nil
 }
 
-// explain makes the tree that tells the plan, as it would be told of one.
-func (s *short) explain(elapsed time.Duration) *Node {
-	op, detail, rows := opID, "", 1
-	if s.by == nil {
-		detail = "id = " + textOf(s.set.IDs[0], s.env)
-	} else {
-		op, rows = opValue, len(s.subjects)
-		v, _ := s.run.Eval(s.by.Value, nil) // begin has computed it
-		detail = s.by.Prop + " = " + termText(v.Term)
+// told is what is told of a short answer.
+type told struct {
+	form *shortForm
+	// by is the filter that led to the objects, to as many as found; term is its
+	// value.
+	by    *resolve.Filter
+	term  statement.Term
+	found int
+	// known says that the source counts.
+	known         bool
+	tried, passed int
+}
+
+func (s *short) tell() told {
+	t := told{form: s.shortForm, by: s.by, found: 1, tried: s.tried, passed: s.passed}
+	_, t.known = s.run.Source().(source.Estimator)
+	if s.by != nil {
+		t.term, t.found = s.term, len(s.subjects)
 	}
-	_, known := s.run.Source().(source.Estimator)
-	found := newNode(op, detail, float64(rows), known)
-	passed := newNode("filter", setText(s.env, 0, s.alone), 0, false, found)
-	found.Actual, found.Elapsed = s.tried, elapsed
-	passed.Actual, passed.Elapsed = s.passed, elapsed
+	return t
+}
+
+// explain makes the tree that tells the plan, as it would be told of one.
+func (t told) explain(elapsed time.Duration) *Node {
+	f, op, detail := t.form, opValue, ""
+	if t.by == nil {
+		op, detail = opID, "id = "+textOf(f.set.IDs[0], f.env)
+	} else {
+		detail = t.by.Prop + " = " + termText(t.term)
+	}
+	found := newNode(op, detail, float64(t.found), t.known)
+	passed := newNode("filter", setText(f.env, 0, f.alone), 0, false, found)
+	found.Actual, found.Elapsed = t.tried, elapsed
+	passed.Actual, passed.Elapsed = t.passed, elapsed
 	return &Node{Op: "construct", Inputs: []*Node{passed}}
 }

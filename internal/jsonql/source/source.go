@@ -93,6 +93,9 @@ type Part struct {
 	// Embedded are all subjects embedded in the object, in order of their ids,
 	// whether or not they have anything under the predicates.
 	Embedded []string
+	// Flat says that the statements are in canonical order, each once, and none
+	// has a scope. Where it is false it may be so as well.
+	Flat bool
 }
 
 // PartSource is what a Source may offer beside its methods: of objects that
