@@ -139,7 +139,7 @@ func TestRowsAreMadeWhenTheyAreAskedFor(t *testing.T) {
 			break
 		}
 	}
-	if found := a.Plan.Inputs[0].Inputs[0]; found.Actual != 3 {
+	if found := a.Plan().Inputs[0].Inputs[0]; found.Actual != 3 {
 		t.Errorf("for 3 rows it has looked at %d objects", found.Actual)
 	}
 }

@@ -112,6 +112,16 @@ func (w *Writer) AppendTerm(dst []byte, t statement.Term) []byte {
 		return appendString(dst, t.Text)
 	case t.IsRef() && t.Text != statement.Nil && !w.format.ExplicitRefs && w.names.isPlainReference(t.Text):
 		return append(appendText(append(dst, '"', refMark[0]), t.Text), '"')
+	case t.IsInteger():
+		return append(dst, t.Text...)
 	}
 	return AppendJSON(dst, w.Term(t))
+}
+
+// AppendID appends what ID returns, as AppendJSON writes it.
+func (w *Writer) AppendID(dst []byte, id string) []byte {
+	if !w.format.BareIDs && w.names.isPlainReference(id) {
+		return append(appendText(append(dst, '"', refMark[0]), id), '"')
+	}
+	return appendString(dst, w.ID(id))
 }

@@ -113,12 +113,28 @@ var shortEscapes = map[byte]string{
 	'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`,
 }
 
+// AppendString appends a string as AppendJSON does.
+func AppendString(dst []byte, text string) []byte { return appendString(dst, text) }
+
 func appendString(dst []byte, text string) []byte {
 	return append(appendText(append(dst, '"'), text), '"')
 }
 
+// isPlainASCII reports whether a text has nothing to escape and nothing to check.
+func isPlainASCII(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c-0x20 >= 0x60 || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 // appendText appends what stands between the quotes of a string.
 func appendText(dst []byte, text string) []byte {
+	if isPlainASCII(text) {
+		return append(dst, text...)
+	}
 	if !utf8.ValidString(text) {
 		text = string([]rune(text)) // never stored, but never broken JSON either
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"vesperdb.io/vesper/internal/jsonql"
-	"vesperdb.io/vesper/internal/pjson"
 )
 
 const (
@@ -92,15 +92,15 @@ func (o *answerStream) make(answer *jsonql.Answer) error {
 	return nil
 }
 
-func (o *answerStream) add(row any) error {
+func (o *answerStream) add(row jsonql.Row) (err error) {
 	if o.n++; o.n > 1 && !o.lines {
 		o.part = append(o.part, ",\n"...)
 	}
 	var fits bool
 	rest := len(o.part)
-	if o.part, fits = pjson.AppendJSONWithin(o.part, row, rest+o.held); !fits {
+	if o.part, fits, err = row.AppendJSON(o.part, rest+o.held); err != nil || !fits {
 		o.part = o.part[:rest:rest]
-		return tooMuch("a row", o.held, "a row for each value")
+		return cmp.Or(err, tooMuch("a row", o.held, "a row for each value"))
 	}
 	if o.lines {
 		o.part = append(o.part, '\n')
@@ -173,7 +173,7 @@ func (o *answerStream) tail() string {
 		Elapsed float64      `json:"elapsed"`
 	}{Errors: append([]string{}, o.answer.Errors...), More: o.more, Elapsed: time.Since(o.start).Seconds()}
 	if o.explain {
-		tail.Plan = o.answer.Plan
+		tail.Plan = o.answer.Plan()
 	}
 	text, _ := json.Marshal(tail) // strings and numbers
 	return "]," + string(text[1:]) + "\n"

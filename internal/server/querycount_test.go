@@ -34,7 +34,7 @@ func TestQueriesCanCountValuesInAViewAndNotInATransaction(t *testing.T) {
 	}
 	err = n.store.View(t.Context(), func(rd *store.Reader) error {
 		want := map[statement.Term]int{{Text: "1", Type: statement.XSDInteger}: 3, statement.Literal("x"): 1}
-		if got := count(newSource(rd, "")); !maps.Equal(got, want) {
+		if got := count(*newSource(rd, "")); !maps.Equal(got, want) {
 			t.Errorf("the values are counted as %v, want %v", got, want)
 		}
 		calls := 0

@@ -16,8 +16,13 @@ type source struct {
 	*writers
 }
 
-func newSource(rd *store.Reader, modelURI string) source {
-	return source{rd, &writers{reader: rd, modelURI: modelURI}}
+func newSource(rd *store.Reader, modelURI string) *source {
+	own := &struct { // one piece of memory
+		source
+		writers
+	}{writers: writers{reader: rd, modelURI: modelURI}}
+	own.source = source{rd, &own.writers}
+	return &own.source
 }
 
 var (
@@ -26,6 +31,7 @@ var (
 	_ jsonql.PostingSource      = source{}
 	_ jsonql.PartSource         = source{}
 	_ sources.OrderedSource     = source{}
+	_ sources.FactSource        = source{}
 	_ sources.DistinctEstimator = source{}
 	_ jsonql.Source             = pastSource{}
 )
@@ -68,6 +74,15 @@ func (s source) Part(id string, predicates []string) (jsonql.Part, bool, error) 
 	return asPart(p), found, err
 }
 
+// Facts implements source.FactSource.
+func (s source) Facts(into []statement.Statement, id string, predicates []string) (jsonql.Part, bool, error) {
+	if statement.IsEmbedded(id) {
+		return jsonql.Part{}, false, nil
+	}
+	p, found, err := s.reader.Facts(into, id, predicates)
+	return asPart(p), found, err
+}
+
 // Parts implements jsonql.PartSource.
 func (s source) Parts(predicates []string) iter.Seq2[jsonql.Part, error] {
 	return func(yield func(jsonql.Part, error) bool) {
@@ -80,7 +95,7 @@ func (s source) Parts(predicates []string) iter.Seq2[jsonql.Part, error] {
 }
 
 func asPart(p store.Part) jsonql.Part {
-	return jsonql.Part{Object: jsonql.Object{ID: p.ID, Statements: p.Statements}, Embedded: p.Embedded}
+	return jsonql.Part{Object: jsonql.Object{ID: p.ID, Statements: p.Statements}, Embedded: p.Embedded, Flat: p.Flat}
 }
 
 // SubjectsWith implements jsonql.Source.

@@ -78,10 +78,7 @@ func checkBound(body text, name string, v value) error {
 
 // prepareQuery reads a query and says what it is asked of.
 func (s *Server) prepareQuery(rd *store.Reader, p queryParams) (*jsonql.Query, jsonql.Source, error) {
-	if err := checkQueryText(p.Query); err != nil {
-		return nil, nil, err
-	}
-	q, err := jsonql.Parse(p.Query)
+	q, err := s.parsed.parse(p.Query)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -51,7 +51,7 @@ func (b *batch) query(c *call) (any, error) {
 	}
 	out := queryResult{Results: rows, Errors: append([]string{}, result.Errors...), Elapsed: time.Since(start).Seconds()}
 	if params.Explain {
-		out.Plan = result.Plan
+		out.Plan = result.Plan()
 	}
 	if params.PrintAST {
 		if out.AST, err = queryTree(params.Query); err != nil {
@@ -77,7 +77,10 @@ func (b *batch) rows(ctx context.Context, p queryParams) (*jsonql.Answer, json.R
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		if out, fits = pjson.AppendJSONWithin(out, row, limit); !fits {
+		if out, fits, err = row.AppendJSON(out, limit); err != nil {
+			return nil, nil, err
+		}
+		if !fits {
 			return nil, nil, tooMuch("the answer", b.server.heldAnswer, "parts with limit and offset; /v1/query sends rows of any number")
 		}
 	}

@@ -75,6 +75,7 @@ type Server struct {
 	// what a query may cost besides its rows and its time, where not the usual.
 	heldAnswer int
 	bounds     jsonql.Limits
+	parsed     parsedQueries
 	// parseTime is how long a document may take to be read, once it is here.
 	parseTime time.Duration
 

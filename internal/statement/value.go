@@ -134,9 +134,9 @@ func leadingDigits(text string) int {
 	return n
 }
 
-// isInteger reports whether the term is an integer in the text that FromNumber
+// IsInteger reports whether the term is an integer in the text that FromNumber
 // gives it.
-func (t Term) isInteger() bool {
+func (t Term) IsInteger() bool {
 	if t.Type != XSDInteger || len(t.Text) > MaxNumberBytes || t.Text == "-0" {
 		return false
 	}
@@ -198,7 +198,7 @@ func (t Term) Value() any {
 			return t.Text == "true"
 		}
 	case XSDInteger, XSDDouble:
-		if t.isInteger() {
+		if t.IsInteger() {
 			return json.Number(t.Text)
 		}
 		if back, err := FromNumber(t.Text); err == nil && back == t {

@@ -199,7 +199,7 @@ func TestNumbersAreThoseOfJSON(t *testing.T) {
 		}
 		term := Term{Text: text, Type: XSDInteger}
 		back, err := FromNumber(text)
-		if got, want := term.isInteger(), err == nil && back == term; got != want {
+		if got, want := term.IsInteger(), err == nil && back == term; got != want {
 			fail("%q is an integer as it is written: %t, want %t", text, got, want)
 		}
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"iter"
+	"strings"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -18,7 +19,11 @@ type image struct {
 }
 
 // openBuckets are those that one reader asks for again and again.
-type openBuckets struct{ values *bolt.Bucket }
+type openBuckets struct {
+	values *bolt.Bucket
+	// idle are cursors of values that no iteration uses.
+	idle []*bolt.Cursor
+}
 
 // bucket opens a bucket, if it is not open.
 func (i image) bucket(name []byte) *bolt.Bucket {
@@ -97,15 +102,14 @@ func (r run) with(place byte) run {
 // from returns the entries of a run whose keys start with prefix, from a key on.
 func (r run) from(from, prefix string) run {
 	r = r[r.seek(max(from, prefix)):]
-	n := 0
-	if len(r) > 0 {
-		if end, bounded := after(prefix); bounded {
-			n = r.seek(end)
-		} else {
-			n = len(r)
-		}
+	if len(r) == 0 || !strings.HasPrefix(r[0].key, prefix) {
+		return nil
 	}
-	return r[:n]
+	if strings.HasPrefix(r[len(r)-1].key, prefix) {
+		return r
+	}
+	end, _ := after(prefix) // there is one, since there are keys behind it
+	return r[:r.seek(end)]
 }
 
 // after returns the first text that is behind all that start with a prefix.
@@ -129,12 +133,19 @@ func keysFrom(i image, bucket, from, prefix []byte) iter.Seq[[]byte] {
 	}
 	return func(yield func([]byte) bool) {
 		var runs []run // the newest first
+		placedPrefix := string(place) + string(prefix)
+		placedFrom := placedPrefix
+		if !bytes.Equal(from, prefix) {
+			placedFrom = string(place) + string(from)
+		}
 		for r := range i.tail.held().all {
-			if part := r.from(string(place)+string(from), string(place)+string(prefix)); len(part) > 0 {
+			if part := r.from(placedFrom, placedPrefix); len(part) > 0 {
 				runs = append(runs, part)
 			}
 		}
-		stored := storedKeys(i.bucket(bucket), from, prefix)
+		c, done := i.cursor(bucket)
+		defer done()
+		stored := keysAt(c, from, prefix)
 		if len(runs) == 0 {
 			stored(yield)
 			return
@@ -143,9 +154,25 @@ func keysFrom(i image, bucket, from, prefix []byte) iter.Seq[[]byte] {
 	}
 }
 
+// cursor returns a cursor of a bucket, and what lets go of it.
+func (i image) cursor(name []byte) (c *bolt.Cursor, done func()) {
+	if i.opened == nil || &name[0] != &bucketValues[0] || i.tx.Writable() {
+		return i.bucket(name).Cursor(), func() {}
+	}
+	if n := len(i.opened.idle); n > 0 {
+		c, i.opened.idle = i.opened.idle[n-1], i.opened.idle[:n-1]
+	} else {
+		c = i.bucket(name).Cursor()
+	}
+	return c, func() { i.opened.idle = append(i.opened.idle, c) }
+}
+
 func storedKeys(bucket *bolt.Bucket, from, prefix []byte) iter.Seq[[]byte] {
+	return keysAt(bucket.Cursor(), from, prefix)
+}
+
+func keysAt(c *bolt.Cursor, from, prefix []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		c := bucket.Cursor()
 		for k, _ := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
 			if !yield(k) {
 				return

@@ -18,17 +18,20 @@ import (
 // that has no deletion, embeds nothing, and holds no writes side by side under
 // the predicates: then each value is read. It reports whether the record is
 // such a one and has any value. Of a damaged record nothing is known.
-func plainPart(root string, data []byte, predicates []string) (list []statement.Statement, known bool) {
-	d := plainDecoder{rest: data, root: root, predicates: predicates}
+//
+// The values are put into the memory of a list that is not used any more, if there
+// is one.
+func plainPart(into []statement.Statement, root string, data []byte, predicates []string) (list []statement.Statement, flat, known bool) {
+	d := plainDecoder{rest: data, root: root, predicates: predicates, list: into[:0]}
 	if !d.head() {
-		return nil, false
+		return nil, false, false
 	}
 	for range d.sizes() {
 		if !d.part() {
-			return nil, false
+			return nil, false, false
 		}
 	}
-	return d.canonical(), d.exists && d.whole()
+	return d.canonical(), !d.scoped, d.exists && d.whole()
 }
 
 // plainObject reads an object whose record is plain, and reports whether it is
@@ -39,16 +42,21 @@ func plainObject(root string, data []byte) (o Object, known bool) {
 		return o, false
 	}
 	o = Object{ID: root, Last: d.last, Revision: d.revision}
-	d.text = string(d.rest)
-	regs := d.sizes()
-	d.list = make([]statement.Statement, 0, d.valuesLeft)
-	for range regs {
-		if !d.register() {
-			return o, false
-		}
+	if !d.registers() {
+		return o, false
 	}
 	o.Statements = d.canonical()
 	return o, d.exists && d.whole()
+}
+
+// plainFacts is what plainObject reads besides the object's writes, in the memory
+// of a list as plainPart has it.
+func plainFacts(into []statement.Statement, root string, data []byte) (list []statement.Statement, flat, known bool) {
+	d := plainDecoder{rest: data, root: root, all: true, list: into[:0], writesApart: true}
+	if !d.head() || !d.registers() {
+		return nil, false, false
+	}
+	return d.canonical(), !d.scoped, d.exists && d.whole()
 }
 
 // plainDecoder reads a plain record; after the first piece that is not there, bad
@@ -62,6 +70,8 @@ type plainDecoder struct {
 	predicates []string
 	all        bool
 	text       string
+	// writesApart: nothing is wanted of who wrote the object.
+	writesApart bool
 
 	// stamps is how many there are; of groups and values how many may still come.
 	stamps, groupsLeft, valuesLeft int
@@ -71,6 +81,8 @@ type plainDecoder struct {
 
 	list   []statement.Statement
 	exists bool
+	// scoped: a statement has a scope.
+	scoped bool
 }
 
 func (d *plainDecoder) fail() { d.bad, d.rest = true, nil }
@@ -104,6 +116,11 @@ func (d *plainDecoder) count() int {
 }
 
 func (d *plainDecoder) bytes() []byte {
+	if len(d.rest) > 0 && d.rest[0] < 0x80 && int(d.rest[0]) < len(d.rest) { // as mostly
+		b := d.rest[1 : 1+d.rest[0]]
+		d.rest = d.rest[1+len(b):]
+		return b
+	}
 	n := d.count()
 	b := d.rest[:n]
 	d.rest = d.rest[n:]
@@ -142,7 +159,7 @@ func (d *plainDecoder) head() bool {
 		if index >= uint64(d.stamps) {
 			return false
 		}
-		if d.all {
+		if d.all && !d.writesApart {
 			d.touch(table, index)
 		}
 	}
@@ -188,10 +205,25 @@ func (d *plainDecoder) part() bool {
 			d.skip(n)
 			continue
 		}
-		if d.list == nil { // most properties have one value
+		if cap(d.list) == 0 { // most properties have one value
 			d.list = make([]statement.Statement, 0, max(n, len(d.predicates)))
 		}
 		d.values(n, d.predicates[at])
+	}
+	return true
+}
+
+// registers reads all properties, and reports whether they are plain.
+func (d *plainDecoder) registers() bool {
+	d.text = string(d.rest)
+	n := d.sizes()
+	if d.list = slices.Grow(d.list, d.valuesLeft); d.bad {
+		return false
+	}
+	for range n {
+		if !d.register() {
+			return false
+		}
 	}
 	return true
 }
@@ -243,6 +275,7 @@ func (d *plainDecoder) values(n int, predicate string) {
 		s.Text = d.string()
 		s.Type = d.typ()
 		s.Scope = d.string()
+		d.scoped = d.scoped || s.Scope != ""
 		if places := d.count(); places > 0 {
 			s.Positions = make([]int, places)
 			last := 0

@@ -18,6 +18,9 @@ type Part struct {
 	// Statements are the visible ones under the predicates, of the object and
 	// of all that is embedded in it, in canonical order.
 	Statements []statement.Statement
+	// Flat says that no statement has a scope. Where it is false it may be so as
+	// well.
+	Flat bool
 }
 
 // Part returns what Object has under some predicates, and whether the object
@@ -26,7 +29,46 @@ func (r *Reader) Part(id string, predicates []string) (Part, bool, error) {
 	if o, exists, written := r.over.object(id, id); written {
 		return o.part(predicates), exists, nil
 	}
-	return r.partOf(id, r.stored(id), predicates)
+	return r.partOf(nil, id, r.stored(id), predicates)
+}
+
+// Facts is Part, or of all predicates if nil is given for them. The statements
+// are put into the memory of a list that is not used any more, if it is large
+// enough.
+func (r *Reader) Facts(into []statement.Statement, id string, predicates []string) (Part, bool, error) {
+	if o, exists, written := r.over.object(id, id); written {
+		p := o.facts(predicates)
+		p.Statements = append(into[:0], p.Statements...) // for what is written stays there
+		return p, exists, nil
+	}
+	data := r.stored(id)
+	if predicates != nil {
+		return r.partOf(into, id, data, predicates)
+	}
+	if list, flat, known := plainFacts(into, id, data); known {
+		return Part{ID: id, Statements: list, Flat: flat}, true, nil
+	}
+	o, exists, err := r.decoded(id, data)
+	return o.facts(nil), exists, err
+}
+
+// decoded reads a stored record that takes more to understand than a plain one.
+func (r *Reader) decoded(root string, data []byte) (Object, bool, error) {
+	rec, err := decodeRecord(data)
+	if err != nil {
+		return Object{}, false, &CorruptError{What: "object " + root, Err: err}
+	}
+	o, exists := rec.object(root, root, r.policy)
+	return o, exists, nil
+}
+
+// facts is part, or of all predicates if nil is given for them.
+func (o Object) facts(predicates []string) Part {
+	p := o.part(predicates)
+	if predicates == nil {
+		p.Statements = o.Statements
+	}
+	return p
 }
 
 // Parts yields what Objects("") yields, as far as it is under some predicates.
@@ -37,7 +79,7 @@ func (r *Reader) Parts(predicates []string) iter.Seq2[Part, error] {
 				yield(Part{}, context.Cause(r.ctx))
 				return false
 			}
-			p, exists, err := r.partOf(root, data, predicates)
+			p, exists, err := r.partOf(nil, root, data, predicates)
 			return !exists && err == nil || yield(p, err) && err == nil
 		}
 		if len(r.over.roots()) > 0 {
@@ -58,16 +100,12 @@ func (r *Reader) Parts(predicates []string) iter.Seq2[Part, error] {
 
 // partOf reads a part of a stored record; it reads the whole of those that it
 // takes more to understand.
-func (r *Reader) partOf(root string, data []byte, predicates []string) (Part, bool, error) {
-	if list, known := plainPart(root, data, predicates); known {
-		return Part{ID: root, Statements: list}, true, nil
+func (r *Reader) partOf(into []statement.Statement, root string, data []byte, predicates []string) (Part, bool, error) {
+	if list, flat, known := plainPart(into, root, data, predicates); known {
+		return Part{ID: root, Statements: list, Flat: flat}, true, nil
 	}
-	rec, err := decodeRecord(data)
-	if err != nil {
-		return Part{}, false, &CorruptError{What: "object " + root, Err: err}
-	}
-	o, exists := rec.object(root, root, r.policy)
-	return o.part(predicates), exists, nil
+	o, exists, err := r.decoded(root, data)
+	return o.part(predicates), exists, err
 }
 
 // part returns what a whole object has under some predicates.

@@ -109,8 +109,13 @@ func sameParts(t *rapid.T, r *Reader) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, p)
 			one, exists, err := r.Part(p.ID, predicates)
+			sameFacts(t, r, p, predicates)
+			if p.Flat && slices.ContainsFunc(p.Statements, func(s statement.Statement) bool { return s.Scope != "" }) {
+				t.Fatalf("%q of %s has scopes:\n%+v", predicates, p.ID, p)
+			}
+			p.Flat, one.Flat = false, false // which the overlay of a transaction does not tell
+			got = append(got, p)
 			if err != nil || !exists || fmt.Sprintf("%+v", one) != fmt.Sprintf("%+v", p) {
 				t.Fatalf("%q of %s by itself is\n%+v, %v, %v\nwant\n%+v", predicates, p.ID, one, exists, err, p)
 			}
@@ -121,6 +126,33 @@ func sameParts(t *rapid.T, r *Reader) {
 	}
 	if _, exists, err := r.Part("never written", []string{"p"}); exists || err != nil {
 		t.Fatalf("a part of what does not exist: %v, %v", exists, err)
+	}
+}
+
+// sameFacts compares what is read into memory that was used before with a part, and
+// with the whole object.
+func sameFacts(t *rapid.T, r *Reader, p Part, predicates []string) {
+	used := make([]statement.Statement, 40)
+	for i := range used {
+		used[i] = statement.Statement{Subject: "used", Positions: []int{7}}
+	}
+	if predicates != nil {
+		got, exists, err := r.Facts(used, p.ID, predicates)
+		got.Flat = p.Flat
+		if err != nil || !exists || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", p) {
+			t.Fatalf("%q of %s, in used memory, is\n%+v, %v, %v\nwant\n%+v", predicates, p.ID, got, exists, err, p)
+		}
+		return
+	}
+	o, _, err := r.Object(p.ID)
+	got, exists, errFacts := r.Facts(used, p.ID, nil)
+	got.Flat = got.Flat && slices.ContainsFunc(o.Statements, func(s statement.Statement) bool { return s.Scope != "" })
+	want := Part{ID: p.ID, Embedded: p.Embedded, Statements: o.Statements}
+	if err != nil || errFacts != nil || !exists || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Fatalf("%s, in used memory, is\n%+v, %v, %v\nwant\n%+v", p.ID, got, exists, errFacts, want)
+	}
+	if _, exists, err := r.Facts(used, "never written", nil); exists || err != nil {
+		t.Fatalf("what does not exist is read into used memory: %v, %v", exists, err)
 	}
 }
 
@@ -191,7 +223,7 @@ func TestPartOfADamagedRecordIsRefusedAsTheWholeIs(t *testing.T) {
 	rec := &record{regs: []register{{predicate: "p", groups: nil}}}
 	whole := rec.encode()
 	for _, data := range [][]byte{{9}, whole[:len(whole)-1], append(slices.Clone(whole), 0), {recordVersion, 0, 0, 0, 0, 1, 1, 1, 0, 1, 'p', 1, 4, 1, 1, 'x', 2, 0, 0}} {
-		if list, known := plainPart("o", data, []string{"p"}); known {
+		if list, _, known := plainPart(nil, "o", data, []string{"p"}); known {
 			t.Errorf("%x is read as %v", data, list)
 		}
 		if o, known := plainObject("o", data); known {

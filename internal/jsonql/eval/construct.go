@@ -17,6 +17,10 @@ type maker struct {
 	// star says that rows show all properties; more is how many the last did.
 	star bool
 	more int
+	// plain says that rows can be written part by part, those of objects by keys,
+	// which are those of the items that are not "*".
+	plain bool
+	keys  []string
 }
 
 func (m *maker) row(s *Scope) (any, error) {

@@ -16,7 +16,7 @@ func (r *Run) Eval(e resolve.Expr, s *Scope) (value.Value, error) {
 	case *resolve.Const:
 		return value.Of(e.Term), nil
 	case *resolve.Bind:
-		v, ok := r.bound[e.Name]
+		v, ok := r.boundTo(e.Name)
 		if !ok {
 			return value.Null, r.Fail(e, "bind variable %s has no value: pass one", statement.Excerpt(e.Name))
 		}

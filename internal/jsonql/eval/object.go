@@ -2,6 +2,7 @@ package eval
 
 import (
 	"slices"
+	"sync"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/value"
@@ -77,7 +78,7 @@ func (r *Run) lookOf(set *resolve.Set) (*look, error) {
 	if r.looks == nil {
 		r.prepareLooks()
 	}
-	l := r.looks[set]
+	l := &r.looks[set.Number]
 	if l.filters != nil || l.ids != nil || len(set.Filters)+len(set.IDs) == 0 {
 		return l, nil
 	}
@@ -127,15 +128,85 @@ func (r *Run) InTree(set *resolve.Set, t *Tree, subject string, dangling bool) (
 		return nil, nil
 	}
 	o := &Object{subject: subject, own: t.of(subject), tree: t}
-	if !hasProperties(set, o.own) || !o.passes(l.filters) {
+	if !o.isOf(set, l) {
 		return nil, nil
+	}
+	return o, nil
+}
+
+// isOf reports whether an object is one of a set, and notes what filters select.
+func (o *Object) isOf(set *resolve.Set, l *look) bool {
+	if !hasProperties(set, o.own) || !o.passes(l.filters) {
+		return false
 	}
 	for _, v := range l.ids {
 		if !value.Intersects(v, o.ID()) {
-			return nil, nil
+			return false
 		}
 	}
-	return o, nil
+	return true
+}
+
+// room is for one object after the other.
+type room struct {
+	list   []statement.Statement
+	tree   Tree
+	object Object
+}
+
+// rooms are those that no run uses.
+var rooms = sync.Pool{New: func() any { return &room{} }}
+
+// maxRoom is how many statements a room has at most that is used again.
+const maxRoom = 64
+
+// End lets go of the memory that is used again by other runs: nothing of use
+// comes from LoadNext any more.
+func (r *Run) End() {
+	m := r.room
+	if r.room = nil; m == nil || cap(m.list) > maxRoom {
+		return
+	}
+	clear(m.list[:cap(m.list)])
+	*m = room{list: m.list[:0]}
+	rooms.Put(m)
+}
+
+// LoadNext is Load for one object after the other: what it returns is of no use
+// any more when it is called again. byID says that the subject is the first id
+// that the set asks for.
+func (r *Run) LoadNext(set *resolve.Set, subject string, byID bool) (*Object, error) {
+	if r.looks == nil {
+		r.prepareLooks()
+	}
+	if r.objects.facts == nil || statement.IsEmbedded(subject) {
+		return r.Load(set, subject, false, false)
+	}
+	l := &r.looks[set.Number]
+	if !byID || len(set.IDs) > 1 || len(set.Filters) > 0 { // something is to be checked
+		var err error
+		if l, err = r.lookOf(set); err != nil {
+			return nil, err
+		}
+	}
+	if r.room == nil {
+		r.room = rooms.Get().(*room)
+	}
+	m := r.room
+	p, exists, err := r.objects.facts.Facts(m.list, subject, l.names)
+	if err != nil {
+		return nil, readFault(subject, err)
+	}
+	if !exists {
+		return nil, nil
+	}
+	m.list = p.Statements
+	m.tree = Tree{root: subject, list: flat(p), part: l.id != 0, embedded: p.Embedded}
+	m.object = Object{subject: subject, own: m.tree.of(subject), tree: &m.tree, chosen: m.object.chosen[:0]}
+	if !m.tree.has(subject) || !m.object.isOf(set, l) {
+		return nil, nil
+	}
+	return &m.object, nil
 }
 
 // LooksOnlyAt reports whether the query looks at nothing but one property of the
@@ -148,7 +219,7 @@ func (r *Run) LooksOnlyAt(set *resolve.Set, prop string) (bool, error) {
 // LooksOnceAt is LooksOnlyAt of a property that stands in one place of the query.
 func (r *Run) LooksOnceAt(set *resolve.Set, prop string) (bool, error) {
 	only, err := r.LooksOnlyAt(set, prop)
-	return only && r.looks[set].once[prop], err
+	return only && r.looks[set.Number].once[prop], err
 }
 
 // Single is Load for a subject whose only value of the only property that the
@@ -161,8 +232,14 @@ func (r *Run) Single(set *resolve.Set, subject, prop string, t statement.Term) (
 	if err != nil {
 		return nil, err
 	}
-	own := []statement.Statement{{Subject: subject, Predicate: prop, Term: t}}
-	o := &Object{subject: subject, own: own, tree: &Tree{root: statement.Root(subject), list: own, part: true}}
+	own := &struct { // one piece of memory
+		object Object
+		tree   Tree
+		list   [1]statement.Statement
+	}{list: [1]statement.Statement{{Subject: subject, Predicate: prop, Term: t}}}
+	own.tree = Tree{root: statement.Root(subject), list: own.list[:], part: true}
+	o := &own.object
+	*o = Object{subject: subject, own: own.list[:], tree: &own.tree}
 	if !o.passes(l.filters) {
 		return nil, nil
 	}

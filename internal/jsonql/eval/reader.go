@@ -3,7 +3,6 @@ package eval
 import (
 	"fmt"
 	"iter"
-	"strings"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/source"
@@ -14,8 +13,9 @@ import (
 // at hand.
 type reader struct {
 	parts source.PartSource // nil: objects are read wholly
+	facts source.FactSource // nil: each object is read into memory of its own
 	kept  map[place]*Tree
-	// last are the trees that were read last, one for each look.
+	// last are the trees that were read last, by the id of the look.
 	last []*Tree
 }
 
@@ -31,25 +31,22 @@ const maxKept = 4096
 // wholly is the look of those who see everything.
 var wholly = &look{}
 
-// prepareLooks numbers what is read of the objects of all sets.
+// prepareLooks finds out what is read of the objects of all sets.
 func (r *Run) prepareLooks() {
-	r.looks = map[*resolve.Set]*look{}
-	r.objects = reader{kept: map[place]*Tree{}, last: make([]*Tree, 1)}
+	sets := r.query.Looks()
+	if len(sets) > len(r.own.looks) {
+		r.looks, r.objects.last = make([]look, len(sets)), make([]*Tree, 1+len(sets))
+	} else {
+		r.looks, r.objects.last = r.own.looks[:len(sets)], r.own.last[:1+len(sets)]
+	}
 	if parts, ok := r.src.(source.PartSource); ok && !r.Whole {
 		r.objects.parts = parts
+		r.objects.facts, _ = r.src.(source.FactSource)
 	}
-	ids := map[string]int{}
-	for set, l := range r.query.Looks() {
-		if l.All || r.objects.parts == nil {
-			r.looks[set] = &look{}
-			continue
+	for i, l := range sets {
+		if !l.All && r.objects.parts != nil {
+			r.looks[i] = look{id: l.ID, names: l.Names, once: l.Once}
 		}
-		key := strings.Join(l.Names, "\x00")
-		if ids[key] == 0 {
-			ids[key] = len(r.objects.last)
-			r.objects.last = append(r.objects.last, nil)
-		}
-		r.looks[set] = &look{id: ids[key], names: l.Names, once: l.Once}
 	}
 }
 
@@ -67,16 +64,23 @@ func (r *Run) tree(root string, l *look, keep bool) (*Tree, error) {
 	}
 	t, err := r.read(root, l)
 	if err != nil {
-		return nil, fmt.Errorf("read object %s: %w", statement.Excerpt(root), err)
+		return nil, readFault(root, err)
 	}
 	r.objects.last[l.id] = t
 	if keep {
+		if r.objects.kept == nil {
+			r.objects.kept = map[place]*Tree{}
+		}
 		if len(r.objects.kept) >= maxKept {
 			clear(r.objects.kept)
 		}
 		r.objects.kept[at] = t
 	}
 	return t, nil
+}
+
+func readFault(root string, err error) error {
+	return fmt.Errorf("read object %s: %w", statement.Excerpt(root), err)
 }
 
 func (r *Run) read(root string, l *look) (*Tree, error) {

@@ -3,6 +3,7 @@ package eval
 import (
 	"maps"
 	"slices"
+	"sync"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/source"
@@ -133,27 +134,59 @@ func Cut[T any](b *resolve.Block, rows []T) []T {
 
 // Row makes one row.
 func (r *Run) Row(b *resolve.Block, s *Scope) (any, error) {
+	m, err := r.makerOf(b)
+	if err != nil {
+		return nil, err
+	}
+	r.begin()
+	defer r.end()
+	return m.row(s)
+}
+
+// begin accounts for a row that is being made until end: one may be within another.
+func (r *Run) begin() {
+	if r.rows == 0 {
+		r.rowBytes = 0
+	}
+	r.rows++
+}
+
+func (r *Run) end() { r.rows-- }
+
+// makerOf returns what makes the rows of a construct.
+func (r *Run) makerOf(b *resolve.Block) (*maker, error) {
+	if m := r.lastMaker; m != nil && m.block == b {
+		return m, nil
+	}
 	m := r.makers[b]
 	if m == nil {
 		w, err := r.writer(b)
 		if err != nil {
 			return nil, err
 		}
-		m = &maker{run: r, block: b, writer: w, star: slices.ContainsFunc(b.Items, func(it resolve.Item) bool { return it.Star })}
-		if r.makers == nil {
-			r.makers = map[*resolve.Block]*maker{}
+		if m = &r.own.maker; r.lastMaker != nil {
+			m = &maker{}
 		}
-		r.makers[b] = m
+		*m = maker{run: r, block: b, writer: w, star: slices.ContainsFunc(b.Items, func(it resolve.Item) bool { return it.Star })}
+		m.plain = m.isPlain()
+		if r.lastMaker != nil { // which most queries have no other of
+			if r.makers == nil {
+				r.makers = map[*resolve.Block]*maker{}
+			}
+			r.makers[r.lastMaker.block], r.makers[b] = r.lastMaker, m
+		}
 	}
-	if r.rows == 0 {
-		r.rowBytes = 0
-	}
-	r.rows++
-	defer func() { r.rows-- }()
-	return m.row(s)
+	r.lastMaker = m
+	return m, nil
 }
 
+// plainWriter writes rows without a namemap.
+var plainWriter = sync.OnceValues(func() (*pjson.Writer, error) { return pjson.NewWriter(pjson.Format{OmitScopes: true}) })
+
 func (r *Run) writer(b *resolve.Block) (*pjson.Writer, error) {
+	if b.Namemap == "" {
+		return plainWriter()
+	}
 	if w := r.writers[b.Namemap]; w != nil {
 		return w, nil
 	}

@@ -6,6 +6,8 @@ package eval
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"vesperdb.io/vesper/internal/jsonql/resolve"
 	"vesperdb.io/vesper/internal/jsonql/source"
@@ -68,38 +70,70 @@ type Run struct {
 	query   *resolve.Query
 	src     source.Source
 	limits  Limits
-	bound   map[string]value.Value
+	bound   []binding // by name
 	objects reader
-	looks   map[*resolve.Set]*look
+	room    *room
+	looks   []look // by the numbers of the sets
 	writers map[string]*pjson.Writer
 	subs    map[*resolve.Sub]value.Value
 	apart   map[*resolve.Block][]any
 	makers  map[*resolve.Block]*maker
-	visible map[*resolve.Block][]resolve.SetID
+	// lastMaker is the one that was used last; makers has those of several.
+	lastMaker *maker
+	visible   map[*resolve.Block][]resolve.SetID
 
 	steps, values, held int
 	// rowBytes is about what the row takes that is being made; rows how many are,
 	// one within the other.
 	rowBytes, rows int
+
+	// own is what small queries need of the slices above, so that they take no
+	// memory of their own.
+	own struct {
+		bound [2]binding
+		looks [1]look
+		last  [2]*Tree
+		maker maker
+	}
 }
 
 // NewRun prepares a run. Bindings are nil, bool, string, any Go number,
 // json.Number, statement.Ref, or a []any of these.
 func NewRun(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l Limits) (*Run, error) {
-	r := &Run{
-		ctx: ctx, query: q, src: src, limits: l,
-	}
-	if len(bindings) > 0 {
-		r.bound = make(map[string]value.Value, len(bindings))
-	}
+	r := &Run{}
+	return r, r.Begin(ctx, q, src, bindings, l)
+}
+
+// Begin is NewRun for a run that has its memory already.
+func (r *Run) Begin(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l Limits) error {
+	r.ctx, r.query, r.src, r.limits = ctx, q, src, l
+	r.bound = r.own.bound[:0]
 	for name, v := range bindings {
 		bound, err := bind(v)
 		if err != nil {
-			return nil, &Error{Message: fmt.Sprintf("bind variable %s: %v", statement.Excerpt(name), err)}
+			return &Error{Message: fmt.Sprintf("bind variable %s: %v", statement.Excerpt(name), err)}
 		}
-		r.bound[name] = bound
+		r.bound = append(r.bound, binding{name, bound})
 	}
-	return r, nil
+	if len(r.bound) > 1 {
+		slices.SortFunc(r.bound, func(a, b binding) int { return strings.Compare(a.name, b.name) })
+	}
+	return nil
+}
+
+// binding is the value of a bind variable.
+type binding struct {
+	name  string
+	value value.Value
+}
+
+// boundTo returns the value of a bind variable.
+func (r *Run) boundTo(name string) (value.Value, bool) {
+	at, found := slices.BinarySearchFunc(r.bound, name, func(b binding, name string) int { return strings.Compare(b.name, name) })
+	if !found {
+		return value.Null, false
+	}
+	return r.bound[at].value, true
 }
 
 // bind converts a bind variable. Strings that look like references are.
@@ -152,6 +186,9 @@ func (r *Run) Looked() error {
 	return nil
 }
 
+// Ended returns the error of the query's context, if that has ended.
+func (r *Run) Ended() error { return r.ctx.Err() }
+
 // Hold accounts for bytes that are kept until the rows are made; a negative
 // number lets go of them.
 func (r *Run) Hold(bytes int) error {
@@ -188,8 +225,12 @@ func (r *Run) made(text string) error {
 
 // count accounts for JSON values of the result.
 func (r *Run) count(n int) error {
+	before := r.values
 	if r.values += n; r.values > r.limits.MaxValues {
 		return &Error{Message: "the result is too large: ask for fewer rows, properties or a lower depth"}
 	}
-	return r.ctx.Err()
+	if before/64 != r.values/64 {
+		return r.ctx.Err()
+	}
+	return nil
 }

@@ -34,6 +34,9 @@ func ConditionScope(s Solution, outer *Scope) *Scope {
 // RowScope is the scope of a row that some solutions make.
 func RowScope(b *resolve.Block, list []Solution) *Scope { return &Scope{list: list, main: b.Main} }
 
+// SetRow makes a scope that of a row that some solutions make.
+func (s *Scope) SetRow(b *resolve.Block, list []Solution) { *s = Scope{list: list, main: b.Main} }
+
 // Let gives the scope of a row the solutions of the next row.
 func (s *Scope) Let(list []Solution) { s.list = list }
 

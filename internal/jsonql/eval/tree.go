@@ -57,7 +57,7 @@ type Tree struct {
 func newTree(o source.Object) *Tree { return &Tree{root: o.ID, list: flatten(o.Statements)} }
 
 func newPart(p source.Part) *Tree {
-	return &Tree{root: p.ID, list: flatten(p.Statements), part: true, embedded: p.Embedded}
+	return &Tree{root: p.ID, list: flat(p), part: true, embedded: p.Embedded}
 }
 
 // of returns what is known of a subject.
@@ -98,6 +98,14 @@ func (t *Tree) Inner() []string {
 		}
 	}
 	return out
+}
+
+// flat returns the facts of a part without their scopes.
+func flat(p source.Part) []statement.Statement {
+	if p.Flat {
+		return p.Statements
+	}
+	return flatten(p.Statements)
 }
 
 // flatten returns the facts without their scopes: the list itself, if it has

@@ -27,6 +27,17 @@ func (s Indexed) Part(id string, predicates []string) (jsonql.Part, bool, error)
 	return p, ok, nil
 }
 
+// Facts implements source.FactSource: it does put the statements into the memory
+// that it is given, so that whoever still uses it notices.
+func (s Indexed) Facts(into []statement.Statement, id string, predicates []string) (jsonql.Part, bool, error) {
+	p, ok, err := s.Part(id, predicates)
+	if predicates == nil {
+		p.Statements = s.roots[id]
+	}
+	p.Statements = append(into[:0], p.Statements...)
+	return p, ok, err
+}
+
 // Parts implements source.PartSource.
 func (s Indexed) Parts(predicates []string) iter.Seq2[jsonql.Part, error] {
 	s.Scans++

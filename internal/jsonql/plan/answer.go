@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"vesperdb.io/vesper/internal/jsonql/eval"
@@ -17,40 +18,78 @@ import (
 // Answer is a query that is being answered. It is not safe for use by several
 // goroutines, and is of no use when its source is not any more.
 type Answer struct {
-	// Top is the way in which the query is answered. The actual figures in it
-	// are whole when Rows has ended.
-	Top *Node
-
-	solver  *solver
 	run     *eval.Run
 	block   *resolve.Block
+	short   *short  // if it is there, nothing that follows until told is
+	engine  *engine // what run and short are part of
+	solver  *solver
 	visible resolve.Sets
 	plan    *envPlan
 	index   *indexOnly
 	ordered *inIndexOrder
+
+	// told is what short leaves when it has ended.
+	told told
+
+	top     *Node
+	start   time.Time
+	elapsed time.Duration
+	// given is how many rows there were.
+	given int
 }
+
+// Prepared is a query with what can be said of its answer before anything is
+// known of what it is asked of. It can be started many times, and by several
+// goroutines at once.
+type Prepared struct {
+	query *resolve.Query
+	short *shortForm
+}
+
+// Prepare prepares a query.
+func Prepare(q *resolve.Query) *Prepared { return &Prepared{query: q, short: shortFormOf(q)} }
 
 // Start chooses how a query is answered. It returns an *eval.Error for one that
 // cannot be computed, and the source's own errors wrapped.
-func Start(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l eval.Limits, forUpdate bool) (*Answer, error) {
-	run, err := eval.NewRun(ctx, q, src, bindings, l)
-	if err != nil {
+func (p *Prepared) Start(ctx context.Context, src source.Source, bindings map[string]any, l eval.Limits, forUpdate bool) (*Answer, error) {
+	own := engines.Get().(*engine)
+	run, b := &own.run, p.query.Root
+	if err := run.Begin(ctx, p.query, src, bindings, l); err != nil {
 		return nil, err
 	}
 	run.ForUpdate = forUpdate
-	v, err := newSolver(run)
-	if err != nil {
+	a := &Answer{run: run, block: b}
+	if p.short != nil {
+		if few, err := own.short.begin(p.short, run); few || err != nil {
+			a.short, a.engine = &own.short, own
+			return a, err
+		}
+	}
+	var err error
+	if a.solver, err = newSolver(run); err != nil {
 		return nil, err
 	}
-	b := q.Root
-	a := &Answer{solver: v, run: run, block: b, visible: resolve.Visible(b)}
-	a.plan, err = v.planOf(b.Env, a.visible, a.wish())
+	a.visible = resolve.Visible(b)
+	a.plan, err = a.solver.planOf(b.Env, a.visible, a.wish())
 	if err != nil {
 		return nil, err
 	}
 	a.shortcuts()
 	a.describe()
 	return a, nil
+}
+
+// Plan says in which way the query is answered. The actual figures in it are
+// whole when Rows has ended.
+func (a *Answer) Plan() *Node {
+	if a.short != nil {
+		a.told = a.short.tell()
+	}
+	if a.told.form != nil {
+		a.top = a.told.explain(a.elapsed)
+	}
+	a.top.Actual, a.top.Elapsed = a.given, a.elapsed
+	return a.top
 }
 
 // wish is what the construct would have of the order of the solutions.
@@ -101,41 +140,74 @@ func (a *Answer) describe() {
 	case !a.needsAll() && !a.inOrder() && a.ordered == nil:
 		op = "order by id"
 	}
-	a.Top = &Node{Op: op}
+	a.top = &Node{Op: op}
 	switch {
 	case a.index != nil:
-		a.Top.Inputs = []*Node{a.index.node}
+		a.top.Inputs = []*Node{a.index.node}
 	case a.plan.top != nil:
-		a.Top.Inputs = []*Node{a.plan.top}
+		a.top.Inputs = []*Node{a.plan.top}
 	}
 }
 
 // Rows yields the rows of the answer, and at most one error, which is the last:
 // ctx's error, an *eval.Error, or the source's own. Where no order, group or
-// aggregate needs all of them first, each row is made when it is asked for. It
+// aggregate needs all of them first, each row is found when it is asked for. It
 // can be read once.
-func (a *Answer) Rows() iter.Seq2[any, error] {
-	return func(yield func(any, error) bool) {
-		a.solver.start = time.Now()
-		defer func() { a.Top.Elapsed = time.Since(a.solver.start) }()
-		err := a.rows(func(row any) (bool, error) {
-			a.Top.Actual++
-			if err := a.run.Rows(a.Top.Actual); err != nil {
-				a.Top.Actual--
+func (a *Answer) Rows() iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		if a.run == nil {
+			return
+		}
+		a.start = time.Now()
+		if a.solver != nil {
+			a.solver.start = a.start
+		}
+		defer a.end()
+		err := a.rows(func(row Row) (bool, error) {
+			if err := a.run.Rows(a.given + 1); err != nil {
 				return false, err
 			}
+			a.given++
 			return yield(row, nil), nil
 		})
 		if err != nil {
-			yield(nil, err)
+			yield(Row{}, err)
 		}
 	}
 }
 
+func (a *Answer) end() {
+	a.elapsed = time.Since(a.start)
+	a.run.End()
+	if a.short == nil {
+		return
+	}
+	a.told = a.short.tell()
+	a.run, a.short = nil, nil
+	*a.engine = engine{}
+	engines.Put(a.engine)
+	a.engine = nil
+}
+
+// engine is what short answers need, one after the other.
+type engine struct {
+	run   eval.Run
+	short short
+}
+
+// engines are those that no answer uses.
+var engines = sync.Pool{New: func() any { return &engine{} }}
+
 // emitter takes a row, and reports whether more are wanted.
-type emitter func(row any) (bool, error)
+type emitter func(Row) (bool, error)
 
 func (a *Answer) rows(emit emitter) error {
+	if err := a.run.Ended(); err != nil {
+		return err
+	}
+	if a.short != nil {
+		return a.short.rows(a, emit)
+	}
 	if a.block.MergeAll {
 		return a.merged(emit)
 	}
@@ -145,14 +217,18 @@ func (a *Answer) rows(emit emitter) error {
 // merged gives the one row that all rows make.
 func (a *Answer) merged(emit emitter) error {
 	var rows []any
-	err := a.each(func(row any) (bool, error) {
-		rows = append(rows, row)
+	err := a.each(func(row Row) (bool, error) {
+		v, err := row.Value()
+		if err != nil {
+			return false, err
+		}
+		rows = append(rows, v)
 		return true, a.run.Rows(len(rows))
 	})
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	_, err = emit(eval.Merge(rows))
+	_, err = emit(a.rowMade(eval.Merge(rows)))
 	return err
 }
 
@@ -191,7 +267,7 @@ func (a *Answer) collected(emit emitter) error {
 		return err
 	}
 	for _, row := range rows {
-		if more, err := emit(row); err != nil || !more {
+		if more, err := emit(a.rowMade(row)); err != nil || !more {
 			return err
 		}
 	}
@@ -261,12 +337,8 @@ func (a *Answer) streamed(emit emitter) error {
 			return true, nil
 		}
 		scope.Let(list)
-		row, err := a.run.Row(b, scope)
-		if err != nil {
-			return false, err
-		}
 		left--
-		more, err := emit(row)
+		more, err := emit(a.rowOf(scope))
 		return more && left != 0, err
 	})
 }
@@ -323,14 +395,15 @@ func (a *Answer) groups(emit emitter) error {
 	if err != nil {
 		return err
 	}
-	return giveGroups(a.run, b, all, emit)
+	return a.giveGroups(all, emit)
 }
 
 // groupBytes is about what a group takes.
 const groupBytes = 512
 
 // giveGroups puts groups in order and makes their rows.
-func giveGroups(run *eval.Run, b *resolve.Block, all []*eval.Group, emit emitter) error {
+func (a *Answer) giveGroups(all []*eval.Group, emit emitter) error {
+	run, b := a.run, a.block
 	slices.SortFunc(all, func(x, y *eval.Group) int { return eval.CompareGroups(x.Key(), y.Key()) })
 	after, err := run.After(b)
 	if err != nil {
@@ -353,11 +426,7 @@ func giveGroups(run *eval.Run, b *resolve.Block, all []*eval.Group, emit emitter
 	}
 	slices.SortStableFunc(rows, func(x, y row) int { return eval.CompareKeys(b.OrderBy, x.keys, y.keys) })
 	for _, one := range eval.Cut(b, rows) {
-		made, err := run.Row(b, one.scope)
-		if err != nil {
-			return err
-		}
-		if more, err := emit(made); err != nil || !more {
+		if more, err := emit(a.rowOf(one.scope)); err != nil || !more {
 			return err
 		}
 	}

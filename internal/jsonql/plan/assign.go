@@ -26,6 +26,7 @@ func (d *draft) assign(p *envPlan) {
 		}
 		cheapFirst(st.alone)
 		cheapFirst(st.conds)
+		st.rest = slices.DeleteFunc(slices.Clone(st.conds), func(c resolve.Expr) bool { return c == st.way.Cond })
 	}
 }
 

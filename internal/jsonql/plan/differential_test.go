@@ -3,6 +3,7 @@ package plan_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -89,17 +90,42 @@ func resolved(text string) *resolve.Query {
 }
 
 func planned(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l eval.Limits) (rows []any, top string, err error) {
-	a, err := plan.Start(ctx, q, src, bindings, l, false)
+	a, err := plan.Prepare(q).Start(ctx, src, bindings, l, false)
 	if err != nil {
 		return nil, "", err
 	}
 	for row, err := range a.Rows() {
 		if err != nil {
-			return rows, stepsOf(a.Top), err
+			return rows, stepsOf(a.Plan()), err
 		}
-		rows = append(rows, row)
+		v, err := row.Value()
+		if err != nil {
+			return rows, stepsOf(a.Plan()), err
+		}
+		rows = append(rows, v)
 	}
-	return rows, stepsOf(a.Top), nil
+	return rows, stepsOf(a.Plan()), written(ctx, q, src, bindings, l, rows)
+}
+
+// written fails unless the rows of a query that are written as JSON at once are
+// those that it has.
+func written(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, l eval.Limits, rows []any) error {
+	a, err := plan.Prepare(q).Start(ctx, src, bindings, l, false)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for row, err := range a.Rows() {
+		if err != nil {
+			return err
+		}
+		text, _, err := row.AppendJSON(nil, math.MaxInt)
+		if err != nil || n >= len(rows) || string(text) != string(pjson.AppendJSON(nil, rows[n])) {
+			return fmt.Errorf("row %d of %d is written as %s (%w)", n, len(rows), text, err)
+		}
+		n++
+	}
+	return nil
 }
 
 // stepsOf writes a plan in one line.

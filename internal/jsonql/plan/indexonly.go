@@ -256,11 +256,11 @@ func (x *indexOnly) rows(emit emitter) error {
 	all, err := x.fill(x)
 	x.node.Elapsed = time.Since(x.answer.solver.start)
 	if errors.Is(err, errCut) {
-		x.answer.Top.Inputs = []*Node{x.answer.plan.top}
+		x.answer.top.Inputs = []*Node{x.answer.plan.top}
 		return x.answer.groups(emit)
 	}
 	if err != nil {
 		return err
 	}
-	return giveGroups(x.answer.run, x.answer.block, all, emit)
+	return x.answer.giveGroups(all, emit)
 }

@@ -35,8 +35,12 @@ type step struct {
 	alone, conds []resolve.Expr
 	// optional is the condition of an outer join, or nil.
 	optional resolve.Expr
-	// bare says that the index of the way has all that is looked at of the objects.
-	bare bool
+	// bare says that the index of the way has all that is looked at of the objects;
+	// rest are the conditions but that of the way, which need not be checked of
+	// what is found by a value that nothing else equals: byValue says that it is.
+	bare    bool
+	rest    []resolve.Expr
+	byValue bool
 	// needed says that different objects make different solutions.
 	needed bool
 	// found and joined are told by explain: candidates, and what passed.

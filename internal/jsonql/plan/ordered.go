@@ -160,12 +160,8 @@ func (q *equalRows) flush() (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		row, err := a.run.Row(b, eval.RowScope(b, list))
-		if err != nil {
-			return false, err
-		}
 		q.left--
-		if more, err := q.emit(row); err != nil || !more || q.left == 0 {
+		if more, err := q.emit(a.rowOf(eval.RowScope(b, list))); err != nil || !more || q.left == 0 {
 			return false, err
 		}
 	}

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +46,7 @@ func start(t testing.TB, text string, src source.Source, l eval.Limits) *plan.An
 	if q == nil {
 		t.Fatalf("%s is no query", text)
 	}
-	a, err := plan.Start(t.Context(), q, src, nil, l, false)
+	a, err := plan.Prepare(q).Start(t.Context(), src, nil, l, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,10 +56,11 @@ func start(t testing.TB, text string, src source.Source, l eval.Limits) *plan.An
 func all(t testing.TB, a *plan.Answer) (rows []any) {
 	t.Helper()
 	for row, err := range a.Rows() {
-		if err != nil {
+		v, errMade := row.Value()
+		if err = cmp.Or(err, errMade); err != nil {
 			t.Fatal(err)
 		}
-		rows = append(rows, row)
+		rows = append(rows, v)
 	}
 	return rows
 }
@@ -86,7 +88,7 @@ func TestThePlanIsTheCheapestWayByWhatIndexesCount(t *testing.T) {
 		"[?c.level, sum(price) where customer = ?c group by ?c.level]":      "group (hash join [customer = ?c] (filter (property index [customer]), property index only [level]))",
 	} {
 		a := start(t, query, src, roomy)
-		if got := stepsOf(a.Top); !strings.Contains(got, want) {
+		if got := stepsOf(a.Plan()); !strings.Contains(got, want) {
 			t.Errorf("%s\nis answered by %s\nwant             %s", query, got, want)
 		}
 	}
@@ -94,7 +96,7 @@ func TestThePlanIsTheCheapestWayByWhatIndexesCount(t *testing.T) {
 
 func TestAFewObjectsAreJoinedByTheIndexHoweverManyHaveTheProperty(t *testing.T) {
 	a := start(t, "[count(price) where customer = ?c and ?c.city = 'city 3']", jsonqltest.Indexed{Source: shop(t, 20000)}, roomy)
-	if got, want := stepsOf(a.Top), "index join [customer = ?c] (filter [?c.city = \"city 3\"] (value index"; !strings.Contains(got, want) {
+	if got, want := stepsOf(a.Plan()), "index join [customer = ?c] (filter [?c.city = \"city 3\"] (value index"; !strings.Contains(got, want) {
 		t.Errorf("answered by %s\nwant        %s", got, want)
 	}
 }
@@ -114,7 +116,7 @@ func TestAnOrderedIndexAnswersRangesAndOrders(t *testing.T) {
 	} {
 		a := start(t, query, src, roomy)
 		got := rowsText(all(t, a))
-		if steps := stepsOf(a.Top); !strings.Contains(steps, want) {
+		if steps := stepsOf(a.Plan()); !strings.Contains(steps, want) {
 			t.Errorf("%s\nis answered by %s\nwant             %s", query, steps, want)
 		}
 		if plain := rowsText(all(t, start(t, query, shop(t, 1000), roomy))); got != plain || got == "" {
@@ -122,8 +124,8 @@ func TestAnOrderedIndexAnswersRangesAndOrders(t *testing.T) {
 		}
 	}
 	a := start(t, "{id, price order by price desc limit 3}", src, roomy)
-	if all(t, a); a.Top.Inputs[0].Inputs[0].Actual > 10 {
-		t.Errorf("for 3 rows %d objects were looked at", a.Top.Inputs[0].Inputs[0].Actual)
+	if all(t, a); a.Plan().Inputs[0].Inputs[0].Actual > 10 {
+		t.Errorf("for 3 rows %d objects were looked at", a.Plan().Inputs[0].Inputs[0].Actual)
 	}
 }
 
@@ -132,12 +134,12 @@ func TestALimitEndsAJoinAsSoonAsItsRowsAreThere(t *testing.T) {
 	if rows := all(t, a); len(rows) != 5 {
 		t.Fatalf("%d rows", len(rows))
 	}
-	first := a.Top
+	first := a.Plan()
 	for len(first.Inputs) > 0 {
 		first = first.Inputs[0]
 	}
 	if first.Actual > 20 {
-		t.Errorf("%s has looked at %d objects for 5 rows", stepsOf(a.Top), first.Actual)
+		t.Errorf("%s has looked at %d objects for 5 rows", stepsOf(a.Plan()), first.Actual)
 	}
 }
 
@@ -182,7 +184,7 @@ func TestEachLimitOfAJoinSaysWhatToDo(t *testing.T) {
 
 func TestAJoinEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	a, err := plan.Start(ctx, resolved("[count(?a.id) where ?a.price and ?b.price and ?c.price and ?a.price + ?b.price = ?c.price]"), shop(t, 500), nil, roomy, false)
+	a, err := plan.Prepare(resolved("[count(?a.id) where ?a.price and ?b.price and ?c.price and ?a.price + ?b.price = ?c.price]")).Start(ctx, shop(t, 500), nil, roomy, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +199,7 @@ func TestAJoinEndsWithItsContext(t *testing.T) {
 func TestAPlanIsToldAsJSONWithEstimatesAndFigures(t *testing.T) {
 	a := start(t, "[id, ?c.name where customer = ?c and number = 7]", jsonqltest.Indexed{Source: shop(t, 100)}, roomy)
 	all(t, a)
-	text, err := json.Marshal(a.Top)
+	text, err := json.Marshal(a.Plan())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,7 +118,11 @@ func (e *execution) bind(i int) (found bool, err error) {
 	matched := false
 	err = e.candidates(i, st, func(o *eval.Object) (bool, error) {
 		e.s[st.id] = o
-		ok, err := e.holds(st.conds)
+		conds := st.conds
+		if st.byValue {
+			conds = st.rest
+		}
+		ok, err := e.holds(conds)
 		if err != nil || !ok {
 			return err == nil, err
 		}
@@ -226,7 +230,7 @@ func (e *execution) looked(st *step, visit func(*eval.Object) (bool, error)) err
 	if err != nil {
 		return err
 	}
-	if st.bare && !other.IsList && other.Exact() && !other.IsNull() {
+	if st.byValue = st.bare && !other.IsList && other.Exact() && !other.IsNull(); st.byValue {
 		return e.named(st, other.Term, visit)
 	}
 	subjects, exact, err := lookUp(e.run, st.way, st.set, other, e.numbers(st))

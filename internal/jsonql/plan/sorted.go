@@ -17,6 +17,8 @@ type sketch struct {
 	// others are the ids of the other sets' objects, one list for each further
 	// solution; nil where the rows are about one set.
 	solutions [][]string
+	// objects are the solutions themselves, where they are few enough to be held.
+	objects []eval.Solution
 }
 
 func (s sketch) size() int {
@@ -79,40 +81,32 @@ func (a *Answer) sorted(emit emitter) error {
 
 // gather collects solutions that come in any order, and makes rows of them.
 func (a *Answer) gather(after []value.Value, t *topRows) error {
-	b := a.block
-	rows := map[string][][]string{}
-	n := 0
+	b, g := a.block, &gathering{run: a.run, main: a.block.Main}
 	err := a.solver.solve(a.plan, a.visible, nil, func(s eval.Solution) (bool, error) {
-		o := s[b.Main]
-		if !isRow(o) {
+		if !isRow(s[b.Main]) {
 			return true, nil
 		}
-		ids := idsOf(s)
-		rows[o.Subject()] = append(rows[o.Subject()], ids)
-		n++
-		if err := a.run.HoldObjects(n); err != nil {
-			return false, err
-		}
-		return true, a.run.Hold(sketch{solutions: [][]string{ids}}.size())
+		return true, g.add(s)
 	})
 	if err != nil {
 		return err
 	}
-	for main, solutions := range rows {
-		one := sketch{main: main, solutions: solutions}
-		if len(b.OrderBy) > 0 {
-			list, err := a.restore(one)
-			if err != nil {
-				return err
-			}
-			if one.keys, err = a.run.SortKeys(b, eval.RowScope(b, list)); err != nil {
-				return err
-			}
-			if after != nil && eval.CompareKeys(b.OrderBy, one.keys, after) <= 0 {
-				continue
-			}
+	if t.rows = g.rows(); len(b.OrderBy) == 0 {
+		return nil
+	}
+	rows := t.rows
+	t.rows = t.rows[:0]
+	for _, one := range rows {
+		list, err := a.restore(one)
+		if err != nil {
+			return err
 		}
-		t.rows = append(t.rows, one)
+		if one.keys, err = a.run.SortKeys(b, eval.RowScope(b, list)); err != nil {
+			return err
+		}
+		if after == nil || eval.CompareKeys(b.OrderBy, one.keys, after) > 0 {
+			t.rows = append(t.rows, one)
+		}
 	}
 	return nil
 }
@@ -140,6 +134,10 @@ func idsOf(s eval.Solution) []string {
 
 // restore reads the objects of a row again.
 func (a *Answer) restore(s sketch) ([]eval.Solution, error) {
+	if s.objects != nil {
+		a.run.SortSolutions(a.block, s.objects)
+		return s.objects, nil
+	}
 	if s.solutions == nil {
 		s.solutions = [][]string{{s.main}}
 	}
@@ -173,16 +171,14 @@ func (a *Answer) read(set int, id string, keep bool) (*eval.Object, error) {
 }
 
 func (a *Answer) finish(rows []sketch, emit emitter) error {
+	scope := eval.RowScope(a.block, nil)
 	for _, one := range rows {
 		list, err := a.restore(one)
 		if err != nil {
 			return err
 		}
-		row, err := a.run.Row(a.block, eval.RowScope(a.block, list))
-		if err != nil {
-			return err
-		}
-		if more, err := emit(row); err != nil || !more {
+		scope.Let(list)
+		if more, err := emit(a.rowOf(scope)); err != nil || !more {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -81,7 +82,7 @@ func answer(t *testing.T, query string, src *jsonqltest.Source, bindings map[str
 }
 
 func planned(ctx context.Context, q *resolve.Query, src source.Source, bindings map[string]any, forUpdate bool, l eval.Limits) (rows []any, err error) {
-	a, err := plan.Start(ctx, q, src, bindings, l, forUpdate)
+	a, err := plan.Prepare(q).Start(ctx, src, bindings, l, forUpdate)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,14 @@ func planned(ctx context.Context, q *resolve.Query, src source.Source, bindings 
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
+		v, err := row.Value()
+		if err != nil {
+			return nil, err
+		}
+		if text, _, err := row.AppendJSON(nil, math.MaxInt); err != nil || string(text) != string(pjson.AppendJSON(nil, v)) {
+			return nil, fmt.Errorf("a row is written as %s (%w)", text, err)
+		}
+		rows = append(rows, v)
 	}
 	return rows, nil
 }

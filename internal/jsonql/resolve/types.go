@@ -20,7 +20,7 @@ type Query struct {
 	Env     *Env
 	Root    *Block
 
-	looks map[*Set]Looks
+	looks []Looks // by Set.Number
 }
 
 // SetID is the place of a row set in its environment's Sets.
@@ -63,6 +63,10 @@ type Set struct {
 	// Optional is the place in Env.Conds of the condition of the outer join
 	// that gives this set its objects, plus 1; 0 for an inner set.
 	Optional int
+
+	// Number is its place among the sets of all environments of the query that
+	// anything is looked at of.
+	Number int
 
 	// named are the properties that conditions and constructs name: they are
 	// required unless they are nullable too.

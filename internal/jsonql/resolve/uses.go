@@ -3,6 +3,7 @@ package resolve
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Sets is a set of row sets of one environment.
@@ -90,6 +91,8 @@ func Within(e Expr, sets Sets) bool {
 
 // Looks are the properties of the objects of a set that a query looks at.
 type Looks struct {
+	// ID is equal for sets of which the same is looked at; 0 if All is set.
+	ID int
 	// Names are in order. They mean nothing if All is set.
 	Names []string
 	// All says that rows show whatever the object has.
@@ -98,25 +101,35 @@ type Looks struct {
 	Once map[string]bool
 }
 
-// Looks returns what is looked at in the objects of each set, in all
-// environments: to find the solutions, and to make the rows.
-func (q *Query) Looks() map[*Set]Looks { return q.looks }
+// Looks returns what is looked at in the objects of each set, by its number, in
+// all environments: to find the solutions, and to make the rows.
+func (q *Query) Looks() []Looks { return q.looks }
 
-func looksOf(q *Query) map[*Set]Looks {
+func looksOf(q *Query) []Looks {
 	l := looker{names: map[*Set]map[string]int{}, all: map[*Set]bool{}, seen: map[*Env]bool{}}
 	l.block(q.Root, []*Env{q.Env})
-	out := map[*Set]Looks{}
-	for s, names := range l.names {
-		once := map[string]bool{}
-		for name, n := range names {
-			once[name] = n < 2
+	ids := map[string]int{}
+	out := make([]Looks, 0, len(l.sets))
+	for i, s := range l.sets {
+		one := Looks{Names: slices.Sorted(maps.Keys(l.names[s])), All: l.all[s], Once: map[string]bool{}}
+		for name, n := range l.names[s] {
+			one.Once[name] = n < 2
 		}
-		out[s] = Looks{slices.Sorted(maps.Keys(names)), l.all[s], once}
+		if !one.All {
+			key := strings.Join(one.Names, "\x00")
+			if ids[key] == 0 {
+				ids[key] = len(ids) + 1
+			}
+			one.ID = ids[key]
+		}
+		s.Number = i
+		out = append(out, one)
 	}
 	return out
 }
 
 type looker struct {
+	sets  []*Set
 	names map[*Set]map[string]int // in how many expressions each stands
 	all   map[*Set]bool
 	seen  map[*Env]bool
@@ -124,7 +137,7 @@ type looker struct {
 
 func (l *looker) set(s *Set) map[string]int {
 	if l.names[s] == nil {
-		l.names[s] = map[string]int{}
+		l.sets, l.names[s] = append(l.sets, s), map[string]int{}
 	}
 	return l.names[s]
 }

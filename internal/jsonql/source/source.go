@@ -19,7 +19,8 @@ type Object struct {
 
 // Source is a consistent set of objects to query. Object is called while
 // iterations are going on. It may also be an Estimator, a PostingSource, a
-// ValueCounter, a PartSource, an OrderedSource and a TransactionSource.
+// ValueCounter, a PartSource, a FactSource, an
+// OrderedSource and a TransactionSource.
 type Source interface {
 	// Object returns an object that is not embedded, and whether it exists.
 	Object(id string) (Object, bool, error)
@@ -92,6 +93,9 @@ type Part struct {
 	// Embedded are all subjects embedded in the object, in order of their ids,
 	// whether or not they have anything under the predicates.
 	Embedded []string
+	// Flat says that the statements are in canonical order, each once, and none
+	// has a scope. Where it is false it may be so as well.
+	Flat bool
 }
 
 // PartSource is what a Source may offer beside its methods: of objects that
@@ -103,6 +107,14 @@ type PartSource interface {
 	// Parts yields a part of all objects that are not embedded, in order of
 	// their ids.
 	Parts(predicates []string) iter.Seq2[Part, error]
+}
+
+// FactSource is what a PartSource may offer beside its methods: objects that are
+// read one after the other then share their memory.
+type FactSource interface {
+	// Facts is PartSource.Part, or of all predicates if nil is given for them. The
+	// statements may be put into the memory of a list that is not used any more.
+	Facts(into []statement.Statement, id string, predicates []string) (Part, bool, error)
 }
 
 // CompareSubjects orders ids by their roots: the root itself first, then what
