@@ -40,6 +40,7 @@ func (s *nodeScope) writeStatus(ctx context.Context) error {
 	r.pace.wrote(s.node.UID, now)
 	tellReady(r.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
 	tellAlarms(r.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
+	tellVolume(r.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
 	return nil
 }
 
@@ -110,10 +111,21 @@ func (s *nodeScope) fillFigures(status *v1alpha1.VesperNodeStatus) {
 func (s *nodeScope) seen() conditions.Node {
 	return conditions.Node{
 		Branch: s.id(), Verdict: s.verdict, Brokers: s.brokers, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
-		Size: s.node.Spec.Storage.Size, Retention: s.node.Spec.Retention.Duration(), Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
+		Volume: s.volume(), Retention: s.node.Spec.Retention.Duration(), Pod: s.pod, Current: s.current(), Answer: s.answer,
 		Guarded: s.access.guarded, AccessProblem: s.access.problem,
 		Departure: s.departure, Suspended: s.node.Spec.Suspended, Pause: s.pause,
 	}
+}
+
+// volume is that of the node's data, as the conditions see it.
+func (s *nodeScope) volume() conditions.Volume {
+	storage := s.node.Spec.Storage
+	v := conditions.Volume{Claim: s.claim, Field: "spec.storage", Size: storage.Size, Class: storage.StorageClassName, Refused: s.resize, Moves: s.moves(),
+		OtherClass: "a volume keeps its class; make another VesperNode of that class, and delete this one when it is ready and has all, or set the class back"}
+	if v.Moves {
+		v.OtherClass = "its cluster replaces the node by one on a new volume when its turn comes"
+	}
+	return v
 }
 
 // withoutMessages is the part of a status whose change is news.
@@ -150,6 +162,8 @@ func (s *nodeScope) askAgain() time.Duration {
 		return min(s.later, s.askAfter())
 	case conditions.NodeStarted(s.pod):
 		return s.askAfter()
+	case s.resize != nil:
+		return resizeAgain
 	case s.refused != nil, s.verdict.Decision == topology.Hold && resources.ClusterOf(s.node) == "":
 		return nodeLookAgain // what it depends on may change
 	default:

@@ -26,8 +26,10 @@ const (
 	// ConditionConfigApplied (node): configuration, services and StatefulSet are
 	// what the spec asks for.
 	ConditionConfigApplied = "ConfigApplied"
-	// ConditionStorageReady (node): the node's volume claim exists, is the one
-	// that the branch id belongs to, and is bound.
+	// ConditionStorageReady (node, managed broker): the volume claim exists, is the
+	// one that the branch id belongs to, and is bound. Its reason says also what
+	// makes nothing unready: that it grows, cannot grow, or is of another class.
+	// Of a cluster: the same of all its nodes.
 	ConditionStorageReady = "StorageReady"
 	// ConditionPodRunning (node, managed broker): the pod runs and its
 	// container is started.
@@ -131,6 +133,18 @@ const (
 	// ReasonVolumeLarger: the claim is bound and larger than the spec now asks
 	// for. It is kept as it is: volumes never shrink.
 	ReasonVolumeLarger = "VolumeLarger"
+	// ReasonVolumeExpanding: the claim is bound and grows while it is used; the
+	// message says how far that is.
+	ReasonVolumeExpanding = "VolumeExpanding"
+	// ReasonVolumeExpansionRefused: the API server does not take the larger size,
+	// such as of a storage class that does not allow it. What runs is not changed.
+	ReasonVolumeExpansionRefused = "VolumeExpansionRefused"
+	// ReasonVolumeExpansionFailed: the storage driver says that it cannot make the
+	// volume that large. It is used as it is; a smaller size may be tried.
+	ReasonVolumeExpansionFailed = "VolumeExpansionFailed"
+	// ReasonVolumeOtherClass: the claim is bound and of another storage class than
+	// the spec asks for. The nodes of a cluster are replaced one after another.
+	ReasonVolumeOtherClass = "VolumeOtherClass"
 	// ReasonVolumePending: the claim is not bound yet.
 	ReasonVolumePending = "VolumePending"
 	// ReasonVolumeLost: the claim that held this branch's data is gone or was
@@ -229,6 +243,9 @@ const (
 	ReasonNodesStalled = "NodesStalled"
 	// ReasonRolling: a change goes through the nodes one after another.
 	ReasonRolling = "Rolling"
+	// ReasonVolumesMoving: nodes on volumes of another storage class than the spec asks
+	// for are replaced one after another.
+	ReasonVolumesMoving = "VolumesMoving"
 	// ReasonScaling: nodes are being made or removed.
 	ReasonScaling = "Scaling"
 )

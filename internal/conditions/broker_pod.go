@@ -27,7 +27,7 @@ func brokerPod(b Broker) judgement {
 		return no(v1alpha1.ReasonPodTerminating, "pod %s is ending", pod.Name)
 	}
 	if message, ok := unschedulable(pod); ok {
-		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(b.Claim))
+		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(b.Volume.Claim))
 	}
 	if stuck, ok := stuckContainer(pod); ok {
 		return stuck

@@ -21,7 +21,7 @@ func nodePod(n Node) judgement {
 		return no(v1alpha1.ReasonPodTerminating, "pod %s is ending", pod.Name)
 	}
 	if message, ok := unschedulable(pod); ok {
-		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(n.Claim))
+		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(n.Volume.Claim))
 	}
 	if stuck, ok := stuckContainer(pod); ok {
 		return stuck

@@ -355,6 +355,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: id
       type:
         scalar: string
+    - name: replaces
+      type:
+        scalar: string
     - name: started
       type:
         scalar: boolean
