@@ -68,7 +68,7 @@ func (s *brokerScope) seen() conditions.Broker {
 	return conditions.Broker{
 		Pause: s.pause, Managed: s.managed(), Replicas: s.replicas(), ApplyError: s.refused,
 		Secret: s.credentialsSecret(), SecretExists: s.secretExists, MissingKey: s.missingKey(),
-		Pod: s.pod, Settling: s.settling(), Volume: s.volume(), Answers: s.answers,
+		Pod: s.pod, Now: s.now, Settling: s.settling(), Volume: s.volume(), Answers: s.answers,
 	}
 }
 
@@ -124,7 +124,10 @@ func (s *brokerScope) event(reason, action, format string, args ...any) {
 // at all.
 func (s *brokerScope) askAgain() time.Duration {
 	ready := meta.FindStatusCondition(s.broker.Status.Conditions, v1alpha1.ConditionReady)
+	stuck, ending := conditions.PodStuckAt(s.pod)
 	switch {
+	case ending && s.now.Before(stuck):
+		return stuck.Sub(s.now)
 	case s.refused != nil:
 		return brokerAskPatient // what it depends on may change
 	case s.managed() && s.answers == nil && s.resize != nil:

@@ -102,6 +102,9 @@ func (s *nodeScope) fillFigures(status *v1alpha1.VesperNodeStatus) {
 	}
 	said := s.answer.Status
 	peers, lag, outbox := int32(len(said.Peers)), int64(said.Lag.Changesets), int64(said.Outbox.Changesets) //nolint:gosec // far below the limits
+	behind := coarseSeconds(said.Lag.Seconds)
+	status.LagSeconds = &behind
+	fillVolume(status, said.Storage)
 	status.Version, status.Incarnation, status.Revision = said.Version, said.Incarnation, said.Revision.String()
 	status.Objects, status.Conflicts, status.StorageBytes = &said.Objects, &said.Conflicts, &said.Storage.Bytes
 	status.Lag, status.Outbox, status.Peers = &lag, &outbox, &peers
@@ -111,7 +114,7 @@ func (s *nodeScope) fillFigures(status *v1alpha1.VesperNodeStatus) {
 func (s *nodeScope) seen() conditions.Node {
 	return conditions.Node{
 		Branch: s.id(), Verdict: s.verdict, Brokers: s.brokers, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
-		Volume: s.volume(), Retention: s.node.Spec.Retention.Duration(), Pod: s.pod, Current: s.current(), Answer: s.answer,
+		Volume: s.volume(), NearlyFull: meta.IsStatusConditionTrue(s.node.Status.Conditions, v1alpha1.ConditionVolumeNearlyFull), Now: s.reconciler.Now(), Retention: s.node.Spec.Retention.Duration(), Pod: s.pod, Current: s.current(), Answer: s.answer,
 		Guarded: s.access.guarded, AccessProblem: s.access.problem,
 		Departure: s.departure, Suspended: s.node.Spec.Suspended, Pause: s.pause,
 	}
@@ -155,7 +158,10 @@ func (s *nodeScope) askAfter() time.Duration {
 
 // askAgain says when to look again without being told of a change; zero is not at all.
 func (s *nodeScope) askAgain() time.Duration {
+	stuck, ending := conditions.PodStuckAt(s.pod)
 	switch {
+	case ending && s.reconciler.Now().Before(stuck):
+		return soonest(stuck.Sub(s.reconciler.Now()), s.later)
 	case s.access.problem != nil:
 		return accessLookAgain
 	case s.later > 0:

@@ -48,6 +48,9 @@ const (
 	// leaves the log although the retention is over, since a member has not been
 	// heard or is far behind; the message names it.
 	ConditionRetentionHeldBack = "RetentionHeldBack"
+	// ConditionVolumeNearlyFull (cluster, node) is there, and True, while 90 % of a
+	// node's volume are used, until less than 85 % are.
+	ConditionVolumeNearlyFull = "VolumeNearlyFull"
 	// ConditionAccessReady (node) is there while spec.access or spec.tls is: the
 	// Secrets that they name exist and hold what is needed.
 	ConditionAccessReady = "AccessReady"
@@ -178,6 +181,8 @@ const (
 	ReasonCrashLooping = "CrashLooping"
 	// ReasonPodTerminating: the pod is being deleted.
 	ReasonPodTerminating = "PodTerminating"
+	// ReasonPodStuckTerminating: it should have ended a minute ago and has not.
+	ReasonPodStuckTerminating = "PodStuckTerminating"
 )
 
 // Reasons of Replicating and Ready of a node, beside those that the node itself
@@ -190,8 +195,10 @@ const (
 	ReasonWrongBranch = "WrongBranch"
 )
 
-// Reasons of Diverged, Forked and RetentionHeldBack.
+// Reasons of Diverged, Forked, RetentionHeldBack and VolumeNearlyFull.
 const (
+	// ReasonSpaceRunsOut: the volume is nearly full; a full one takes no writes.
+	ReasonSpaceRunsOut = "SpaceRunsOut"
 	// ReasonPeersDiffer: peers hold another state at the same revision.
 	ReasonPeersDiffer = "PeersDiffer"
 	// ReasonBranchForked: two changesets of one name exist. A node gives the same

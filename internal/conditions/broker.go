@@ -3,6 +3,7 @@ package conditions
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,6 +29,8 @@ type Broker struct {
 	MissingKey   string
 	// Pod is the managed broker's pod, nil when there is none.
 	Pod *corev1.Pod
+	// Now is the time of the pass.
+	Now time.Time
 	// Settling is true for the first seconds after the pod became ready, in
 	// which its Service may not lead to it yet.
 	Settling bool

@@ -30,6 +30,10 @@ type Node struct {
 	WaitsForTurn string
 	// Volume is that of its data.
 	Volume Volume
+	// NearlyFull is true when the volume was told to be nearly full before.
+	NearlyFull bool
+	// Now is the time of the pass.
+	Now time.Time
 	// Retention is how long changesets stay in the log at least; 0 is for ever.
 	Retention time.Duration
 	// Pod is nil when there is none.

@@ -18,7 +18,7 @@ func nodePod(n Node) judgement {
 	case pod == nil:
 		return no(v1alpha1.ReasonPodMissing, "the pod is not made yet")
 	case pod.DeletionTimestamp != nil:
-		return no(v1alpha1.ReasonPodTerminating, "pod %s is ending", pod.Name)
+		return terminating(pod, n.Now)
 	}
 	if message, ok := unschedulable(pod); ok {
 		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(n.Volume.Claim))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -124,6 +125,9 @@ func TestReadyOfANode(t *testing.T) {
 			v1alpha1.ReasonPending, false, v1alpha1.ConditionBrokerReady, "no status yet"},
 		{"no pod yet", func(n *Node) { n.Pod = nil }, v1alpha1.ReasonPodMissing, false, v1alpha1.ConditionPodRunning, "not made yet"},
 		{"pod ending", pod(func(p *corev1.Pod) { p.DeletionTimestamp = &now }), v1alpha1.ReasonPodTerminating, false, v1alpha1.ConditionPodRunning, "pod pin-0 is ending"},
+		{"pod that should have ended", func(n *Node) {
+			n.Pod.DeletionTimestamp, n.Pod.Spec.NodeName, n.Now = &now, "m7", now.Add(time.Minute)
+		}, v1alpha1.ReasonPodStuckTerminating, false, v1alpha1.ConditionPodRunning, "on machine m7, which is perhaps not heard any more: bring the machine back; or, only when it is off for certain"},
 		{"no machine takes the pod", func(n *Node) {
 			n.Volume.Claim.Status.Phase = corev1.ClaimPending
 			n.Pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/1 nodes"}}
