@@ -157,7 +157,7 @@ func (k *kubelet) pass(ctx context.Context) error {
 		running[pods.Items[i].Name] = &pods.Items[i]
 	}
 	for i := range claims.Items {
-		exists[claims.Items[i].Name] = true
+		exists[claims.Items[i].Name] = claims.Items[i].Status.Phase == corev1.ClaimBound || !unprovided(&claims.Items[i])
 		if err := k.claim(ctx, &claims.Items[i], running); err != nil {
 			return err
 		}
@@ -192,7 +192,7 @@ func (k *kubelet) claim(ctx context.Context, claim *corev1.PersistentVolumeClaim
 		claim.Finalizers = nil
 		return k.c.Update(ctx, claim)
 	}
-	if class := claim.Spec.StorageClassName; claim.Status.Phase != corev1.ClaimBound && class != nil && *class == missingClass {
+	if claim.Status.Phase != corev1.ClaimBound && unprovided(claim) {
 		return nil
 	}
 	if claim.Status.Phase != corev1.ClaimBound {
@@ -204,6 +204,10 @@ func (k *kubelet) claim(ctx context.Context, claim *corev1.PersistentVolumeClaim
 
 // missingClass is a storage class that nobody provides volumes of.
 const missingClass = "typo"
+
+func unprovided(claim *corev1.PersistentVolumeClaim) bool {
+	return claim.Spec.StorageClassName != nil && *claim.Spec.StorageClassName == missingClass
+}
 
 // grow does as the driver of a volume and the kubelet do, one step at a time.
 func (k *kubelet) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {

@@ -164,3 +164,87 @@ func TestABrokersVolumeThatCannotGrowKeepsNoFixFromItsPod(t *testing.T) {
 		return nil
 	})
 }
+
+// TestAnotherStorageClassReplacesOneNodeAfterAnother on the real API server: as many
+// nodes as are asked for stay all the while, and the old volumes are kept.
+func TestAnotherStorageClassReplacesOneNodeAfterAnother(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	k := newKubelet(t, c)
+	op := c.operateAsking(t, k)
+	c.readyBroker(t, "mq")
+	slow, fast := c.storageClass(t, false), c.storageClass(t, true)
+	cl := c.makeCluster(t, "shop", 2, ofClass(slow))
+	c.clusterReady(t, "shop", "shop-core-0a", "shop-core-0b")
+	c.patch(t, cl, fmt.Sprintf(`{"spec":{"storage":{"storageClassName":%q,"size":"12Gi"}}}`, fast))
+	seen := map[string]bool{}
+	eventually(t, func() error {
+		nodes, stay := &v1alpha1.VesperNodeList{}, 0
+		if err := c.List(t.Context(), nodes); err != nil {
+			return err
+		}
+		for _, n := range nodes.Items {
+			if seen[n.Name] = true; !n.Spec.Draining {
+				stay++
+			}
+		}
+		if stay < 2 || len(nodes.Items) > 3 {
+			t.Errorf("%d nodes stay of %d, want two and at most one more", stay, len(nodes.Items))
+		}
+		live := &v1alpha1.VesperCluster{}
+		mustGet(t, c, "shop", live)
+		if len(live.Status.Ledger.Assigned) != 2 || live.Status.Ledger.Retired != 2 || !meta.IsStatusConditionTrue(live.Status.Conditions, v1alpha1.ConditionReady) {
+			return fmt.Errorf("the ledger is %+v, the conditions %+v", live.Status.Ledger, live.Status.Conditions)
+		}
+		return nil
+	})
+	c.clusterReady(t, "shop", "shop-core-0c", "shop-core-0d")
+	for claim, class := range map[string]string{"data-shop-core-0a": slow, "data-shop-core-0b": slow, "data-shop-core-0c": fast, "data-shop-core-0d": fast} {
+		live := &corev1.PersistentVolumeClaim{}
+		mustGet(t, c, claim, live)
+		if old := class == slow; *live.Spec.StorageClassName != class || live.DeletionTimestamp != nil || old != (live.Annotations[v1alpha1.AnnotationRetired] == "true") {
+			t.Errorf("claim %s is of class %s with annotations %v", claim, *live.Spec.StorageClassName, live.Annotations)
+		}
+	}
+	if len(seen) != 4 || k.removals("shop-core-0c")+k.removals("shop-core-0d") != 0 {
+		t.Errorf("nodes were %v; successors were restarted %d times", seen, k.removals("shop-core-0c")+k.removals("shop-core-0d"))
+	}
+	if writes := op.quietFor(2 * time.Second); len(writes) > 0 {
+		t.Errorf("at rest the operator wrote %v", writes)
+	}
+}
+
+// TestAWrongStorageClassIsPutRightByAnEdit: volumes that never came to be hold up nobody.
+func TestAWrongStorageClassIsPutRightByAnEdit(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.operate(t, newKubelet(t, c))
+	c.readyBroker(t, "mq")
+	cl := c.makeCluster(t, "shop", 2, ofClass(missingClass))
+	pending := c.clusterSays(t, "shop", v1alpha1.ConditionStorageReady, metav1.ConditionFalse, v1alpha1.ReasonVolumePending)
+	if !strings.Contains(pending.Message, "storage class "+missingClass+" has to provide it") {
+		t.Errorf("the cluster says %q", pending.Message)
+	}
+	c.patch(t, cl, fmt.Sprintf(`{"spec":{"storage":{"storageClassName":%q}}}`, c.storageClass(t, true)))
+	c.clusterReady(t, "shop", "shop-core-0c", "shop-core-0d")
+}
+
+// TestANodeMadeByHandKeepsItsVolumeAndSaysSo when it is given another storage class.
+func TestANodeMadeByHandKeepsItsVolumeAndSaysSo(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	k := newKubelet(t, c)
+	c.operate(t, k)
+	c.readyBroker(t, "mq")
+	n := c.makeNode(t, "pin", "7X")
+	c.nodeReady(t, "pin")
+	c.patch(t, n, fmt.Sprintf(`{"spec":{"storage":{"storageClassName":%q}}}`, c.storageClass(t, true)))
+	said := c.nodeSays(t, "pin", v1alpha1.ConditionStorageReady, metav1.ConditionTrue, v1alpha1.ReasonVolumeOtherClass)
+	if !strings.Contains(said.Message, "make another VesperNode of that class") {
+		t.Errorf("the node says %q", said.Message)
+	}
+	c.nodeReady(t, "pin")
+	if k.removals("pin") != 0 {
+		t.Error("the node was restarted")
+	}
+}
