@@ -156,20 +156,25 @@ func clusterBranches(c Cluster) judgement {
 // maxNamed is how many nodes a message names.
 const maxNamed = 5
 
-// clusterNodes says whether as many nodes as asked for are Ready, and which are
-// not and why.
-func clusterNodes(c Cluster) judgement {
-	var waiting, stalled []string
+// unready names the members that are not Ready and why, those that need a person
+// apart.
+func (c Cluster) unready() (waiting, stalled []string) {
 	for _, node := range c.Members {
 		switch {
-		case node == nil, Away(node):
-		case memberReady(node).passed():
+		case node == nil, Away(node), memberReady(node).passed():
 		case memberStalled(node):
 			stalled = append(stalled, memberTrouble(node)+" ("+memberReady(node).message+")")
 		default:
 			waiting = append(waiting, memberTrouble(node))
 		}
 	}
+	return waiting, stalled
+}
+
+// clusterNodes says whether as many nodes as asked for are Ready, and which are
+// not and why.
+func clusterNodes(c Cluster) judgement {
+	waiting, stalled := c.unready()
 	count, there := c.andAway(fmt.Sprintf("%d of %d nodes are ready", c.ReadyNodes(), c.Wanted)), c.ReadyNodes()+len(c.away())
 	drained, draining := clusterDrained(c)
 	if draining {

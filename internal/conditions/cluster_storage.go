@@ -33,10 +33,10 @@ func clusterStorage(c Cluster) judgement {
 			names = append(names, name)
 		}
 	}
-	switch {
-	case worst.reason == "":
+	switch worst.reason {
+	case "":
 		return yes(v1alpha1.ReasonVolumeBound, "all nodes have their volumes")
-	case worst.reason == v1alpha1.ReasonPending:
+	case v1alpha1.ReasonPending:
 		return no(worst.reason, "not all nodes have their volumes yet")
 	}
 	return judgement{worst.status, worst.reason, list(names) + ": " + worst.message}

@@ -92,7 +92,7 @@ func sizeRefused(v Volume) (judgement, bool) {
 	case strings.Contains(text, "exceeded quota"):
 		remedy = fmt.Sprintf("raise the quota, and it is tried again within minutes, or set %s.size back to %s", v.Field, asks.String())
 	}
-	return yes(v1alpha1.ReasonVolumeExpansionRefused, "volume claim %s stays at %s, and nothing that runs is changed, since the API server refuses the larger size (%s): %s",
+	return yes(v1alpha1.ReasonVolumeExpansionRefused, "volume claim %s stays at %s, and nothing that runs is changed, since the API server refuses another size (%s): %s",
 		v.Claim.Name, asks.String(), text, remedy), true
 }
 
