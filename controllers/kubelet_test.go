@@ -16,6 +16,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,6 +25,7 @@ import (
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/nodeclient"
 	"vesperdb.io/vesper/internal/nodestatus"
+	"vesperdb.io/vesper/internal/resources"
 )
 
 // kubelet plays, in one namespace, the parts of Kubernetes that a lone API
@@ -42,6 +44,10 @@ type kubelet struct {
 	broken  string          // pods of this image never start
 	tell    func(format string, args ...any)
 	starts  <-chan struct{} // while it is open no pod is started; nil is closed
+	// largest is the size that the driver of the volumes can make, zero for any.
+	// While growth is held, no volume grows.
+	largest    resource.Quantity
+	growthHeld bool
 }
 
 // newKubelet starts a kubelet that ends with the test.
@@ -151,7 +157,7 @@ func (k *kubelet) pass(ctx context.Context) error {
 		running[pods.Items[i].Name] = &pods.Items[i]
 	}
 	for i := range claims.Items {
-		exists[claims.Items[i].Name] = true
+		exists[claims.Items[i].Name] = claims.Items[i].Status.Phase == corev1.ClaimBound || !unprovided(&claims.Items[i])
 		if err := k.claim(ctx, &claims.Items[i], running); err != nil {
 			return err
 		}
@@ -186,11 +192,66 @@ func (k *kubelet) claim(ctx context.Context, claim *corev1.PersistentVolumeClaim
 		claim.Finalizers = nil
 		return k.c.Update(ctx, claim)
 	}
-	if claim.Status.Phase == corev1.ClaimBound {
+	if claim.Status.Phase != corev1.ClaimBound && unprovided(claim) {
 		return nil
 	}
-	claim.Status.Phase = corev1.ClaimBound
+	if claim.Status.Phase != corev1.ClaimBound {
+		claim.Status.Phase, claim.Status.Capacity = corev1.ClaimBound, corev1.ResourceList{corev1.ResourceStorage: resources.ClaimSize(claim)}
+		return k.c.Status().Update(ctx, claim)
+	}
+	return k.grow(ctx, claim)
+}
+
+// missingClass is a storage class that nobody provides volumes of.
+const missingClass = "typo"
+
+func unprovided(claim *corev1.PersistentVolumeClaim) bool {
+	return claim.Spec.StorageClassName != nil && *claim.Spec.StorageClassName == missingClass
+}
+
+// grow does as the driver of a volume and the kubelet do, one step at a time.
+func (k *kubelet) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	k.mu.Lock()
+	largest, held := k.largest, k.growthHeld
+	k.mu.Unlock()
+	status, asks := &claim.Status, resources.ClaimSize(claim)
+	if has := status.Capacity[corev1.ResourceStorage]; asks.Cmp(has) <= 0 {
+		return nil
+	}
+	at, told := status.AllocatedResources[corev1.ResourceStorage]
+	stage := status.AllocatedResourceStatuses[corev1.ResourceStorage]
+	next, kind := corev1.PersistentVolumeClaimControllerResizeInProgress, corev1.PersistentVolumeClaimResizing
+	switch {
+	case !told || at.Cmp(asks) != 0:
+	case !largest.IsZero() && asks.Cmp(largest) > 0:
+		next, kind = corev1.PersistentVolumeClaimControllerResizeInfeasible, corev1.PersistentVolumeClaimControllerResizeError
+	case held:
+		return nil
+	case stage == corev1.PersistentVolumeClaimControllerResizeInProgress:
+		next, kind = corev1.PersistentVolumeClaimNodeResizePending, corev1.PersistentVolumeClaimFileSystemResizePending
+	case stage == corev1.PersistentVolumeClaimNodeResizePending:
+		status.Capacity, status.AllocatedResources = corev1.ResourceList{corev1.ResourceStorage: asks}, corev1.ResourceList{corev1.ResourceStorage: asks}
+		status.AllocatedResourceStatuses, status.Conditions = nil, nil
+		k.narrate(strings.TrimPrefix(claim.Name, "data-"), "has a volume of %s", asks.String())
+		return k.c.Status().Update(ctx, claim)
+	}
+	if told && at.Cmp(asks) == 0 && stage == next {
+		return nil
+	}
+	status.AllocatedResources = corev1.ResourceList{corev1.ResourceStorage: asks}
+	status.AllocatedResourceStatuses = map[corev1.ResourceName]corev1.ClaimResourceStatus{corev1.ResourceStorage: next}
+	status.Conditions = []corev1.PersistentVolumeClaimCondition{{Type: kind, Status: corev1.ConditionTrue}}
 	return k.c.Status().Update(ctx, claim)
+}
+
+// driver says what volumes the driver can make, and whether it lets them grow now.
+func (k *kubelet) driver(largest string, held bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.largest, k.growthHeld = resource.Quantity{}, held
+	if largest != "" {
+		k.largest = resource.MustParse(largest)
+	}
 }
 
 func (k *kubelet) run(ctx context.Context, set *appsv1.StatefulSet, pod *corev1.Pod, claims map[string]bool) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,7 +48,7 @@ func ledgerOf(cluster *v1alpha1.VesperCluster) topology.Ledger {
 }
 
 func assignment(a v1alpha1.BranchAssignment) topology.Assignment {
-	return topology.Assignment{ID: branch.ID(a.ID), Group: a.Group, Started: a.Started, VolumeUID: a.VolumeUID}
+	return topology.Assignment{ID: branch.ID(a.ID), Group: a.Group, Started: a.Started, VolumeUID: a.VolumeUID, Replaces: branch.ID(a.Replaces)}
 }
 
 // assignmentOf is what a cluster recorded of an id, nil when it did not.
@@ -64,7 +65,7 @@ func assignmentOf(cluster *v1alpha1.VesperCluster, id branch.ID) *topology.Assig
 func recorded(ledger topology.Ledger) v1alpha1.BranchLedger {
 	out := v1alpha1.BranchLedger{TrunkID: string(ledger.Trunk), FirstBranchID: string(ledger.First), LastBranchID: string(ledger.Last), Retired: ledger.Retired}
 	for _, a := range ledger.Assigned {
-		out.Assigned = append(out.Assigned, v1alpha1.BranchAssignment{ID: string(a.ID), Group: a.Group, Started: a.Started, VolumeUID: a.VolumeUID})
+		out.Assigned = append(out.Assigned, v1alpha1.BranchAssignment{ID: string(a.ID), Group: a.Group, Started: a.Started, VolumeUID: a.VolumeUID, Replaces: string(a.Replaces)})
 	}
 	return out
 }
@@ -96,7 +97,7 @@ func ownNode(cluster *v1alpha1.VesperCluster, node *v1alpha1.VesperNode) bool {
 
 // nodeMember is how the planner knows one of the cluster's nodes. One of an
 // earlier cluster of the name is on its way out.
-func nodeMember(cluster *v1alpha1.VesperCluster, node *v1alpha1.VesperNode) topology.Node {
+func nodeMember(cluster *v1alpha1.VesperCluster, node *v1alpha1.VesperNode, now time.Time) topology.Node {
 	owner := metav1.GetControllerOf(node)
 	return topology.Node{
 		Name:      node.Name,
@@ -107,8 +108,18 @@ func nodeMember(cluster *v1alpha1.VesperCluster, node *v1alpha1.VesperNode) topo
 		Channels:  resources.NodeChannels(node),
 		Links:     linksOf(node),
 		Leaving:   node.DeletionTimestamp != nil || owner != nil && owner.UID != cluster.UID,
+		Draining:  node.Spec.Draining,
 		Drained:   conditions.NodeDrained(node),
+		Health:    conditions.RunnerOf(node, now),
 	}
+}
+
+// onClaim completes what the planner knows of a node with its volume claim, nil when
+// there is none.
+func onClaim(cluster *v1alpha1.VesperCluster, node *v1alpha1.VesperNode, member topology.Node, claim *corev1.PersistentVolumeClaim) topology.Node {
+	member.Misplaced = conditions.OfOtherClass(claim, cluster.Spec.Storage.StorageClassName)
+	member.Blank = member.Misplaced && claim.Status.Phase != corev1.ClaimBound && claim.Spec.VolumeName == "" && node.Status.Incarnation == ""
+	return member
 }
 
 func linksOf(node *v1alpha1.VesperNode) (links []topology.Link) {

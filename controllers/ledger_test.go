@@ -99,7 +99,7 @@ func TestWhoseANodeIs(t *testing.T) {
 			if got := ownNode(shop, n); got != test.own {
 				t.Errorf("own = %v, want %v", got, test.own)
 			}
-			if got := nodeMember(shop, n).Leaving; test.own && got != test.leaving {
+			if got := nodeMember(shop, n, time.Time{}).Leaving; test.own && got != test.leaving {
 				t.Errorf("leaving = %v, want %v", got, test.leaving)
 			}
 		})

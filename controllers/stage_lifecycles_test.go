@@ -3,6 +3,8 @@
 package controllers
 
 import (
+	"slices"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -26,7 +28,7 @@ type lifecycle struct {
 
 // lifecycles are all that an operator has to live through.
 func lifecycles() []lifecycle {
-	return append(append(scalingLives(), changingLives()...), endingLives()...)
+	return slices.Concat(scalingLives(), changingLives(), storageLives(), endingLives())
 }
 
 func opened(replicas int32, change ...func(*v1alpha1.VesperCluster)) func(*stage) {
@@ -74,8 +76,6 @@ func changingLives() []lifecycle {
 			},
 			patched(`{"spec":{"image":"vesper/node:v2"}}`)}},
 		{name: "roll to another address of the broker", before: opened(2), acts: []func(*stage){moveBroker}},
-		{name: "expand volumes", before: opened(2), acts: []func(*stage){patched(`{"spec":{"storage":{"size":"20Gi"}}}`)}},
-		{name: "expand volumes, and want less again", before: opened(2), acts: []func(*stage){patched(`{"spec":{"storage":{"size":"20Gi"}}}`), patched(`{"spec":{"storage":{"size":"15Gi"}}}`)}},
 		{name: "lose a volume, and replace its node", before: opened(2), acts: []func(*stage){
 			func(s *stage) { s.loseVolume(s.t, "shop-core-0b") },
 			func(s *stage) { s.drop(&v1alpha1.VesperNode{ObjectMeta: metav1.ObjectMeta{Name: "shop-core-0b"}}) }}},
@@ -96,6 +96,37 @@ func changingLives() []lifecycle {
 			},
 			func(s *stage) { s.patchNode("pin", `{"spec":{"image":"vesper/node:v2"}}`) },
 			func(s *stage) { s.drop(&v1alpha1.VesperNode{ObjectMeta: metav1.ObjectMeta{Name: "pin"}}) }}},
+	}
+}
+
+func sized(size string) func(*stage) { return patched(`{"spec":{"storage":{"size":"` + size + `"}}}`) }
+
+func classed(class string) func(*stage) {
+	return patched(`{"spec":{"storage":{"storageClassName":"` + class + `"}}}`)
+}
+
+// storageLives are those of volumes that grow, cannot grow, and are replaced.
+func storageLives() []lifecycle {
+	slowly := func(act func(*stage)) func(*stage) { // the successor takes its time
+		return func(s *stage) { s.behind("shop-core-0c", "0C"); act(s) }
+	}
+	return []lifecycle{
+		{name: "expand volumes", before: opened(2), acts: []func(*stage){sized("20Gi")}},
+		{name: "expand volumes, and want less again", before: opened(2), acts: []func(*stage){sized("20Gi"), sized("15Gi")}},
+		{name: "expand volumes, which fails, and try with less", before: opened(2), acts: []func(*stage){
+			func(s *stage) { s.kubelet.driver("16Gi", false); sized("20Gi")(s) }, sized("15Gi")}},
+		{name: "expand volumes of a class that cannot, and take it back", before: opened(2, ofClass("rigid")), acts: []func(*stage){
+			func(s *stage) { s.api.rigid = map[string]bool{"rigid": true}; sized("20Gi")(s) }, sized("10Gi")}},
+		{name: "another storage class", before: opened(2, ofClass("slow")), acts: []func(*stage){classed("fast")}},
+		{name: "another storage class for one node", before: opened(1, ofClass("slow")), acts: []func(*stage){classed("fast")}},
+		{name: "another storage class and size under deletionPolicy Delete", before: opened(2, ofClass("slow"), withPolicy(v1alpha1.DeletionDelete)), acts: []func(*stage){
+			patched(`{"spec":{"storage":{"storageClassName":"fast","size":"20Gi"}}}`)}},
+		{name: "another storage class, taken back", before: opened(2, ofClass("slow")), acts: []func(*stage){slowly(classed("fast")), classed("slow")}},
+		{name: "another storage class, and a third before that is done", before: opened(2, ofClass("slow")), acts: []func(*stage){
+			slowly(classed("fast")), func(s *stage) { s.kubelet.answer("shop-core-0c", nil); classed("faster")(s) }}},
+		{name: "another storage class, and fewer nodes before that is done", before: opened(2, ofClass("slow")), acts: []func(*stage){
+			slowly(classed("fast")), func(s *stage) { s.kubelet.answer("shop-core-0c", nil); s.scale(s.t, "shop", 1) }}},
+		{name: "a wrong storage class, and the right one", acts: []func(*stage){func(s *stage) { s.makeStageCluster(2, ofClass(missingClass)) }, classed("fast")}},
 	}
 }
 

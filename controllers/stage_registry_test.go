@@ -9,14 +9,20 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"vesperdb.io/vesper/internal/resources"
 )
 
 // writer is who writes to the stage.
@@ -240,4 +246,28 @@ func (c change) String() string {
 		who = "a person"
 	}
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s", who, what, c.kind, c.name))
+}
+
+// refusesSize does as an API server with a size of a volume claim that cannot be.
+func (r *registry) refusesSize(desired *unstructured.Unstructured) error {
+	found, _ := r.objects[objectKey{desired.GetKind(), desired.GetName()}].(*corev1.PersistentVolumeClaim)
+	if found == nil {
+		return nil
+	}
+	text, _, err := unstructured.NestedString(desired.Object, "spec", "resources", "requests", "storage")
+	if err != nil || text == "" {
+		return err
+	}
+	size, asks, has := resource.MustParse(text), resources.ClaimSize(found), found.Status.Capacity[corev1.ResourceStorage]
+	switch grows := size.Cmp(asks); {
+	case grows != 0 && found.Status.Phase != corev1.ClaimBound:
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "persistentvolumeclaims"}, found.Name, errors.New("only bound persistent volume claims can be expanded"))
+	case grows > 0 && found.Spec.StorageClassName != nil && r.rigid[*found.Spec.StorageClassName]:
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "persistentvolumeclaims"}, found.Name,
+			errors.New("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"))
+	case grows < 0 && size.Cmp(has) <= 0:
+		return apierrors.NewInvalid(schema.GroupKind{Kind: "PersistentVolumeClaim"}, found.Name, field.ErrorList{
+			field.Forbidden(field.NewPath("spec", "resources", "requests", "storage"), "field can not be less than status.capacity")})
+	}
+	return nil
 }

@@ -268,6 +268,8 @@ type registry struct {
 	objects map[objectKey]client.Object
 	// onChange are told of what was written.
 	onChange []func(change)
+	// rigid are storage classes whose volumes cannot grow.
+	rigid map[string]bool
 	// terminating means that the namespace is being deleted: nothing new is taken.
 	terminating bool
 }
@@ -304,15 +306,18 @@ func (r *registry) Apply(ctx context.Context, desired runtime.ApplyConfiguration
 	if r.terminating {
 		return apierrors.NewForbidden(schema.GroupResource{Resource: "objects"}, "prod", errors.New("unable to create new content in namespace prod because it is being terminated"))
 	}
-	if err := r.WithWatch.Apply(ctx, desired, opts...); err != nil {
-		return err
-	}
 	raw, err := json.Marshal(desired)
 	if err != nil {
 		return err
 	}
 	object := &unstructured.Unstructured{}
 	if err := json.Unmarshal(raw, object); err != nil {
+		return err
+	}
+	if err := r.refusesSize(object); err != nil {
+		return err
+	}
+	if err := r.WithWatch.Apply(ctx, desired, opts...); err != nil {
 		return err
 	}
 	r.stage.applied[object.GetKind()]++

@@ -134,6 +134,9 @@ var walkMoves = []walkMove{
 		w.edit(func(c *v1alpha1.VesperCluster) { c.Spec.Rollout = &v1alpha1.Rollout{Held: n%2 == 0} })
 	}},
 	{"size", func(w *walker, n int) { w.patchCluster(fmt.Sprintf(`{"spec":{"storage":{"size":"%dGi"}}}`, 10+n%3)) }},
+	{"storage class", func(w *walker, n int) {
+		w.patchCluster(fmt.Sprintf(`{"spec":{"storage":{"storageClassName":"class-%d"}}}`, n%2))
+	}},
 	{"deletionPolicy", func(w *walker, n int) {
 		w.edit(func(c *v1alpha1.VesperCluster) {
 			c.Spec.DeletionPolicy = []v1alpha1.DeletionPolicy{v1alpha1.DeletionRetain, v1alpha1.DeletionRetain, v1alpha1.DeletionDelete}[n%3]

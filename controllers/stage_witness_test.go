@@ -185,6 +185,27 @@ func (w *witness) seeNode(c change, n *v1alpha1.VesperNode) {
 		}
 	case c.after != nil && cl != nil:
 		w.seeTurn(c.before.(*v1alpha1.VesperNode), n, cl)
+		w.seeMove(c.before.(*v1alpha1.VesperNode), n, cl)
+	}
+}
+
+// seeMove: who leaves for another storage class has a successor, unless it has nothing.
+func (w *witness) seeMove(was, is *v1alpha1.VesperNode, cl *v1alpha1.VesperCluster) {
+	claim, _ := w.objects[objectKey{"PersistentVolumeClaim", "data-" + is.Name}].(*corev1.PersistentVolumeClaim)
+	if was.Spec.Draining || !is.Spec.Draining || claim == nil || claim.Status.Phase != corev1.ClaimBound || !conditions.OfOtherClass(claim, cl.Spec.Storage.StorageClassName) {
+		return
+	}
+	for _, group := range cl.Spec.Groups {
+		stay := 0
+		for _, a := range cl.Status.Ledger.Assigned {
+			node, _ := w.objects[objectKey{v1alpha1.KindNode, "shop-" + a.Group + "-" + strings.ToLower(a.ID)}].(*v1alpha1.VesperNode)
+			if a.Group == group.Name && (node == nil || !node.Spec.Draining) {
+				stay++
+			}
+		}
+		if group.Name == is.Spec.Group && stay < replicasOf(group) && !slices.Contains(group.Remove, is.Spec.BranchID) {
+			w.fail("%s was told to leave for another storage class, and %d of %d stay", is.Name, stay, replicasOf(group))
+		}
 	}
 }
 
@@ -269,7 +290,8 @@ func (w *witness) podless(n *v1alpha1.VesperNode) bool {
 	return w.objects[objectKey{"Pod", n.Name + "-0"}] == nil
 }
 
-// seeClaim: volumes are deleted only when that was asked for, and never shrink.
+// seeClaim: volumes are deleted only when that was asked for, and no claim asks for
+// less than its volume has, once it asked for more.
 func (w *witness) seeClaim(c change, claim *corev1.PersistentVolumeClaim) {
 	if c.by == byHand {
 		delete(w.turns, strings.TrimPrefix(claim.Name, "data-"))
@@ -279,7 +301,7 @@ func (w *witness) seeClaim(c change, claim *corev1.PersistentVolumeClaim) {
 	}
 	if before, ok := c.before.(*corev1.PersistentVolumeClaim); ok && c.after != nil {
 		was, is := before.Spec.Resources.Requests[corev1.ResourceStorage], claim.Spec.Resources.Requests[corev1.ResourceStorage]
-		if is.Cmp(was) < 0 {
+		if has := before.Status.Capacity[corev1.ResourceStorage]; is.Cmp(was) < 0 && is.Cmp(has) <= 0 {
 			w.fail("volume claim %s shrank from %s to %s", claim.Name, was.String(), is.String())
 		}
 	}

@@ -22,6 +22,7 @@ func tellReady(recorder events.EventRecorder, object runtime.Object, before, aft
 	}
 	was, is := meta.IsStatusConditionTrue(before, v1alpha1.ConditionReady), ready.Status == metav1.ConditionTrue
 	switch {
+	case stalled != nil && is && was: // of its volume, which tells itself
 	case stalled != nil && reasonOf(before, v1alpha1.ConditionStalled) != stalled.Reason:
 		recorder.Eventf(object, nil, corev1.EventTypeWarning, stalled.Reason, "Stall", "%s", note(stalled.Message))
 	case was && !is && away(object):
@@ -46,6 +47,20 @@ func tellAlarms(recorder events.EventRecorder, object runtime.Object, before, af
 		if conditions.IsAlarm(condition.Type) && meta.FindStatusCondition(before, condition.Type) == nil {
 			recorder.Eventf(object, nil, corev1.EventTypeWarning, condition.Reason, "Observe", "%s", note(condition.Message))
 		}
+	}
+}
+
+// tellVolume records an event when a volume begins to grow, has grown, or cannot.
+func tellVolume(recorder events.EventRecorder, object runtime.Object, before, after []metav1.Condition) {
+	was, is := reasonOf(before, v1alpha1.ConditionStorageReady), meta.FindStatusCondition(after, v1alpha1.ConditionStorageReady)
+	switch {
+	case is == nil || is.Reason == was:
+	case is.Reason == v1alpha1.ReasonVolumeExpanding:
+		recorder.Eventf(object, nil, corev1.EventTypeNormal, is.Reason, "Expand", "%s", note(is.Message))
+	case is.Reason == v1alpha1.ReasonVolumeExpansionFailed, is.Reason == v1alpha1.ReasonVolumeExpansionRefused:
+		recorder.Eventf(object, nil, corev1.EventTypeWarning, is.Reason, "Expand", "%s", note(is.Message))
+	case was == v1alpha1.ReasonVolumeExpanding && is.Status == metav1.ConditionTrue:
+		recorder.Eventf(object, nil, corev1.EventTypeNormal, "VolumeExpanded", "Expand", "the volume has grown: %s", note(is.Message))
 	}
 }
 

@@ -56,6 +56,7 @@ type VesperBrokerReconciler struct {
 	client   client.Client
 	live     client.Reader
 	recorder events.EventRecorder
+	sizes    sizes
 }
 
 // +kubebuilder:rbac:groups=vesperdb.io,resources=vesperbrokers,verbs=get;list;watch

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,6 +42,7 @@ type brokerScope struct {
 	answers []brokerprobe.Answer
 	pause   conditions.Pause
 	refused error // what the API server, or someone else having the name, said no to first
+	resize  error // why the API server does not take the size of the volume claim
 }
 
 // isRefusal reports whether trying again soon would only fail again: the API
@@ -123,22 +125,55 @@ func (s *brokerScope) makeChildren(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.apply(ctx, config, &corev1.ConfigMap{}); err != nil {
+		return err
+	}
+	if err := s.makeClaim(ctx, b); err != nil {
+		return err
+	}
 	for _, child := range []struct {
 		desired runtime.ApplyConfiguration
 		live    client.Object
 	}{
-		{config, &corev1.ConfigMap{}},
-		{resources.BrokerClaim(b, s.claim), &corev1.PersistentVolumeClaim{}},
 		{resources.BrokerHeadlessService(b), &corev1.Service{}},
 		{resources.BrokerService(b), &corev1.Service{}},
 		{resources.BrokerNetworkPolicy(b), &networkingv1.NetworkPolicy{}},
 		{statefulSet, &appsv1.StatefulSet{}},
 	} {
-		if err := applyUnless(ctx, s.pause.By != "", &s.pause.Waiting, s.applier(), child.desired, child.live); err != nil {
+		if err := s.apply(ctx, child.desired, child.live); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *brokerScope) apply(ctx context.Context, desired runtime.ApplyConfiguration, live client.Object) error {
+	return applyUnless(ctx, s.pause.By != "", &s.pause.Waiting, s.applier(), desired, live)
+}
+
+// makeClaim makes the volume claim, or corrects the one that exists. One that is on
+// its way out is left alone.
+func (s *brokerScope) makeClaim(ctx context.Context, b resources.Broker) (err error) {
+	if s.claim != nil && s.claim.DeletionTimestamp != nil {
+		return nil
+	}
+	existing := s.claim
+	s.resize, err = s.reconciler.sizes.apply(s.broker, existing, s.size(), s.now, func(size resource.Quantity) error {
+		claim := &corev1.PersistentVolumeClaim{}
+		if err := s.apply(ctx, resources.BrokerClaim(b, size, existing), claim); err != nil {
+			return err
+		}
+		if s.pause.By == "" {
+			s.claim = claim
+		}
+		return nil
+	})
+	return err
+}
+
+// size is what the volume claim should ask for.
+func (s *brokerScope) size() resource.Quantity {
+	return resources.VolumeSize(s.broker.Spec.ActiveMQ.Storage, s.claim)
 }
 
 // desired is what the children are built from.
@@ -146,7 +181,7 @@ func (s *brokerScope) desired() resources.Broker {
 	return resources.Broker{
 		Object:     s.broker,
 		Image:      s.image(),
-		VolumeSize: resources.BrokerVolumeSize(s.broker.Spec.ActiveMQ.Storage, s.claim),
+		VolumeSize: resources.UsableSize(s.size(), s.claim),
 	}
 }
 

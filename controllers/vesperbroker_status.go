@@ -68,8 +68,18 @@ func (s *brokerScope) seen() conditions.Broker {
 	return conditions.Broker{
 		Pause: s.pause, Managed: s.managed(), Replicas: s.replicas(), ApplyError: s.refused,
 		Secret: s.credentialsSecret(), SecretExists: s.secretExists, MissingKey: s.missingKey(),
-		Pod: s.pod, Settling: s.settling(), Claim: s.claim, Answers: s.answers,
+		Pod: s.pod, Now: s.now, Settling: s.settling(), Volume: s.volume(), Answers: s.answers,
 	}
+}
+
+// volume is that of a managed broker's messages, as the conditions see it.
+func (s *brokerScope) volume() conditions.Volume {
+	if !s.managed() {
+		return conditions.Volume{}
+	}
+	storage := s.broker.Spec.ActiveMQ.Storage
+	return conditions.Volume{Claim: s.claim, Field: "spec.activemq.storage", Size: storage.Size, Class: storage.StorageClassName, Refused: s.resize,
+		OtherClass: "a volume keeps its class; make another VesperBroker of that class and name it in spec.brokerRef of the clusters, or set the class back"}
 }
 
 func (s *brokerScope) settling() bool {
@@ -92,6 +102,7 @@ func setBrokerConditions(have *[]metav1.Condition, generation int64, want []meta
 func (s *brokerScope) tell(before *v1alpha1.VesperBroker) {
 	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady)
 	is := meta.FindStatusCondition(s.broker.Status.Conditions, v1alpha1.ConditionReady)
+	tellVolume(s.reconciler.recorder, s.broker, before.Status.Conditions, s.broker.Status.Conditions)
 	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
 		return
 	}
@@ -113,9 +124,14 @@ func (s *brokerScope) event(reason, action, format string, args ...any) {
 // at all.
 func (s *brokerScope) askAgain() time.Duration {
 	ready := meta.FindStatusCondition(s.broker.Status.Conditions, v1alpha1.ConditionReady)
+	stuck, ending := conditions.PodStuckAt(s.pod)
 	switch {
+	case ending && s.now.Before(stuck):
+		return stuck.Sub(s.now)
 	case s.refused != nil:
 		return brokerAskPatient // what it depends on may change
+	case s.managed() && s.answers == nil && s.resize != nil:
+		return resizeAgain
 	case s.managed() && s.answers == nil:
 		return 0 // its pod is watched
 	case ready != nil && ready.Status == metav1.ConditionTrue:

@@ -111,24 +111,26 @@ func (s *clusterScope) state(mates channelMates, claims []corev1.PersistentVolum
 	state := topology.State{
 		Cluster: topology.Cluster{Identity: identityOf(v1alpha1.KindCluster, s.cluster), Range: rangeOf(s.cluster), Trunk: trunkOf(s.cluster)},
 		Ledger:  ledgerOf(s.cluster),
+		Rollout: s.rollout(),
 	}
 	for _, group := range s.cluster.Spec.Groups {
 		state.Cluster.Groups = append(state.Cluster.Groups, groupOf(s.cluster, group))
 	}
 	s.mates, state.Surroundings = mates, mates.surroundings(s.mine)
 	s.nodes, s.claims = map[string]*v1alpha1.VesperNode{}, map[string]*corev1.PersistentVolumeClaim{}
-	for i := range mates.nodes {
-		if node := &mates.nodes[i]; ownNode(s.cluster, node) {
-			s.nodes[node.Name] = node
-			state.Nodes = append(state.Nodes, nodeMember(s.cluster, node))
-		}
-	}
 	for i := range claims {
 		if volume, own := s.ownVolume(&claims[i]); own {
 			s.claims[volume.Name] = &claims[i]
 			state.Volumes = append(state.Volumes, volume)
 		}
 		state.Spent = append(state.Spent, s.spent(&claims[i])...)
+	}
+	for i := range mates.nodes {
+		if node := &mates.nodes[i]; ownNode(s.cluster, node) {
+			s.nodes[node.Name] = node
+			member := nodeMember(s.cluster, node, s.reconciler.now())
+			state.Nodes = append(state.Nodes, onClaim(s.cluster, node, member, s.claims[resources.NodeClaimName(node.Name)]))
+		}
 	}
 	return state
 }
@@ -236,6 +238,8 @@ func (s *clusterScope) makeNode(ctx context.Context, member topology.Member, ima
 	}
 	s.nodes[member.Name] = node
 	switch {
+	case outcome == apply.Created && member.Succeeds != "":
+		s.event("NodeMade", "Make", "Made VesperNode %s with branch id %s, which takes the place of %s on a volume of another storage class", member.Name, member.ID, member.Succeeds)
 	case outcome == apply.Created:
 		s.event("NodeMade", "Make", "Made VesperNode %s with branch id %s", member.Name, member.ID)
 	case was != nil && node.Spec.Draining && !was.Spec.Draining:

@@ -54,7 +54,7 @@ func (s *clusterScope) fillStatus() {
 // seen is the scope as the conditions see it.
 func (s *clusterScope) seen() conditions.Cluster {
 	seen := conditions.Cluster{Behind: s.behind, BehindWhy: s.behindWhy, Brokers: s.needed(), Refusal: s.planned.Refusal, ApplyError: s.refused,
-		Assigned: len(s.cluster.Status.Ledger.Assigned), Suspended: s.cluster.Spec.Suspended, Pause: s.pause}
+		Assigned: len(s.cluster.Status.Ledger.Assigned), Suspended: s.cluster.Spec.Suspended, Pause: s.pause, Move: s.planned.Move, Class: s.class()}
 	stopped := map[string]bool{} // groups of a cluster that is to run otherwise
 	for _, group := range s.cluster.Spec.Groups {
 		if stopped[group.Name] = group.Suspended && !s.cluster.Spec.Suspended; !stopped[group.Name] {
@@ -65,7 +65,10 @@ func (s *clusterScope) seen() conditions.Cluster {
 	for _, member := range s.planned.Members {
 		members[member.Name] = true
 		node := s.nodes[member.Name]
-		if !member.Draining && !stopped[member.Group] {
+		switch {
+		case member.Succeeds != "": // it comes on top of those that are asked for
+			seen.Successor = node
+		case !member.Draining && !stopped[member.Group]:
 			seen.Members = append(seen.Members, node)
 			continue
 		}
@@ -85,6 +88,14 @@ func (s *clusterScope) seen() conditions.Cluster {
 	return seen
 }
 
+// class is the storage class that is asked for, "" for the default one.
+func (s *clusterScope) class() string {
+	if name := s.cluster.Spec.Storage.StorageClassName; name != nil {
+		return *name
+	}
+	return ""
+}
+
 // soonest is the shorter of two times that are not 0.
 func soonest(a, b time.Duration) time.Duration {
 	if a == 0 || b > 0 && b < a {
@@ -98,8 +109,8 @@ func (s *clusterScope) lookAgain() time.Duration {
 	switch {
 	case s.later > 0:
 		return s.later
-	case s.dropAgain > 0 || s.rollAgain > 0:
-		return soonest(s.dropAgain, s.rollAgain)
+	case s.dropAgain > 0 || s.rollAgain > 0 || s.planned.Move.Again > 0:
+		return soonest(soonest(s.dropAgain, s.rollAgain), s.planned.Move.Again)
 	case s.refused != nil, s.planned.Refusal != nil && s.planned.Refusal.Reason == topology.ChannelShared:
 		return clusterLookAgain // what it depends on may change
 	}

@@ -18,7 +18,7 @@ import (
 // groupOf is how the planner knows a group.
 func groupOf(cluster *v1alpha1.VesperCluster, group v1alpha1.NodeGroup) topology.Group {
 	g := topology.Group{Name: group.Name, Replicas: replicasOf(group), Channel: resources.GroupChannel(cluster, group),
-		Parent: group.Parent, Intermittent: group.Intermittent, Remove: idsOf(group.Remove)}
+		Parent: group.Parent, Intermittent: group.Intermittent, Suspended: group.Suspended || cluster.Spec.Suspended, Remove: idsOf(group.Remove)}
 	if group.Relays != nil {
 		g.Relays = int(*group.Relays)
 	}
@@ -136,7 +136,7 @@ func (s *clusterScope) groupStatuses() (out []v1alpha1.GroupStatus) {
 		status := v1alpha1.GroupStatus{Name: group.Name, Parent: group.Parent, Replicas: int32(replicasOf(group))} //nolint:gosec // at most 1000
 		for _, member := range s.planned.Members {
 			node := s.nodes[member.Name]
-			if member.Group != group.Name || node == nil {
+			if member.Group != group.Name || node == nil || member.Succeeds != "" {
 				continue
 			}
 			if conditions.NodeReady(node) {

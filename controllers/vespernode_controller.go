@@ -54,6 +54,7 @@ type VesperNodeReconciler struct {
 	poller   *nodeclient.Poller
 	access   *accessReader
 	pace     pacer
+	sizes    sizes
 	askReady time.Duration // how old the answer of a ready node may get
 }
 
@@ -135,6 +136,7 @@ func (r *VesperNodeReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if s.node.DeletionTimestamp != nil {
+		r.sizes.forget(s.node)
 		return ctrl.Result{}, nil // owned children go with it; a kept volume stays
 	}
 	for _, phase := range []func(context.Context) error{s.readBrokers, s.readOwn, s.readAccess, s.decide, s.act, s.ask, s.depart, s.writeStatus} {

@@ -3,7 +3,6 @@ package controllers
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -47,6 +47,7 @@ type nodeScope struct {
 	departure *topology.Departure
 	later     time.Duration // when what has just been seen may be written
 	refused   error         // what the API server, or someone else having the name, said no to first
+	resize    error         // why the API server does not take the size of the volume claim
 }
 
 func (s *nodeScope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.node) }
@@ -200,10 +201,7 @@ func (s *nodeScope) keepClaim(ctx context.Context) error {
 	if s.verdict.Decision != topology.Run || s.claim == nil || s.statefulSet == nil {
 		return nil
 	}
-	if err := s.makeClaim(ctx); err != nil && !s.refusedResize(err) {
-		return err
-	}
-	return nil
+	return s.makeClaim(ctx)
 }
 
 // heldBack reports whether nothing is to be made now: the node must not run, nobody
@@ -225,16 +223,15 @@ func (s *nodeScope) makeAll(ctx context.Context) error {
 	if err := s.apply(ctx, config, &corev1.ConfigMap{}); err != nil {
 		return err
 	}
-	resize := s.makeClaim(ctx)
-	if resize != nil && !s.refusedResize(resize) {
-		return resize
+	if err := s.makeClaim(ctx); err != nil {
+		return err
 	}
 	for _, service := range []runtime.ApplyConfiguration{resources.NodeHeadlessService(s.desired(false)), resources.NodeService(s.desired(false))} {
 		if err := s.apply(ctx, service, &corev1.Service{}); err != nil {
 			return err
 		}
 	}
-	return cmp.Or(s.makeStatefulSet(ctx, false), resize)
+	return s.makeStatefulSet(ctx, false)
 }
 
 // waitsForTurn names a broker that has settings which the node's cluster has not
@@ -255,27 +252,39 @@ func (s *nodeScope) waitsForTurn() string {
 	return ""
 }
 
-// refusedResize reports whether the API server refused a change of the node's
-// own claim: a storage class that cannot expand must not keep a fix from the pod.
-func (s *nodeScope) refusedResize(err error) bool {
-	_, foreign := errors.AsType[*apply.ForeignError](err)
-	return s.claim != nil && !foreign && isRefusal(err)
-}
-
 // makeClaim makes the volume claim, or corrects the one that exists. One that is
 // on its way out is left alone.
-func (s *nodeScope) makeClaim(ctx context.Context) error {
+func (s *nodeScope) makeClaim(ctx context.Context) (err error) {
 	if s.claim != nil && s.claim.DeletionTimestamp != nil {
 		return nil
 	}
-	claim := &corev1.PersistentVolumeClaim{}
-	if err := s.apply(ctx, resources.NodeClaim(s.desired(false), s.claim), claim); err != nil {
-		return err
+	existing := s.claim
+	s.resize, err = s.reconciler.sizes.apply(s.node, existing, s.size(), s.reconciler.Now(), func(size resource.Quantity) error {
+		claim := &corev1.PersistentVolumeClaim{}
+		if err := s.apply(ctx, resources.NodeClaim(s.desired(false), size, existing), claim); err != nil {
+			return err
+		}
+		if s.pause.By == "" {
+			s.claim = claim
+		}
+		return nil
+	})
+	return err
+}
+
+// size is what the volume claim should ask for. A volume that is given up for one of
+// another storage class does not grow any more.
+func (s *nodeScope) size() resource.Quantity {
+	if s.moves() {
+		return resources.ClaimSize(s.claim)
 	}
-	if s.pause.By == "" {
-		s.claim = claim
-	}
-	return nil
+	return resources.VolumeSize(s.node.Spec.Storage, s.claim)
+}
+
+// moves reports whether the node's cluster replaces it, since its volume is of
+// another storage class.
+func (s *nodeScope) moves() bool {
+	return resources.ClusterOf(s.node) != "" && conditions.OfOtherClass(s.claim, s.node.Spec.Storage.StorageClassName)
 }
 
 func (s *nodeScope) makeStatefulSet(ctx context.Context, stopped bool) error {

@@ -40,6 +40,7 @@ func (s *nodeScope) writeStatus(ctx context.Context) error {
 	r.pace.wrote(s.node.UID, now)
 	tellReady(r.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
 	tellAlarms(r.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
+	tellVolume(r.recorder, s.node, before.Status.Conditions, s.node.Status.Conditions)
 	return nil
 }
 
@@ -101,6 +102,9 @@ func (s *nodeScope) fillFigures(status *v1alpha1.VesperNodeStatus) {
 	}
 	said := s.answer.Status
 	peers, lag, outbox := int32(len(said.Peers)), int64(said.Lag.Changesets), int64(said.Outbox.Changesets) //nolint:gosec // far below the limits
+	behind := coarseSeconds(said.Lag.Seconds)
+	status.LagSeconds = &behind
+	fillVolume(status, said.Storage)
 	status.Version, status.Incarnation, status.Revision = said.Version, said.Incarnation, said.Revision.String()
 	status.Objects, status.Conflicts, status.StorageBytes = &said.Objects, &said.Conflicts, &said.Storage.Bytes
 	status.Lag, status.Outbox, status.Peers = &lag, &outbox, &peers
@@ -110,10 +114,21 @@ func (s *nodeScope) fillFigures(status *v1alpha1.VesperNodeStatus) {
 func (s *nodeScope) seen() conditions.Node {
 	return conditions.Node{
 		Branch: s.id(), Verdict: s.verdict, Brokers: s.brokers, ApplyError: s.refused, WaitsForTurn: s.waitsForTurn(),
-		Size: s.node.Spec.Storage.Size, Retention: s.node.Spec.Retention.Duration(), Claim: s.claim, Pod: s.pod, Current: s.current(), Answer: s.answer,
+		Volume: s.volume(), NearlyFull: meta.IsStatusConditionTrue(s.node.Status.Conditions, v1alpha1.ConditionVolumeNearlyFull), Now: s.reconciler.Now(), Retention: s.node.Spec.Retention.Duration(), Pod: s.pod, Current: s.current(), Answer: s.answer,
 		Guarded: s.access.guarded, AccessProblem: s.access.problem,
 		Departure: s.departure, Suspended: s.node.Spec.Suspended, Pause: s.pause,
 	}
+}
+
+// volume is that of the node's data, as the conditions see it.
+func (s *nodeScope) volume() conditions.Volume {
+	storage := s.node.Spec.Storage
+	v := conditions.Volume{Claim: s.claim, Field: "spec.storage", Size: storage.Size, Class: storage.StorageClassName, Refused: s.resize, Moves: s.moves(),
+		OtherClass: "a volume keeps its class; make another VesperNode of that class, and delete this one when it is ready and has all, or set the class back"}
+	if v.Moves {
+		v.OtherClass = "its cluster replaces the node by one on a new volume when its turn comes"
+	}
+	return v
 }
 
 // withoutMessages is the part of a status whose change is news.
@@ -143,13 +158,18 @@ func (s *nodeScope) askAfter() time.Duration {
 
 // askAgain says when to look again without being told of a change; zero is not at all.
 func (s *nodeScope) askAgain() time.Duration {
+	stuck, ending := conditions.PodStuckAt(s.pod)
 	switch {
+	case ending && s.reconciler.Now().Before(stuck):
+		return soonest(stuck.Sub(s.reconciler.Now()), s.later)
 	case s.access.problem != nil:
 		return accessLookAgain
 	case s.later > 0:
 		return min(s.later, s.askAfter())
 	case conditions.NodeStarted(s.pod):
 		return s.askAfter()
+	case s.resize != nil:
+		return resizeAgain
 	case s.refused != nil, s.verdict.Decision == topology.Hold && resources.ClusterOf(s.node) == "":
 		return nodeLookAgain // what it depends on may change
 	default:

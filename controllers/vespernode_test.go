@@ -416,10 +416,11 @@ func TestARefusedResizeKeepsNoFixFromThePod(t *testing.T) {
 	n := c.makeNode(t, "pin", "7X")
 	c.nodeReady(t, "pin")
 	c.patch(t, n, `{"spec":{"storage":{"size":"20Gi"},"image":"vesper/node:fixed"}}`)
-	refused := c.nodeSays(t, "pin", v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonApplyFailed)
-	if !strings.Contains(refused.Message, "data-pin") {
-		t.Errorf("message is %q, want the claim in it", refused.Message)
+	refused := c.nodeSays(t, "pin", v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonVolumeExpansionRefused)
+	if !strings.Contains(refused.Message, "volume claim data-pin stays at 10Gi") || !strings.Contains(refused.Message, "set allowVolumeExpansion: true on the class") {
+		t.Errorf("message is %q, want the claim and the remedy in it", refused.Message)
 	}
+	c.nodeSays(t, "pin", v1alpha1.ConditionConfigApplied, metav1.ConditionFalse, v1alpha1.ReasonVolumeExpansionRefused)
 	eventually(t, func() error {
 		set := &appsv1.StatefulSet{}
 		mustGet(t, c, "pin", set)
@@ -428,7 +429,9 @@ func TestARefusedResizeKeepsNoFixFromThePod(t *testing.T) {
 		}
 		return nil
 	})
+	c.nodeReady(t, "pin")
 	c.patch(t, n, `{"spec":{"storage":{"size":"10Gi"}}}`)
+	c.nodeSays(t, "pin", v1alpha1.ConditionStorageReady, metav1.ConditionTrue, v1alpha1.ReasonVolumeBound)
 	c.nodeReady(t, "pin")
 }
 

@@ -30,7 +30,7 @@ var moving = []struct {
 }
 
 // movingNumbers are the keys of numbers that differ at every run.
-var movingNumbers = []string{"elapsed", "oldestAgeSeconds", "seconds", "bytes", "free"}
+var movingNumbers = []string{"elapsed", "oldestAgeSeconds", "seconds", "bytes", "free", "volume"}
 
 func still(s string) string {
 	for _, m := range moving {

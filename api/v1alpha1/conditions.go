@@ -26,8 +26,10 @@ const (
 	// ConditionConfigApplied (node): configuration, services and StatefulSet are
 	// what the spec asks for.
 	ConditionConfigApplied = "ConfigApplied"
-	// ConditionStorageReady (node): the node's volume claim exists, is the one
-	// that the branch id belongs to, and is bound.
+	// ConditionStorageReady (node, managed broker): the volume claim exists, is the
+	// one that the branch id belongs to, and is bound. Its reason says also what
+	// makes nothing unready: that it grows, cannot grow, or is of another class.
+	// Of a cluster: the same of all its nodes.
 	ConditionStorageReady = "StorageReady"
 	// ConditionPodRunning (node, managed broker): the pod runs and its
 	// container is started.
@@ -46,6 +48,9 @@ const (
 	// leaves the log although the retention is over, since a member has not been
 	// heard or is far behind; the message names it.
 	ConditionRetentionHeldBack = "RetentionHeldBack"
+	// ConditionVolumeNearlyFull (cluster, node) is there, and True, while 90 % of a
+	// node's volume are used, until less than 85 % are.
+	ConditionVolumeNearlyFull = "VolumeNearlyFull"
 	// ConditionAccessReady (node) is there while spec.access or spec.tls is: the
 	// Secrets that they name exist and hold what is needed.
 	ConditionAccessReady = "AccessReady"
@@ -131,6 +136,18 @@ const (
 	// ReasonVolumeLarger: the claim is bound and larger than the spec now asks
 	// for. It is kept as it is: volumes never shrink.
 	ReasonVolumeLarger = "VolumeLarger"
+	// ReasonVolumeExpanding: the claim is bound and grows while it is used; the
+	// message says how far that is.
+	ReasonVolumeExpanding = "VolumeExpanding"
+	// ReasonVolumeExpansionRefused: the API server does not take the larger size,
+	// such as of a storage class that does not allow it. What runs is not changed.
+	ReasonVolumeExpansionRefused = "VolumeExpansionRefused"
+	// ReasonVolumeExpansionFailed: the storage driver says that it cannot make the
+	// volume that large. It is used as it is; a smaller size may be tried.
+	ReasonVolumeExpansionFailed = "VolumeExpansionFailed"
+	// ReasonVolumeOtherClass: the claim is bound and of another storage class than
+	// the spec asks for. The nodes of a cluster are replaced one after another.
+	ReasonVolumeOtherClass = "VolumeOtherClass"
 	// ReasonVolumePending: the claim is not bound yet.
 	ReasonVolumePending = "VolumePending"
 	// ReasonVolumeLost: the claim that held this branch's data is gone or was
@@ -164,6 +181,8 @@ const (
 	ReasonCrashLooping = "CrashLooping"
 	// ReasonPodTerminating: the pod is being deleted.
 	ReasonPodTerminating = "PodTerminating"
+	// ReasonPodStuckTerminating: it should have ended a minute ago and has not.
+	ReasonPodStuckTerminating = "PodStuckTerminating"
 )
 
 // Reasons of Replicating and Ready of a node, beside those that the node itself
@@ -176,8 +195,10 @@ const (
 	ReasonWrongBranch = "WrongBranch"
 )
 
-// Reasons of Diverged, Forked and RetentionHeldBack.
+// Reasons of Diverged, Forked, RetentionHeldBack and VolumeNearlyFull.
 const (
+	// ReasonSpaceRunsOut: the volume is nearly full; a full one takes no writes.
+	ReasonSpaceRunsOut = "SpaceRunsOut"
 	// ReasonPeersDiffer: peers hold another state at the same revision.
 	ReasonPeersDiffer = "PeersDiffer"
 	// ReasonBranchForked: two changesets of one name exist. A node gives the same
@@ -229,6 +250,9 @@ const (
 	ReasonNodesStalled = "NodesStalled"
 	// ReasonRolling: a change goes through the nodes one after another.
 	ReasonRolling = "Rolling"
+	// ReasonVolumesMoving: nodes on volumes of another storage class than the spec asks
+	// for are replaced one after another.
+	ReasonVolumesMoving = "VolumesMoving"
 	// ReasonScaling: nodes are being made or removed.
 	ReasonScaling = "Scaling"
 )

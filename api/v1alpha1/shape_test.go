@@ -119,7 +119,7 @@ func TestKubectlGetAnswersWhatPeopleAskAtNight(t *testing.T) {
 	for kind, want := range map[string]struct{ short, columns string }{
 		KindBroker:  {"vb", "Ready Type Hosts Server Reason Message Age"},
 		KindCluster: {"vc", "Ready Nodes Broker Channel Reason Message Last-ID Age"},
-		KindNode:    {"vn", "Branch Ready Reason Parent Role Revision Objects Lag Outbox Conflicts Message Cluster Age"},
+		KindNode:    {"vn", "Branch Ready Reason Parent Role Revision Objects Lag Outbox Lag-Seconds Peers Volume% Conflicts Message Cluster Age"},
 	} {
 		c := crds(t)[kind].Spec
 		var columns []string

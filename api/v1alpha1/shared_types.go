@@ -28,15 +28,21 @@ type LocalReference struct {
 // Storage is what one node's or broker's volume is made from.
 type Storage struct {
 	// size of the volume in bytes, such as 10Gi. A larger size expands volumes
-	// that exist, where their storage class can; a smaller one is used for new
-	// volumes only.
+	// that exist while they are in use, where their storage class can. A smaller
+	// one takes back an expansion that failed or is not done yet, as long as it is
+	// more than the volume has; else it is for new volumes only: none ever
+	// shrinks. A change restarts no node, and a broker once its volume has grown,
+	// since the limits of its store follow it.
 	// +optional
 	// +kubebuilder:default:="10Gi"
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",message="storage size must be a positive quantity such as 10Gi"
 	Size *resource.Quantity `json:"size,omitempty"`
 
-	// storageClassName of new volumes. Without it, the cluster's default class.
-	// Volumes that exist keep theirs.
+	// storageClassName of new volumes. Default: the default class of the
+	// Kubernetes cluster. When it is changed, a VesperCluster replaces its nodes
+	// whose volumes are of another class one after another: a node with a fresh
+	// branch id learns all from the others, and then the old one leaves. A broker,
+	// and a VesperNode made by hand, keep their volume and say so.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

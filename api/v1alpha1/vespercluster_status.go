@@ -10,8 +10,9 @@ type VesperClusterStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions are Ready always; Reconciling and Stalled while they hold; and
-	// Valid, BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
-	// it, Diverged, Forked and RetentionHeldBack.
+	// Valid, BrokerReady, BranchIDsAssigned, NodesReady, StorageReady; Drained while
+	// nodes leave; and, only while a node says it, Diverged, Forked,
+	// RetentionHeldBack and VolumeNearlyFull.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -180,4 +181,10 @@ type BranchAssignment struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	VolumeUID string `json:"volumeUID,omitempty"`
+
+	// replaces is the id of a node on a volume of another storage class, which leaves
+	// when the node of this id has all data. Until then that one counts.
+	// +optional
+	// +kubebuilder:validation:MaxLength=6
+	Replaces string `json:"replaces,omitempty"`
 }

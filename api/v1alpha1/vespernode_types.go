@@ -255,7 +255,7 @@ type VesperNodeStatus struct {
 	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// BranchIDsAssigned, BrokerReady, StorageReady, ConfigApplied, PodRunning,
 	// Replicating; AccessReady where access or tls is set; and, only while
-	// something is wrong, Diverged, Forked and RetentionHeldBack.
+	// something is wrong, Diverged, Forked, RetentionHeldBack and VolumeNearlyFull.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -300,6 +300,12 @@ type VesperNodeStatus struct {
 	// +optional
 	Lag *int64 `json:"lag,omitempty"`
 
+	// lagSeconds is for how long it has lacked some, rounded down to 1, 2, 5, 10, 20,
+	// 30 seconds, as many minutes, hours or days: a node that stays behind is not
+	// written of all the time.
+	// +optional
+	LagSeconds *int64 `json:"lagSeconds,omitempty"`
+
 	// outbox is how many changesets the node wrote that the broker has not confirmed.
 	// +optional
 	Outbox *int64 `json:"outbox,omitempty"`
@@ -315,6 +321,16 @@ type VesperNodeStatus struct {
 	// storageBytes is the size of the node's store.
 	// +optional
 	StorageBytes *int64 `json:"storageBytes,omitempty"`
+
+	// volumeBytes is how large the file system of the node's volume is.
+	// +optional
+	VolumeBytes *int64 `json:"volumeBytes,omitempty"`
+
+	// volumeUsedPercent is how much of it is used, by the store or anything else,
+	// within one percent. From 90 on, until it is below 85, the condition
+	// VolumeNearlyFull is there.
+	// +optional
+	VolumeUsedPercent *int32 `json:"volumeUsedPercent,omitempty"`
 
 	// figuresTime is when the figures above were last written.
 	// +optional
@@ -335,6 +351,9 @@ type VesperNodeStatus struct {
 // +kubebuilder:printcolumn:name="Objects",type=integer,JSONPath=`.status.objects`
 // +kubebuilder:printcolumn:name="Lag",type=integer,JSONPath=`.status.lag`
 // +kubebuilder:printcolumn:name="Outbox",type=integer,priority=1,JSONPath=`.status.outbox`
+// +kubebuilder:printcolumn:name="Lag-Seconds",type=integer,priority=1,JSONPath=`.status.lagSeconds`
+// +kubebuilder:printcolumn:name="Peers",type=integer,priority=1,JSONPath=`.status.peers`
+// +kubebuilder:printcolumn:name="Volume%",type=integer,priority=1,JSONPath=`.status.volumeUsedPercent`
 // +kubebuilder:printcolumn:name="Conflicts",type=integer,priority=1,JSONPath=`.status.conflicts`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.metadata.labels.vesperdb\.io/cluster`

@@ -764,6 +764,11 @@ func (in *VesperNodeStatus) DeepCopyInto(out *VesperNodeStatus) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.LagSeconds != nil {
+		in, out := &in.LagSeconds, &out.LagSeconds
+		*out = new(int64)
+		**out = **in
+	}
 	if in.Outbox != nil {
 		in, out := &in.Outbox, &out.Outbox
 		*out = new(int64)
@@ -782,6 +787,16 @@ func (in *VesperNodeStatus) DeepCopyInto(out *VesperNodeStatus) {
 	if in.StorageBytes != nil {
 		in, out := &in.StorageBytes, &out.StorageBytes
 		*out = new(int64)
+		**out = **in
+	}
+	if in.VolumeBytes != nil {
+		in, out := &in.VolumeBytes, &out.VolumeBytes
+		*out = new(int64)
+		**out = **in
+	}
+	if in.VolumeUsedPercent != nil {
+		in, out := &in.VolumeUsedPercent, &out.VolumeUsedPercent
+		*out = new(int32)
 		**out = **in
 	}
 	if in.FiguresTime != nil {

@@ -38,6 +38,10 @@ for _, type in ipairs({"Paused", "Suspended"}) do
     return say("Suspended", type)
   end
 end
+-- A volume may grow while all that is ready stays so.
+if is("Reconciling", "True") then
+  return say("Progressing", "Reconciling")
+end
 if is("Ready", "True") then
   return say("Healthy", "Ready")
 end

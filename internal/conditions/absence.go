@@ -19,6 +19,7 @@ var awayReasons = map[string]bool{
 	v1alpha1.ReasonStatusUnknown:               true,
 	v1alpha1.ReasonPodMissing:                  true,
 	v1alpha1.ReasonPodStarting:                 true,
+	v1alpha1.ReasonPodStuckTerminating:         true,
 	v1alpha1.ReasonPodTerminating:              true,
 	v1alpha1.ReasonPodUnschedulable:            true,
 }

@@ -29,6 +29,7 @@ var alarms = []struct {
 	{v1alpha1.ConditionDiverged, diverged},
 	{v1alpha1.ConditionForked, forked},
 	{v1alpha1.ConditionRetentionHeldBack, heldBack},
+	{v1alpha1.ConditionVolumeNearlyFull, nearlyFull},
 }
 
 // IsAlarm reports whether conditions of a type are there only while they hold and
@@ -102,6 +103,28 @@ func heldBack(n Node) (judgement, bool) {
 		return yes(v1alpha1.ReasonMemberBehind, "what member %s lacks cannot leave the log, since %s; %s", r.HeldBackBy, r.HeldBackSince.UTC().Format(time.RFC3339), remedy), true
 	}
 	return judgement{}, false
+}
+
+const (
+	// nearlyFullFrom is how many percent of a volume are used when that is told, and
+	// nearlyFullUntil below how many it is over: a figure that moves is told once.
+	nearlyFullFrom  = 90
+	nearlyFullUntil = 85
+)
+
+// nearlyFull says that the volume will be full before long. It names no figure that
+// moves.
+func nearlyFull(n Node) (judgement, bool) {
+	used, known := n.Answer.Status.Storage.UsedPercent()
+	if !known || used < nearlyFullUntil || used < nearlyFullFrom && !n.NearlyFull {
+		return judgement{}, false
+	}
+	name := "the volume"
+	if claim := n.Volume.Claim; claim != nil {
+		name = "volume claim " + claim.Name
+	}
+	return yes(v1alpha1.ReasonSpaceRunsOut, "%s (%.1f GiB) is nearly full, and a node whose volume is full takes no writes: raise spec.storage.size, which restarts nothing, "+
+		"or let less be kept (spec.retention)", name, float64(n.Answer.Status.Storage.Volume)/(1<<30)), true
 }
 
 // clusterAlarms repeats what the nodes of a cluster say.

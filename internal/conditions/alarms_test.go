@@ -142,3 +142,34 @@ func TestAClusterRepeatsWhatItsNodesSayAndIsReadyAllTheSame(t *testing.T) {
 	c.Members = []*v1alpha1.VesperNode{nil, member("b", metav1.ConditionTrue, "Ready", false)}
 	wantAlarm(t, ForCluster(c), "", "", "")
 }
+
+// TestAVolumeThatIsNearlyFullIsToldUntilThereIsRoomAgain: a figure that moves about a
+// limit is told once, and no figure that moves is in the message.
+func TestAVolumeThatIsNearlyFullIsToldUntilThereIsRoomAgain(t *testing.T) {
+	const gib = 1 << 30
+	messages := map[string]bool{}
+	told := false
+	for _, step := range []struct {
+		used int64
+		want bool
+	}{{80, false}, {89, false}, {90, true}, {89, true}, {95, true}, {85, true}, {84, false}, {89, false}, {100, true}} {
+		n, storage := wellNode(), nodestatus.Storage{Volume: 100 * gib, Free: (100 - step.used) * gib}
+		n.Answer.Status.Storage, n.NearlyFull = storage, told
+		all := ForNode(n)
+		said := meta.FindStatusCondition(all, v1alpha1.ConditionVolumeNearlyFull)
+		if told = said != nil; told != step.want || !meta.IsStatusConditionTrue(all, v1alpha1.ConditionReady) {
+			t.Errorf("at %d %% it is told: %v, want %v; Ready must stay", step.used, told, step.want)
+		}
+		if told {
+			messages[said.Message] = true
+		}
+	}
+	if len(messages) != 1 {
+		t.Errorf("messages are %v, want one", messages)
+	}
+	for message := range messages {
+		if !strings.Contains(message, "volume claim data-pin (100.0 GiB) is nearly full") || !strings.Contains(message, "raise spec.storage.size") {
+			t.Errorf("message is %q, want the volume and the remedy in it", message)
+		}
+	}
+}

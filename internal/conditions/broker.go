@@ -3,6 +3,7 @@ package conditions
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,11 +29,13 @@ type Broker struct {
 	MissingKey   string
 	// Pod is the managed broker's pod, nil when there is none.
 	Pod *corev1.Pod
+	// Now is the time of the pass.
+	Now time.Time
 	// Settling is true for the first seconds after the pod became ready, in
 	// which its Service may not lead to it yet.
 	Settling bool
-	// Claim is the managed broker's volume claim, nil when there is none.
-	Claim *corev1.PersistentVolumeClaim
+	// Volume is that of a managed broker's messages.
+	Volume Volume
 	// Answers are those of the hosts; nil when they were not asked.
 	Answers []brokerprobe.Answer
 	// Pause does not make a broker unready that nodes can use.
@@ -80,7 +83,11 @@ func ForBroker(b Broker) []metav1.Condition {
 	}
 	all = append(all, credentials.named(v1alpha1.ConditionCredentialsReady))
 	if b.Managed {
-		all = append(all, pod.named(v1alpha1.ConditionPodRunning))
+		storage := brokerStorage(b)
+		if ready.passed() {
+			all = append(all, storage.progress(false)...)
+		}
+		all = append(all, storage.named(v1alpha1.ConditionStorageReady), pod.named(v1alpha1.ConditionPodRunning))
 	}
 	return append(append(all, reachable.named(v1alpha1.ConditionReachable)), b.Pause.condition()...)
 }
@@ -102,6 +109,15 @@ func brokerReady(b Broker, credentials, pod, reachable judgement) judgement {
 	default:
 		return reachable
 	}
+}
+
+// brokerStorage says whether a managed broker has its volume.
+func brokerStorage(b Broker) judgement {
+	if claim := b.Volume.Claim; claim != nil && claim.DeletionTimestamp != nil {
+		return no(v1alpha1.ReasonVolumeTerminating, "volume claim %s is marked for deletion and goes when the pod ends, with the messages that nodes have not taken yet, "+
+			"which they then repair among themselves: delete pod %s to have it made anew now", claim.Name, claim.Labels[v1alpha1.LabelInstance]+"-broker-0")
+	}
+	return b.Volume.judge()
 }
 
 // brokerStarting says that a pod is on its way, and keeps the reason of one that is not.

@@ -24,10 +24,10 @@ func brokerPod(b Broker) judgement {
 	case pod == nil:
 		return no(v1alpha1.ReasonPodMissing, "the broker's pod is not made yet")
 	case pod.DeletionTimestamp != nil:
-		return no(v1alpha1.ReasonPodTerminating, "pod %s is ending", pod.Name)
+		return terminating(pod, b.Now)
 	}
 	if message, ok := unschedulable(pod); ok {
-		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(b.Claim))
+		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(b.Volume.Claim))
 	}
 	if stuck, ok := stuckContainer(pod); ok {
 		return stuck
@@ -36,6 +36,28 @@ func brokerPod(b Broker) judgement {
 		return no(v1alpha1.ReasonPodStarting, "pod %s does not answer a STOMP CONNECT yet", pod.Name)
 	}
 	return yes(v1alpha1.ReasonPodRunning, "pod %s runs", pod.Name)
+}
+
+// stuckAfter is how long after its grace period a pod may be there that is to end.
+const stuckAfter = time.Minute
+
+// PodStuckAt is when a pod that is being deleted counts as stuck; false of one that is not.
+func PodStuckAt(pod *corev1.Pod) (time.Time, bool) {
+	if pod == nil || pod.DeletionTimestamp == nil {
+		return time.Time{}, false
+	}
+	return pod.DeletionTimestamp.Add(stuckAfter), true // which has the grace period in it
+}
+
+// terminating says that a pod ends, or that it should have ended long ago.
+func terminating(pod *corev1.Pod, now time.Time) judgement {
+	at, _ := PodStuckAt(pod)
+	if now.Before(at) {
+		return no(v1alpha1.ReasonPodTerminating, "pod %s is ending", pod.Name)
+	}
+	return no(v1alpha1.ReasonPodStuckTerminating, "pod %[1]s should have ended at %[2]s and is there still, on machine %[3]s, which is perhaps not heard any more: "+
+		"bring the machine back; or, only when it is off for certain, since two processes must never use one volume, kubectl delete pod %[1]s --force",
+		pod.Name, pod.DeletionTimestamp.UTC().Format(time.RFC3339), pod.Spec.NodeName)
 }
 
 func unschedulable(pod *corev1.Pod) (string, bool) {

@@ -149,7 +149,7 @@ func TestAnUnschedulablePodNamesTheClaimThatIsNotBound(t *testing.T) {
 		corev1.ClaimBound:   "pod p: 0/3 nodes are available",
 	} {
 		claim.Status.Phase = phase
-		got := brokerPod(Broker{Managed: true, Replicas: 1, Pod: pod, Claim: claim})
+		got := brokerPod(Broker{Managed: true, Replicas: 1, Pod: pod, Volume: Volume{Claim: claim}})
 		if got.reason != v1alpha1.ReasonPodUnschedulable || got.message != says {
 			t.Errorf("with a claim that is %s: %s %q, want %q", phase, got.reason, got.message, says)
 		}

@@ -28,6 +28,11 @@ type Cluster struct {
 	// changed one after another. BehindWhy is what the ready ones of them wait for.
 	Behind    []string
 	BehindWhy string
+	// Move is how far a change of the storage class is, to Class; Successor is the node
+	// that comes on top of those that are asked for until another leaves, nil for none.
+	Move      topology.Move
+	Class     string
+	Successor *v1alpha1.VesperNode
 	// Leaving names nodes that are being removed.
 	Leaving []string
 	// Draining are the nodes that should leave and have to hand over what they
@@ -85,7 +90,8 @@ func ForCluster(c Cluster) []metav1.Condition {
 		clusterValid(c).named(v1alpha1.ConditionValid),
 		c.Brokers.ready().named(v1alpha1.ConditionBrokerReady),
 		clusterBranches(c).named(v1alpha1.ConditionBranchIDsAssigned),
-		clusterNodes(c).named(v1alpha1.ConditionNodesReady))
+		clusterNodes(c).named(v1alpha1.ConditionNodesReady),
+		clusterStorage(c).named(v1alpha1.ConditionStorageReady))
 	if drained, leaving := clusterDrained(c); leaving {
 		all = append(all, drained.named(v1alpha1.ConditionDrained))
 	}
@@ -110,6 +116,9 @@ func clusterReady(c Cluster) judgement {
 			return part
 		}
 	}
+	if storage := clusterStorage(c); storageBehind(storage) {
+		return no(storage.reason, "%s", storage.message)
+	}
 	return yes(v1alpha1.ReasonReady, "%s", c.andAway(fmt.Sprintf("%d of %d nodes are connected, subscribed and caught up", c.ReadyNodes(), c.Wanted)))
 }
 
@@ -125,7 +134,7 @@ func clusterValid(c Cluster) judgement {
 func clusterStalled(c Cluster, ready judgement) bool {
 	switch ready.reason {
 	case v1alpha1.ReasonSpecInvalid, v1alpha1.ReasonChannelShared, v1alpha1.ReasonTrunkConflict, v1alpha1.ReasonExhausted, v1alpha1.ReasonNodesStalled, v1alpha1.ReasonNameTaken,
-		v1alpha1.ReasonNobodyLeft:
+		v1alpha1.ReasonNobodyLeft, v1alpha1.ReasonVolumeExpansionRefused, v1alpha1.ReasonVolumeExpansionFailed:
 		return true
 	case v1alpha1.ReasonApplyFailed:
 		return apierrors.IsInvalid(c.ApplyError)
@@ -147,19 +156,25 @@ func clusterBranches(c Cluster) judgement {
 // maxNamed is how many nodes a message names.
 const maxNamed = 5
 
-// clusterNodes says whether as many nodes as asked for are Ready, and which are
-// not and why.
-func clusterNodes(c Cluster) judgement {
-	var waiting, stalled []string
+// unready names the members that are not Ready and why, those that need a person
+// apart.
+func (c Cluster) unready() (waiting, stalled []string) {
 	for _, node := range c.Members {
 		switch {
-		case node == nil, Away(node):
-		case meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionStalled):
+		case node == nil, Away(node), memberReady(node).passed():
+		case memberStalled(node):
 			stalled = append(stalled, memberTrouble(node)+" ("+memberReady(node).message+")")
-		case !memberReady(node).passed():
+		default:
 			waiting = append(waiting, memberTrouble(node))
 		}
 	}
+	return waiting, stalled
+}
+
+// clusterNodes says whether as many nodes as asked for are Ready, and which are
+// not and why.
+func clusterNodes(c Cluster) judgement {
+	waiting, stalled := c.unready()
 	count, there := c.andAway(fmt.Sprintf("%d of %d nodes are ready", c.ReadyNodes(), c.Wanted)), c.ReadyNodes()+len(c.away())
 	drained, draining := clusterDrained(c)
 	if draining {
@@ -170,6 +185,8 @@ func clusterNodes(c Cluster) judgement {
 		return no(v1alpha1.ReasonNodesStalled, "%s; %s", count, list(stalled))
 	case drained.reason == v1alpha1.ReasonNobodyLeft && draining:
 		return no(v1alpha1.ReasonNobodyLeft, "%s", count)
+	case c.moves():
+		return no(v1alpha1.ReasonVolumesMoving, "%s", strings.Join(append([]string{count, c.moving()}, waiting...), "; "))
 	case draining:
 		return no(v1alpha1.ReasonScaling, "%s", strings.Join(append([]string{count}, waiting...), "; "))
 	case there == c.Wanted && len(c.Leaving) > 0:
@@ -194,6 +211,11 @@ func memberReady(node *v1alpha1.VesperNode) judgement {
 		return no(v1alpha1.ReasonPending, "has no status yet")
 	}
 	return judgement{condition.Status, condition.Reason, condition.Message}
+}
+
+// memberStalled reports whether a node, as its spec now is, needs a person.
+func memberStalled(node *v1alpha1.VesperNode) bool {
+	return node.Status.ObservedGeneration == node.Generation && meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionStalled)
 }
 
 // memberTrouble names a node and why it is not ready, in words that do not

@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"vesperdb.io/vesper/api/v1alpha1"
@@ -29,13 +28,16 @@ type Node struct {
 	// WaitsForTurn names a broker whose new settings other nodes of the cluster get
 	// first, "" for none.
 	WaitsForTurn string
-	// Size is what the spec asks the volume to have; nil is the default.
-	Size *resource.Quantity
+	// Volume is that of its data.
+	Volume Volume
+	// NearlyFull is true when the volume was told to be nearly full before.
+	NearlyFull bool
+	// Now is the time of the pass.
+	Now time.Time
 	// Retention is how long changesets stay in the log at least; 0 is for ever.
 	Retention time.Duration
-	// Claim, and Pod, are nil when there is none.
-	Claim *corev1.PersistentVolumeClaim
-	Pod   *corev1.Pod
+	// Pod is nil when there is none.
+	Pod *corev1.Pod
 	// Current is true when the pod is made from the current StatefulSet.
 	Current bool
 	// Guarded is true when the spec has access or tls, and AccessProblem is why the
@@ -57,7 +59,9 @@ func ForNode(n Node) []metav1.Condition {
 	ready := nodeReady(n)
 	all := []metav1.Condition{ready.named(v1alpha1.ConditionReady)}
 	switch {
-	case ready.passed(), ready.reason == v1alpha1.ReasonSuspended, ready.reason == v1alpha1.ReasonPaused:
+	case ready.passed():
+		all = append(all, nodeStorage(n).progress(n.Volume.Moves)...)
+	case ready.reason == v1alpha1.ReasonSuspended, ready.reason == v1alpha1.ReasonPaused:
 	case nodeStalled(n, ready):
 		all = append(all, yes(ready.reason, "%s", ready.message).named(v1alpha1.ConditionStalled))
 	default:
@@ -153,6 +157,8 @@ func nodeConfig(n Node) judgement {
 		return nodeAccess(n)
 	case !n.Brokers.Usable():
 		return n.Brokers.ready()
+	case n.Volume.Refused != nil:
+		return no(v1alpha1.ReasonVolumeExpansionRefused, "%s", nodeStorage(n).message)
 	case n.WaitsForTurn != "":
 		return no(v1alpha1.ReasonRolling, "VesperBroker %s has new settings: this node gets them when its turn comes, as its cluster restarts one node after another", n.WaitsForTurn)
 	}

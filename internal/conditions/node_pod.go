@@ -18,10 +18,10 @@ func nodePod(n Node) judgement {
 	case pod == nil:
 		return no(v1alpha1.ReasonPodMissing, "the pod is not made yet")
 	case pod.DeletionTimestamp != nil:
-		return no(v1alpha1.ReasonPodTerminating, "pod %s is ending", pod.Name)
+		return terminating(pod, n.Now)
 	}
 	if message, ok := unschedulable(pod); ok {
-		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(n.Claim))
+		return no(v1alpha1.ReasonPodUnschedulable, "pod %s: %s", pod.Name, message+claimHint(n.Volume.Claim))
 	}
 	if stuck, ok := stuckContainer(pod); ok {
 		return stuck

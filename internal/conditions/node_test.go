@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,8 +40,8 @@ func said(status nodestatus.Status) *nodeclient.Answer { return &nodeclient.Answ
 func wellNode() Node {
 	return Node{
 		Branch: "7X", Verdict: topology.Verdict{Decision: topology.Run}, Brokers: BrokerRefs{usable(metav1.ConditionTrue, v1alpha1.ReasonBrokerReady)},
-		Claim: &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data-pin"}, Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound}},
-		Pod:   startedPod(), Current: true,
+		Volume: Volume{Field: "spec.storage", Claim: &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data-pin"}, Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound}}},
+		Pod:    startedPod(), Current: true,
 		Answer: said(nodestatus.Status{Branch: "7X", Ready: true, Reason: nodestatus.ReasonReady}),
 	}
 }
@@ -63,8 +64,8 @@ func TestANodeWithWhichAllIsWellIsReadyAndNothingElse(t *testing.T) {
 func TestAVolumeLargerThanTheSpecIsToldAndHarmsNothing(t *testing.T) {
 	for size, want := range map[string]string{"5Gi": v1alpha1.ReasonVolumeLarger, "10Gi": v1alpha1.ReasonVolumeBound, "20Gi": v1alpha1.ReasonVolumeBound} {
 		n, asked := wellNode(), resource.MustParse(size)
-		n.Size = &asked
-		n.Claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("10Gi")}
+		n.Volume.Size = &asked
+		n.Volume.Claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("10Gi")}
 		all := ForNode(n)
 		storage := meta.FindStatusCondition(all, v1alpha1.ConditionStorageReady)
 		if all[0].Status != metav1.ConditionTrue || storage.Status != metav1.ConditionTrue || storage.Reason != want {
@@ -112,7 +113,7 @@ func TestReadyOfANode(t *testing.T) {
 		{"volume of another", verdict(topology.Stop, topology.BranchMismatch), v1alpha1.ReasonBranchMismatch, true, v1alpha1.ConditionStorageReady, "the planner's words"},
 		{"volume retired", verdict(topology.Hold, topology.VolumeRetired), v1alpha1.ReasonVolumeRetired, true, v1alpha1.ConditionStorageReady, "the planner's words"},
 		{"volume of before on its way out", verdict(topology.Hold, topology.VolumeTerminating), v1alpha1.ReasonVolumeTerminating, false, v1alpha1.ConditionStorageReady, "the planner's words"},
-		{"runs on a volume marked for deletion", func(n *Node) { n.Claim.DeletionTimestamp = &now }, v1alpha1.ReasonVolumeTerminating, true, v1alpha1.ConditionStorageReady, "delete the VesperNode"},
+		{"runs on a volume marked for deletion", func(n *Node) { n.Volume.Claim.DeletionTimestamp = &now }, v1alpha1.ReasonVolumeTerminating, true, v1alpha1.ConditionStorageReady, "delete the VesperNode"},
 		{"child's name taken", func(n *Node) {
 			n.ApplyError = &apply.ForeignError{Kind: "Service", Namespace: "prod", Name: "pin", Why: "no label"}
 		},
@@ -124,8 +125,11 @@ func TestReadyOfANode(t *testing.T) {
 			v1alpha1.ReasonPending, false, v1alpha1.ConditionBrokerReady, "no status yet"},
 		{"no pod yet", func(n *Node) { n.Pod = nil }, v1alpha1.ReasonPodMissing, false, v1alpha1.ConditionPodRunning, "not made yet"},
 		{"pod ending", pod(func(p *corev1.Pod) { p.DeletionTimestamp = &now }), v1alpha1.ReasonPodTerminating, false, v1alpha1.ConditionPodRunning, "pod pin-0 is ending"},
+		{"pod that should have ended", func(n *Node) {
+			n.Pod.DeletionTimestamp, n.Pod.Spec.NodeName, n.Now = &now, "m7", now.Add(time.Minute)
+		}, v1alpha1.ReasonPodStuckTerminating, false, v1alpha1.ConditionPodRunning, "on machine m7, which is perhaps not heard any more: bring the machine back; or, only when it is off for certain"},
 		{"no machine takes the pod", func(n *Node) {
-			n.Claim.Status.Phase = corev1.ClaimPending
+			n.Volume.Claim.Status.Phase = corev1.ClaimPending
 			n.Pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/1 nodes"}}
 		}, v1alpha1.ReasonPodUnschedulable, false, v1alpha1.ConditionPodRunning, "volume claim data-pin is not bound"},
 		{"image missing", waiting("ErrImagePull", "not found"), v1alpha1.ReasonImagePullFailed, false, v1alpha1.ConditionPodRunning, "cannot be pulled"},
@@ -200,7 +204,7 @@ func TestAPendingClaimIsNamedInItsOwnCondition(t *testing.T) {
 	class := "fast"
 	for name, storageClass := range map[string]*string{"storage class fast has to provide it": &class, "names no storage class": nil} {
 		n := wellNode()
-		n.Claim.Status.Phase, n.Claim.Spec.StorageClassName = corev1.ClaimPending, storageClass
+		n.Volume.Claim.Status.Phase, n.Volume.Claim.Spec.StorageClassName = corev1.ClaimPending, storageClass
 		got := meta.FindStatusCondition(ForNode(n), v1alpha1.ConditionStorageReady)
 		if got.Reason != v1alpha1.ReasonVolumePending || !strings.Contains(got.Message, name) {
 			t.Errorf("StorageReady is %+v, want %q in it", got, name)

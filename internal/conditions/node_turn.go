@@ -15,11 +15,18 @@ func RunnerOf(node *v1alpha1.VesperNode, now time.Time) topology.Runner {
 	r := topology.Runner{Name: node.Name, Ready: NodeReady(node), Serves: nodeServes(node), CutOff: nodeCutOff(node),
 		Stalled:  meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionStalled),
 		Away:     Away(node),
+		Unseen:   nodeUnseen(node),
 		Diverged: meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDiverged)}
 	if ready := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionReady); r.Ready && ready != nil {
 		r.ReadyFor = max(0, now.Sub(ready.LastTransitionTime.Time))
 	}
 	return r
+}
+
+// nodeUnseen reports whether a node that was ready has not said yet how it is as its
+// spec now is.
+func nodeUnseen(node *v1alpha1.VesperNode) bool {
+	return node.DeletionTimestamp == nil && node.Status.ObservedGeneration != node.Generation && meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionReady)
 }
 
 // nodeCutOff reports whether a node runs, and is not ready only because it cannot

@@ -31,7 +31,7 @@ func TestANodeAsARolloutSeesIt(t *testing.T) {
 	}{
 		"ready":              {node(yes, "Ready", yes), topology.Runner{Ready: true, ReadyFor: time.Minute, Serves: true}},
 		"ready and diverged": {node(yes, "Ready", yes, v1alpha1.ConditionDiverged), topology.Runner{Ready: true, ReadyFor: time.Minute, Serves: true, Diverged: true}},
-		"just changed":       {changed, topology.Runner{}},
+		"just changed":       {changed, topology.Runner{Unseen: true}},
 		"being deleted":      {leaving, topology.Runner{}},
 		"catching up":        {node(no, "CatchingUp", yes), topology.Runner{Serves: true}},
 		"cut off":            {node(no, "BrokerUnreachable", yes), topology.Runner{Serves: true, CutOff: true}},

@@ -38,6 +38,8 @@ func TestGitOpsToolsSeeWhatTheConditionsSay(t *testing.T) {
 		{"ready, and a fork is known", 3, ready("True", "Ready", condition("Forked", "True", "BranchForked")), "Degraded", "Current", "BranchForked"},
 		{"ready, and peers differ", 3, ready("True", "Ready", condition("Diverged", "True", "PeersDiffer")), "Degraded", "Current", "PeersDiffer"},
 		{"ready, and the log is held back", 3, ready("True", "Ready", condition("RetentionHeldBack", "True", "MemberBehind")), "Healthy", "Current", "Ready"},
+		{"ready, and its volume grows", 3, ready("True", "Ready", condition("Reconciling", "True", "VolumeExpanding")), "Progressing", "InProgress", "VolumeExpanding: words"},
+		{"ready, and its volume cannot grow", 3, ready("True", "Ready", condition("Stalled", "True", "VolumeExpansionRefused")), "Degraded", "Failed", "VolumeExpansionRefused: words"},
 		{"paused", 3, ready("True", "Ready", condition("Paused", "True", "Paused")), "Suspended", "Current", "Paused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

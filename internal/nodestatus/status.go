@@ -201,8 +201,19 @@ type Retention struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Storage is the size of the store's file and of what is left on its volume, in bytes.
+// Storage is the size of the store's file, of what is left on its volume, and of the
+// volume, in bytes. Volume is 0 from nodes that do not tell it.
 type Storage struct {
-	Bytes int64 `json:"bytes"`
-	Free  int64 `json:"free"`
+	Bytes  int64 `json:"bytes"`
+	Free   int64 `json:"free"`
+	Volume int64 `json:"volume,omitempty"`
+}
+
+// UsedPercent is how much of the volume is used, by whomever, from 0 to 100; false
+// when that is not known.
+func (s Storage) UsedPercent() (percent float64, known bool) {
+	if s.Volume <= 0 {
+		return 0, false
+	}
+	return min(max(100-float64(s.Free)/float64(s.Volume)*100, 0), 100), true
 }

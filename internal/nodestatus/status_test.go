@@ -28,7 +28,7 @@ var (
 		Retention: &Retention{Floor: branch.Revision{{Branch: "0A", Seq: 1}}, LowWater: branch.Revision{{Branch: "0A", Seq: 2}},
 			NeverHeard: []branch.ID{"0D"}, HeldBackBy: "0D", HeldBack: 3, HeldBackSince: &at, Error: "e"},
 		Forks: []Fork{{Branch: "0A", Dot: branch.Dot{Branch: "0A", Seq: 2}, Seen: at, Told: "0C"}}, Quarantine: 4,
-		Conflicts: 1, Storage: Storage{Bytes: 10, Free: 20}, Access: []string{"a"},
+		Conflicts: 1, Storage: Storage{Bytes: 10, Free: 20, Volume: 40}, Access: []string{"a"},
 	}
 )
 
@@ -127,7 +127,8 @@ func TestStatusJSON(t *testing.T) {
   "conflicts": 1,
   "storage": {
     "bytes": 10,
-    "free": 20
+    "free": 20,
+    "volume": 40
   },
   "access": [
     "a"
@@ -135,6 +136,17 @@ func TestStatusJSON(t *testing.T) {
 }`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("unexpected JSON (-want +got):\n%s", diff)
+	}
+}
+
+func TestHowMuchOfAVolumeIsUsed(t *testing.T) {
+	for storage, want := range map[Storage]float64{{Volume: 100, Free: 25}: 75, {Volume: 100}: 100, {Volume: 100, Free: 100}: 0, {Volume: 100, Free: 101}: 0} {
+		if got, known := storage.UsedPercent(); got != want || !known {
+			t.Errorf("of %+v %v %% are used, %v; want %v", storage, got, known, want)
+		}
+	}
+	if _, known := (Storage{Bytes: 10, Free: 20}).UsedPercent(); known {
+		t.Error("known of a node that does not tell how large its volume is")
 	}
 }
 

@@ -21,7 +21,7 @@ type Broker struct {
 	Object *v1alpha1.VesperBroker
 	// Image to run: spec.activemq.image, or what runs already, or the operator's default.
 	Image string
-	// VolumeSize is that of the claim: the spec's, or that of an existing larger claim.
+	// VolumeSize is how much of the volume may be filled: see UsableSize.
 	VolumeSize resource.Quantity
 }
 

@@ -11,31 +11,14 @@ import (
 	"vesperdb.io/vesper/api/v1alpha1"
 )
 
-// defaultVolumeSize is the API's default of storage.size.
-var defaultVolumeSize = resource.MustParse("10Gi")
-
-// BrokerVolumeSize is the size to ask for: the spec's, but never less than an
-// existing claim has, since volumes cannot shrink. existing may be nil.
-func BrokerVolumeSize(storage v1alpha1.Storage, existing *corev1.PersistentVolumeClaim) resource.Quantity {
-	size := defaultVolumeSize
-	if storage.Size != nil {
-		size = *storage.Size
-	}
-	if existing != nil {
-		if has := existing.Spec.Resources.Requests[corev1.ResourceStorage]; has.Cmp(size) > 0 {
-			size = has
-		}
-	}
-	return size
-}
-
-// BrokerClaim is the volume of the broker's messages. It belongs to the broker,
-// and goes with it, only under deletionPolicy Delete. existing may be nil.
-func BrokerClaim(b Broker, existing *corev1.PersistentVolumeClaim) *corev1ac.PersistentVolumeClaimApplyConfiguration {
+// BrokerClaim is the volume of the broker's messages, which asks for a size. It
+// belongs to the broker, and goes with it, only under deletionPolicy Delete.
+// existing may be nil.
+func BrokerClaim(b Broker, size resource.Quantity, existing *corev1.PersistentVolumeClaim) *corev1ac.PersistentVolumeClaimApplyConfiguration {
 	name := b.Object.Name
 	spec := corev1ac.PersistentVolumeClaimSpec().
 		WithAccessModes(corev1.ReadWriteOnce).
-		WithResources(corev1ac.VolumeResourceRequirements().WithRequests(corev1.ResourceList{corev1.ResourceStorage: b.VolumeSize}))
+		WithResources(corev1ac.VolumeResourceRequirements().WithRequests(corev1.ResourceList{corev1.ResourceStorage: size}))
 	if class := claimClass(b.Object.Spec.ActiveMQ.Storage, existing); class != nil {
 		spec.WithStorageClassName(*class)
 	}

@@ -62,7 +62,7 @@ func children(t *testing.T, b Broker, c Credentials) []runtime.ApplyConfiguratio
 		t.Fatal(err)
 	}
 	return []runtime.ApplyConfiguration{
-		BrokerSecret(b, c), config, BrokerClaim(b, nil),
+		BrokerSecret(b, c), config, BrokerClaim(b, b.VolumeSize, nil),
 		BrokerHeadlessService(b), BrokerService(b), BrokerNetworkPolicy(b), set,
 	}
 }
@@ -193,29 +193,6 @@ func claimOf(size string, class *string, owner string) *corev1.PersistentVolumeC
 			FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:storageClassName":{}}}`)}}
 	}
 	return claim
-}
-
-func TestAVolumeGrowsAndNeverShrinks(t *testing.T) {
-	size := func(text string) *resource.Quantity { q := resource.MustParse(text); return &q }
-	cases := map[string]struct {
-		spec     *resource.Quantity
-		existing *corev1.PersistentVolumeClaim
-		want     string
-	}{
-		"new":                     {size("5Gi"), nil, "5Gi"},
-		"new without a size":      {nil, nil, "10Gi"},
-		"larger than before":      {size("5Gi"), claimOf("1Gi", nil, ""), "5Gi"},
-		"smaller than before":     {size("1Gi"), claimOf("5Gi", nil, ""), "5Gi"},
-		"the same in other units": {size("1024Mi"), claimOf("1Gi", nil, ""), "1Gi"},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			got := BrokerVolumeSize(v1alpha1.Storage{Size: c.spec}, c.existing)
-			if got.String() != c.want {
-				t.Errorf("size %s, want %s", got.String(), c.want)
-			}
-		})
-	}
 }
 
 func TestTheStorageClassOfAClaimThatExistsIsNotTouched(t *testing.T) {

@@ -2,21 +2,21 @@ package resources
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"vesperdb.io/vesper/api/v1alpha1"
 )
 
-// NodeClaim is the volume of a node's data. Its annotations say for ever which
-// branch the data belongs to. It belongs to the node, and goes with it, only
-// under deletionPolicy Delete. existing may be nil; a claim never gets smaller.
-func NodeClaim(n Node, existing *corev1.PersistentVolumeClaim) *corev1ac.PersistentVolumeClaimApplyConfiguration {
-	storage := n.Object.Spec.Storage
+// NodeClaim is the volume of a node's data, which asks for a size. Its annotations
+// say for ever which branch the data belongs to. It belongs to the node, and goes
+// with it, only under deletionPolicy Delete. existing may be nil.
+func NodeClaim(n Node, size resource.Quantity, existing *corev1.PersistentVolumeClaim) *corev1ac.PersistentVolumeClaimApplyConfiguration {
 	spec := corev1ac.PersistentVolumeClaimSpec().
 		WithAccessModes(corev1.ReadWriteOnce).
 		WithResources(corev1ac.VolumeResourceRequirements().
-			WithRequests(corev1.ResourceList{corev1.ResourceStorage: BrokerVolumeSize(storage, existing)}))
-	if class := claimClass(storage, existing); class != nil {
+			WithRequests(corev1.ResourceList{corev1.ResourceStorage: size}))
+	if class := claimClass(n.Object.Spec.Storage, existing); class != nil {
 		spec.WithStorageClassName(*class)
 	}
 	claim := corev1ac.PersistentVolumeClaim(NodeClaimName(n.Object.Name), n.Object.Namespace).

@@ -45,7 +45,7 @@ func TestNodeChildren(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "node", config, NodeClaim(n, nil), NodeService(n), NodeHeadlessService(n), set)
+	golden(t, "node", config, NodeClaim(n, VolumeSize(n.Object.Spec.Storage, nil), nil), NodeService(n), NodeHeadlessService(n), set)
 }
 
 // TestPinnedNodeChildren: no cluster, no login, the smallest spec, everything else set.
@@ -69,7 +69,7 @@ func TestPinnedNodeChildren(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "node-pinned", config, NodeClaim(n, nil), set)
+	golden(t, "node-pinned", config, NodeClaim(n, VolumeSize(n.Object.Spec.Storage, nil), nil), set)
 }
 
 func TestTheNodeReadsWhatTheOperatorRenders(t *testing.T) {
@@ -144,24 +144,12 @@ func TestAStoppedNodeKeepsItsStatefulSetWithoutAPod(t *testing.T) {
 }
 
 func TestAClaimBelongsToItsNodeOnlyWhenItIsToGoWithIt(t *testing.T) {
-	if owners := NodeClaim(testNode(), nil).OwnerReferences; len(owners) != 0 {
+	if owners := NodeClaim(testNode(), defaultVolumeSize, nil).OwnerReferences; len(owners) != 0 {
 		t.Errorf("Retain: owners are %v, want none", owners)
 	}
 	deleted := testNode(func(n *Node) { n.Object.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
-	if owners := NodeClaim(deleted, nil).OwnerReferences; len(owners) != 1 || *owners[0].UID != "node-uid" {
+	if owners := NodeClaim(deleted, defaultVolumeSize, nil).OwnerReferences; len(owners) != 1 || *owners[0].UID != "node-uid" {
 		t.Errorf("Delete: owners are %v, want the node", owners)
-	}
-}
-
-func TestAClaimNeverShrinks(t *testing.T) {
-	existing := &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{
-		Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}}}}
-	for size, want := range map[string]string{"256Mi": "1Gi", "2Gi": "2Gi"} {
-		n := testNode(func(n *Node) { q := resource.MustParse(size); n.Object.Spec.Storage.Size = &q })
-		requests := *NodeClaim(n, existing).Spec.Resources.Requests
-		if got := requests[corev1.ResourceStorage]; got.String() != want {
-			t.Errorf("spec %s over a claim of 1Gi asks for %s, want %s", size, got.String(), want)
-		}
 	}
 }
 

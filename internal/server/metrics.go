@@ -106,6 +106,7 @@ var storeFigures = []figure{
 	gauge("pending_bytes", "Size of the changesets that wait.", func(s store.Stats) float64 { return float64(s.PendingBytes) }),
 	gauge("file_bytes", "Size of the store's file.", func(s store.Stats) float64 { return float64(s.FileBytes) }),
 	gauge("free_bytes", "What is left on the store's volume.", func(s store.Stats) float64 { return float64(s.FreeBytes) }),
+	gauge("volume_bytes", "How large the store's volume is.", func(s store.Stats) float64 { return float64(s.VolumeBytes) }),
 	counter("commits_total", "Synced transactions of the file; many writes share one.", func(s store.Stats) float64 { return float64(s.Commits) }),
 	counter("writes_total", "Acknowledged local transactions that changed something.", func(s store.Stats) float64 { return float64(s.Writes) }),
 }

@@ -93,7 +93,7 @@ func (s *Server) status() nodestatus.Status {
 	status.Trunk = s.deps.Config.TrunkID
 	status.Objects, status.Conflicts = stats.Objects, stats.Conflicts
 	status.Started = s.started
-	status.Storage = nodestatus.Storage{Bytes: stats.FileBytes, Free: stats.FreeBytes}
+	status.Storage = nodestatus.Storage{Bytes: stats.FileBytes, Free: stats.FreeBytes, Volume: stats.VolumeBytes}
 	for _, i := range st.Indexes() {
 		status.Indexes = append(status.Indexes, nodestatus.Index{Property: i.Property, Built: i.Built})
 	}

@@ -53,6 +53,7 @@ func (s *Store) Stats() Stats {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(s.opts.Dir, &fs); err == nil {
 		st.FreeBytes = int64(fs.Bavail) * fs.Bsize
+		st.VolumeBytes = int64(fs.Blocks-fs.Bfree+fs.Bavail) * fs.Bsize // as df: without what is kept for root
 	}
 	return st
 }

@@ -141,8 +141,9 @@ type Stats struct {
 	// Commits counts synced file transactions, Writes acknowledged local
 	// transactions that changed something.
 	Commits, Writes uint64
-	// FileBytes is the size of the file, FreeBytes what is left on its volume.
-	FileBytes, FreeBytes int64
+	// FileBytes is the size of the file, FreeBytes what is left on its volume, and
+	// VolumeBytes all that may be used there.
+	FileBytes, FreeBytes, VolumeBytes int64
 }
 
 // Update runs fn as one transaction and returns once it is on disk. Many

@@ -19,6 +19,8 @@
 //     to a person.
 //   - A node that is not wanted any more first drains, and its id is retired when it
 //     has: until then the decision can be taken back.
+//   - A volume never changes its storage class: a node on another class than is
+//     asked for has a successor with a fresh id, and leaves when that one is well.
 //
 // And those of how the groups hang together:
 //
@@ -86,11 +88,13 @@ type Ledger struct {
 // Assignment is one id in use. Started is true once its node or volume was seen;
 // the node has no volume and no process before that is recorded.
 // VolumeUID is that of the volume that holds its data, once there is one.
+// Replaces is the id whose node leaves when this one is well; "" for none.
 type Assignment struct {
 	ID        branch.ID
 	Group     string
 	Started   bool
 	VolumeUID string
+	Replaces  branch.ID
 }
 
 // Identity orders objects by age, the same for every observer.
@@ -133,8 +137,9 @@ type Group struct {
 	// at the top. Relays 0 is the default.
 	Parent string
 	Relays int
-	// Intermittent means that the group may be cut off for days.
-	Intermittent bool
+	// Intermittent means that the group may be cut off for days. Suspended, that its
+	// nodes are not meant to run.
+	Intermittent, Suspended bool
 }
 
 // Cluster is what should be.
@@ -148,7 +153,9 @@ type Cluster struct {
 // Node is a node of the cluster that exists. Leaving: it is being deleted.
 // Drained: it takes no writes any more, and its peers have all that it has.
 // Channels are those that it joins as it is now, VolumeUID its own record of the
-// volume that holds its data.
+// volume that holds its data. Draining: it is told to leave. Misplaced: its volume
+// is of another storage class than is asked for; Blank: and it never had that volume,
+// nor anything to hand over. Health is how it is.
 type Node struct {
 	Name      string
 	ID        branch.ID
@@ -158,7 +165,11 @@ type Node struct {
 	Channels  []Channel
 	Links     []Link
 	Leaving   bool
+	Draining  bool
 	Drained   bool
+	Misplaced bool
+	Blank     bool
+	Health    Runner
 }
 
 // Volume is a volume claim of the cluster that exists. Retired: it is marked as
@@ -183,6 +194,9 @@ type State struct {
 	Volumes []Volume
 	// Spent are ids that are seen in use by nobody who is there any more.
 	Spent []branch.ID
+	// Rollout is how a change of the storage class goes through the nodes too: one at a
+	// time, whatever its budget is.
+	Rollout Rollout
 	Surroundings
 }
 
@@ -204,6 +218,9 @@ type Member struct {
 	// Draining is true when the node should leave: it takes no more writes, and
 	// stays until it has drained. Its id may be retired already.
 	Draining bool
+	// Succeeds names the node whose place this one is to take, "" for nobody's: until
+	// that one leaves, it comes on top.
+	Succeeds string
 }
 
 // Reason says why a plan holds something back.
@@ -237,6 +254,8 @@ type Plan struct {
 	Remove []string
 	// Retire names volumes whose ids are retired, ascending.
 	Retire []string
+	// Move is how far a change of the storage class is; zero for none.
+	Move Move
 	// Refusal is set when something is held back. What runs goes on.
 	Refusal *Refusal
 }

@@ -28,6 +28,11 @@ type world struct {
 	written map[branch.ID]int
 	high    branch.ID
 	made    int
+	// class is the storage class that is asked for, classes those of volumes, and sick
+	// are nodes that are not ready.
+	class   int
+	classes map[branch.ID]int
+	sick    map[branch.ID]bool
 }
 
 func (w *world) uid() string {
@@ -42,12 +47,19 @@ func newWorld(t *rapid.T) *world {
 		from, _ = from.Next()
 	}
 	return &world{t: t, nodes: map[branch.ID]Node{}, volumes: map[branch.ID]Volume{}, ever: map[branch.ID]bool{}, written: map[branch.ID]int{},
+		classes: map[branch.ID]int{}, sick: map[branch.ID]bool{},
 		cluster: Cluster{Identity: Identity{Kind: "VesperCluster", Name: "shop", UID: "1"}, Range: NewRange(width, from, ""), Trunk: branch.First(width),
 			Groups: []Group{{Name: "core", Replicas: 2}, {Name: "edge", Replicas: 1}}}}
 }
 
 func (w *world) state() State {
-	return State{Cluster: w.cluster, Ledger: w.ledger, Nodes: slices.Collect(maps.Values(w.nodes)), Volumes: slices.Collect(maps.Values(w.volumes))}
+	state := State{Cluster: w.cluster, Ledger: w.ledger, Volumes: slices.Collect(maps.Values(w.volumes))}
+	for id, n := range w.nodes {
+		_, has := w.volumes[id]
+		n.Misplaced, n.Health = has && w.classes[id] != w.class, Runner{Ready: has && !w.sick[id]}
+		state.Nodes = append(state.Nodes, n)
+	}
+	return state
 }
 
 // pass plans and carries the plan out up to the k-th step, as an operator that
@@ -118,7 +130,7 @@ func (w *world) run(m Member) {
 		n = Node{Name: m.Name, ID: m.ID, Trunk: m.Trunk, Group: m.Group}
 	}
 	// What a node says of itself counts only while it is asked to drain.
-	n.Drained = n.Drained && m.Draining
+	n.Drained, n.Draining = n.Drained && m.Draining, m.Draining
 	w.nodes[m.ID] = n
 	if !w.ledger.Assigned[i].Started {
 		return
@@ -139,7 +151,7 @@ func (w *world) run(m Member) {
 		w.t.Fatalf("id %s writes on a second, new volume", m.ID)
 	}
 	w.volumes[m.ID] = Volume{Name: VolumeName(m.Name), UID: w.uid(), ID: m.ID, Trunk: m.Trunk, Group: m.Group}
-	n.VolumeUID = w.volumes[m.ID].UID
+	n.VolumeUID, w.classes[m.ID] = w.volumes[m.ID].UID, w.class
 	w.nodes[m.ID] = n
 }
 
@@ -180,9 +192,10 @@ func (w *world) check(p Plan) {
 	}
 }
 
-// settle runs whole passes until one changes nothing.
+// settle runs whole passes, of nodes that are all well, until one changes nothing.
 func (w *world) settle() {
-	for range 5 {
+	w.sick = map[branch.ID]bool{}
+	for range 100 {
 		w.drain(slices.Sorted(maps.Keys(w.nodes))...)
 		before := story(Make(w.state()))
 		w.pass(1 << 20)
@@ -209,6 +222,11 @@ func (w *world) accident(kind string) {
 	switch {
 	case kind == "scale":
 		w.cluster.Groups[rapid.IntRange(0, len(w.cluster.Groups)-1).Draw(w.t, "group")].Replicas = rapid.IntRange(0, 4).Draw(w.t, "replicas")
+	case kind == "class":
+		w.class = rapid.IntRange(0, 2).Draw(w.t, "class")
+	case kind == "sick" && len(running) > 0:
+		id := pick(running)
+		w.sick[id] = !w.sick[id]
 	case kind == "name" && len(running) > 0:
 		id := pick(running)
 		for i, group := range w.cluster.Groups {
@@ -250,7 +268,7 @@ func TestNoIDIsEverUsedTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
-			w.accident(rapid.SampledFrom([]string{"scale", "name", "drain", "delete node", "delete node and volume", "delete kept volume", "replace volume", "lose volume", "put a copy in place", "none"}).Draw(t, "accident"))
+			w.accident(rapid.SampledFrom([]string{"scale", "name", "drain", "delete node", "delete node and volume", "delete kept volume", "replace volume", "lose volume", "put a copy in place", "class", "sick", "none"}).Draw(t, "accident"))
 			w.pass(rapid.IntRange(0, 12).Draw(t, "steps done"))
 		}
 		w.settle()
@@ -277,6 +295,36 @@ func TestWhoLosesItsVolumeIsReplacedUnderAFreshID(t *testing.T) {
 		}
 		if whole > 0 && lost > 0 {
 			t.Fatalf("%d nodes are left without their volume while %d have theirs: %+v, volumes %+v", lost, whole, w.ledger, w.volumes)
+		}
+	})
+}
+
+// TestAChangeOfTheStorageClassEndsAndTakesNobodyAway: whatever the class is changed to
+// in the midst of that, whoever is not ready for a while, and wherever the operator
+// dies, as many nodes as are asked for stay; in the end all are on the right class.
+func TestAChangeOfTheStorageClassEndsAndTakesNobodyAway(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.settle()
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+			w.accident(rapid.SampledFrom([]string{"class", "sick", "drain", "none", "none"}).Draw(t, "accident"))
+			stay := map[string]int{}
+			for _, m := range w.pass(rapid.IntRange(0, 12).Draw(t, "steps done")).Members {
+				if !m.Draining && !m.New {
+					stay[m.Group]++
+				}
+			}
+			for _, g := range w.cluster.Groups {
+				if stay[g.Name] < g.Replicas {
+					t.Fatalf("%d of %d nodes of group %s stay", stay[g.Name], g.Replicas, g.Name)
+				}
+			}
+		}
+		w.settle()
+		for id, n := range w.nodes {
+			if w.classes[id] != w.class {
+				t.Fatalf("%s is on class %d, want %d", n.Name, w.classes[id], w.class)
+			}
 		}
 	})
 }

@@ -21,6 +21,7 @@ func Make(s State) Plan {
 	if p.refusal != nil {
 		return p.plan()
 	}
+	p.move()
 	p.scaleDown()
 	p.refusal = p.refuse()
 	if p.refusal == nil {
@@ -40,6 +41,12 @@ type planner struct {
 	draining map[branch.ID]bool
 	volumes  map[branch.ID]Volume
 	refusal  *Refusal
+	// replaced are ids that have successors, and stay until these are well; mover is
+	// the one to be given a successor next, "" for none. moving says how far that is.
+	replaced   map[branch.ID]bool
+	mover      branch.ID
+	moverGroup string
+	moving     Move
 }
 
 func newPlanner(s State) *planner {
@@ -51,6 +58,7 @@ func newPlanner(s State) *planner {
 		nodes:    map[branch.ID]Node{},
 		draining: map[branch.ID]bool{},
 		volumes:  map[branch.ID]Volume{},
+		replaced: map[branch.ID]bool{},
 	}
 	if p.ledger.First == "" && p.ledger.Last != "" { // it may have given out all from the start of its range
 		p.ledger.First = min(s.Cluster.Range.From, p.ledger.Last)
@@ -196,12 +204,26 @@ func (p *planner) retire(id branch.ID) {
 func (p *planner) scaleDown() {
 	counts := map[string]int{}
 	for _, id := range p.ids() {
-		group := p.assigned[id].Group
-		if p.unwanted(group, id) {
+		a := p.assigned[id]
+		switch {
+		case p.draining[id]:
+		case p.unwanted(a.Group, id):
 			p.leave(id)
-		} else if counts[group]++; counts[group] > p.replicas(group) {
-			p.leave(id)
+		case p.replaced[id]: // its successor counts
+		default:
+			if counts[a.Group]++; counts[a.Group] > p.replicas(a.Group) {
+				p.leaveBoth(a)
+			}
 		}
+	}
+}
+
+// leaveBoth lets an id go, and whom it was to succeed.
+func (p *planner) leaveBoth(a Assignment) {
+	p.leave(a.ID)
+	if p.replaced[a.Replaces] {
+		delete(p.replaced, a.Replaces)
+		p.leave(a.Replaces)
 	}
 }
 
@@ -249,7 +271,9 @@ func (p *planner) allocate() {
 	}
 	if missing > 0 {
 		p.refusal = p.exhausted(missing)
+		return
 	}
+	p.succeed(taken)
 }
 
 // next returns the lowest id of the range above all that were ever used.
@@ -282,7 +306,7 @@ func (p *planner) exhausted(missing int) *Refusal {
 
 // plan writes down what was decided.
 func (p *planner) plan() Plan {
-	out := Plan{Ledger: p.ledger, Refusal: p.refusal}
+	out := Plan{Ledger: p.ledger, Refusal: p.refusal, Move: p.moved()}
 	for _, id := range p.ids() {
 		out.Ledger.Assigned = append(out.Ledger.Assigned, p.assigned[id])
 		if node, exists := p.nodes[id]; exists && !node.Leaving || !exists && !p.held() {
@@ -317,6 +341,9 @@ func (p *planner) member(a Assignment, node Node, exists bool) Member {
 	if exists && node.Trunk != "" {
 		m.Trunk = node.Trunk
 	}
+	if p.replaced[a.Replaces] {
+		m.Succeeds = p.nameOf(a.Replaces)
+	}
 	p.connect(&m, node)
 	m.Moves = exists && m.moves(node)
 	return m
@@ -338,11 +365,12 @@ func (p *planner) ids() []branch.ID {
 	return slices.Sorted(maps.Keys(p.assigned))
 }
 
-// group returns the assigned ids of a group that do not leave it.
+// group returns the assigned ids of a group that do not leave it, nor have a
+// successor that counts in their place.
 func (p *planner) group(name string) []branch.ID {
 	var ids []branch.ID
 	for id, a := range p.assigned {
-		if a.Group == name && !p.draining[id] {
+		if a.Group == name && !p.draining[id] && !p.replaced[id] {
 			ids = append(ids, id)
 		}
 	}

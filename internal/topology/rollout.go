@@ -29,6 +29,9 @@ type Runner struct {
 	// Serves is true when it runs as its spec now is; CutOff when it does and is not
 	// ready only because its broker is away.
 	Serves, CutOff bool
+	// Unseen is true when it was ready, and has not said yet whether it is as its
+	// spec now is: it may serve.
+	Unseen bool
 	// Stalled is true when it needs a person, Diverged when it and a peer have other
 	// states at one revision.
 	Stalled, Diverged bool
@@ -56,7 +59,7 @@ func (r Rollout) Turn(nodes []Runner) (t Turn) {
 		switch {
 		case !n.Differs:
 			continue
-		case !n.Restarts, !n.Ready && !n.CutOff:
+		case !n.Restarts, !n.Ready && !n.CutOff && !n.Unseen:
 		default:
 			if why, again := r.waits(n, nodes, gone); why != "" {
 				t.Wait, t.Why, t.Again = append(t.Wait, n.Name), why, again

@@ -43,6 +43,7 @@ func TestWhoseTurnItIs(t *testing.T) {
 		{"one that needs a person holds up ready ones", Rollout{}, []Runner{well, with(away, func(r *Runner) { r.Stalled = true })}, "", "b is not ready"},
 		{"nobody waits for one that may be away and is", Rollout{}, []Runner{with(away, func(r *Runner) { r.Away = true }), well, well}, "b", "b is not ready"},
 		{"nor do those that are cut off", Rollout{}, []Runner{with(away, func(r *Runner) { r.Away = true }), cutOff, cutOff}, "b", "b is not ready"},
+		{"those that were given something else just before are waited for", Rollout{}, []Runner{with(broken, func(r *Runner) { r.Unseen = true }), with(broken, func(r *Runner) { r.Unseen = true })}, "", "a is not ready"},
 		{"nothing to do", Rollout{}, []Runner{done, away}, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

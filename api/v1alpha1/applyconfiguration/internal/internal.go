@@ -355,6 +355,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: id
       type:
         scalar: string
+    - name: replaces
+      type:
+        scalar: string
     - name: started
       type:
         scalar: boolean
@@ -945,6 +948,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: lag
       type:
         scalar: numeric
+    - name: lagSeconds
+      type:
+        scalar: numeric
     - name: objects
       type:
         scalar: numeric
@@ -969,9 +975,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: version
       type:
         scalar: string
+    - name: volumeBytes
+      type:
+        scalar: numeric
     - name: volumeUID
       type:
         scalar: string
+    - name: volumeUsedPercent
+      type:
+        scalar: numeric
 - name: io.vesperdb.vesper.api.v1alpha1.Wire
   scalar: string
 - name: __untyped_atomic_

@@ -17,6 +17,9 @@ type BranchAssignmentApplyConfiguration struct {
 	// volumeUID is the UID of the volume claim that holds the branch's data.
 	// The id cannot be used with another one.
 	VolumeUID *string `json:"volumeUID,omitempty"`
+	// replaces is the id of a node on a volume of another storage class, which leaves
+	// when the node of this id has all data. Until then that one counts.
+	Replaces *string `json:"replaces,omitempty"`
 }
 
 // BranchAssignmentApplyConfiguration constructs a declarative configuration of the BranchAssignment type for use with
@@ -54,5 +57,13 @@ func (b *BranchAssignmentApplyConfiguration) WithStarted(value bool) *BranchAssi
 // If called multiple times, the VolumeUID field is set to the value of the last call.
 func (b *BranchAssignmentApplyConfiguration) WithVolumeUID(value string) *BranchAssignmentApplyConfiguration {
 	b.VolumeUID = &value
+	return b
+}
+
+// WithReplaces sets the Replaces field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Replaces field is set to the value of the last call.
+func (b *BranchAssignmentApplyConfiguration) WithReplaces(value string) *BranchAssignmentApplyConfiguration {
+	b.Replaces = &value
 	return b
 }

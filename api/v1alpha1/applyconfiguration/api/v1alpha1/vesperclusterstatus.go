@@ -15,8 +15,9 @@ type VesperClusterStatusApplyConfiguration struct {
 	// until the operator has seen the object.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Ready always; Reconciling and Stalled while they hold; and
-	// Valid, BrokerReady, BranchIDsAssigned, NodesReady; and, only while a node says
-	// it, Diverged, Forked and RetentionHeldBack.
+	// Valid, BrokerReady, BranchIDsAssigned, NodesReady, StorageReady; Drained while
+	// nodes leave; and, only while a node says it, Diverged, Forked,
+	// RetentionHeldBack and VolumeNearlyFull.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// ledger of branch ids. It is written before any node that could use an id
 	// exists, and restored from nodes and volumes when it is lost.

@@ -20,7 +20,7 @@ type VesperNodeStatusApplyConfiguration struct {
 	// conditions are Ready always; Reconciling and Stalled while they hold; and
 	// BranchIDsAssigned, BrokerReady, StorageReady, ConfigApplied, PodRunning,
 	// Replicating; AccessReady where access or tls is set; and, only while
-	// something is wrong, Diverged, Forked and RetentionHeldBack.
+	// something is wrong, Diverged, Forked, RetentionHeldBack and VolumeNearlyFull.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// role is Relay for a node with several links, else Member.
 	Role *apiv1alpha1.NodeRole `json:"role,omitempty"`
@@ -39,6 +39,10 @@ type VesperNodeStatusApplyConfiguration struct {
 	Objects *int64 `json:"objects,omitempty"`
 	// lag is how many changesets, which its peers have, the node lacks.
 	Lag *int64 `json:"lag,omitempty"`
+	// lagSeconds is for how long it has lacked some, rounded down to 1, 2, 5, 10, 20,
+	// 30 seconds, as many minutes, hours or days: a node that stays behind is not
+	// written of all the time.
+	LagSeconds *int64 `json:"lagSeconds,omitempty"`
 	// outbox is how many changesets the node wrote that the broker has not confirmed.
 	Outbox *int64 `json:"outbox,omitempty"`
 	// conflicts is the number of properties that hold concurrent values.
@@ -47,6 +51,12 @@ type VesperNodeStatusApplyConfiguration struct {
 	Peers *int32 `json:"peers,omitempty"`
 	// storageBytes is the size of the node's store.
 	StorageBytes *int64 `json:"storageBytes,omitempty"`
+	// volumeBytes is how large the file system of the node's volume is.
+	VolumeBytes *int64 `json:"volumeBytes,omitempty"`
+	// volumeUsedPercent is how much of it is used, by the store or anything else,
+	// within one percent. From 90 on, until it is below 85, the condition
+	// VolumeNearlyFull is there.
+	VolumeUsedPercent *int32 `json:"volumeUsedPercent,omitempty"`
 	// figuresTime is when the figures above were last written.
 	FiguresTime *metav1.Time `json:"figuresTime,omitempty"`
 }
@@ -142,6 +152,14 @@ func (b *VesperNodeStatusApplyConfiguration) WithLag(value int64) *VesperNodeSta
 	return b
 }
 
+// WithLagSeconds sets the LagSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LagSeconds field is set to the value of the last call.
+func (b *VesperNodeStatusApplyConfiguration) WithLagSeconds(value int64) *VesperNodeStatusApplyConfiguration {
+	b.LagSeconds = &value
+	return b
+}
+
 // WithOutbox sets the Outbox field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Outbox field is set to the value of the last call.
@@ -171,6 +189,22 @@ func (b *VesperNodeStatusApplyConfiguration) WithPeers(value int32) *VesperNodeS
 // If called multiple times, the StorageBytes field is set to the value of the last call.
 func (b *VesperNodeStatusApplyConfiguration) WithStorageBytes(value int64) *VesperNodeStatusApplyConfiguration {
 	b.StorageBytes = &value
+	return b
+}
+
+// WithVolumeBytes sets the VolumeBytes field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the VolumeBytes field is set to the value of the last call.
+func (b *VesperNodeStatusApplyConfiguration) WithVolumeBytes(value int64) *VesperNodeStatusApplyConfiguration {
+	b.VolumeBytes = &value
+	return b
+}
+
+// WithVolumeUsedPercent sets the VolumeUsedPercent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the VolumeUsedPercent field is set to the value of the last call.
+func (b *VesperNodeStatusApplyConfiguration) WithVolumeUsedPercent(value int32) *VesperNodeStatusApplyConfiguration {
+	b.VolumeUsedPercent = &value
 	return b
 }
 
