@@ -268,8 +268,9 @@ func (s *nodeScope) makeClaim(ctx context.Context) error {
 	if s.claim != nil && s.claim.DeletionTimestamp != nil {
 		return nil
 	}
-	claim := &corev1.PersistentVolumeClaim{}
-	if err := s.apply(ctx, resources.NodeClaim(s.desired(false), s.claim), claim); err != nil {
+	claim, applier := &corev1.PersistentVolumeClaim{}, s.applier()
+	applier.Known = s.volumeUIDs()
+	if err := applyUnless(ctx, s.pause.By != "", &s.pause.Waiting, applier, resources.NodeClaim(s.desired(false), s.claim), claim); err != nil {
 		return err
 	}
 	if s.pause.By == "" {
