@@ -61,6 +61,15 @@ func (e *HTTPError) Error() string {
 // body of the answer. The body sent is v as JSON, or nothing when v is nil. A
 // status from 400 up is an *HTTPError.
 func (c *Cluster) Node(ctx context.Context, namespace, pod, method, path string, v any) ([]byte, error) {
+	return c.ask(ctx, namespace, "pods", pod, method, path, v)
+}
+
+// Service is Node for whichever node a Service leads to.
+func (c *Cluster) Service(ctx context.Context, namespace, service, method, path string, v any) ([]byte, error) {
+	return c.ask(ctx, namespace, "services", service, method, path, v)
+}
+
+func (c *Cluster) ask(ctx context.Context, namespace, kind, name, method, path string, v any) ([]byte, error) {
 	var body io.Reader
 	if v != nil {
 		data, err := json.Marshal(v)
@@ -69,7 +78,7 @@ func (c *Cluster) Node(ctx context.Context, namespace, pod, method, path string,
 		}
 		body = bytes.NewReader(data)
 	}
-	url := fmt.Sprintf("%s/api/v1/namespaces/%s/pods/http:%s:%d/proxy%s", c.proxy.host, namespace, pod, NodeHTTPPort, path)
+	url := fmt.Sprintf("%s/api/v1/namespaces/%s/%s/http:%s:%d/proxy%s", c.proxy.host, namespace, kind, name, NodeHTTPPort, path)
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return nil, fmt.Errorf("making request %s %s: %w", method, path, err)
@@ -77,15 +86,15 @@ func (c *Cluster) Node(ctx context.Context, namespace, pod, method, path string,
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.proxy.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking node %s: %w", pod, err)
+		return nil, fmt.Errorf("asking node %s: %w", name, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // nothing was written
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nil, fmt.Errorf("reading the answer of node %s to %s %s: %w", pod, method, path, err)
+		return nil, fmt.Errorf("reading the answer of node %s to %s %s: %w", name, method, path, err)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		return nil, &HTTPError{Method: method, Path: pod + path, Status: resp.StatusCode, Body: string(data)}
+		return nil, &HTTPError{Method: method, Path: name + path, Status: resp.StatusCode, Body: string(data)}
 	}
 	return data, nil
 }
