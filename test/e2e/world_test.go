@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 	w.kubectl("create", "namespace", w.namespace)
 	w.kubectl("label", "namespace", w.namespace, "pod-security.kubernetes.io/enforce=restricted")
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := cleanupContext()
 		defer cancel()
 		if t.Failed() {
 			w.tellState(ctx)
@@ -61,6 +61,11 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	return w
+}
+
+// cleanupContext is for what a test does when its own context has ended.
+func cleanupContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), patience)
 }
 
 // newCluster makes a world and waits until its cluster is Ready.
