@@ -42,6 +42,39 @@ func (c *Cluster) Config() (*rest.Config, error) {
 	return config, nil
 }
 
+// Get reads a path of the API server into a value, without the price of a kubectl.
+func (c *Cluster) Get(ctx context.Context, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.proxy.host+path, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("making request GET %s: %w", path, err)
+	}
+	data, err := c.proxy.do(req, path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("reading the answer to GET %s: %w", path, err)
+	}
+	return nil
+}
+
+// do sends a request. A status from 400 up is an *HTTPError that names what was asked.
+func (p *apiProxy) do(req *http.Request, asked string) ([]byte, error) {
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking %s: %w", asked, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing was written
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", asked, err)
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return nil, &HTTPError{Method: req.Method, Path: asked, Status: resp.StatusCode, Body: string(data)}
+	}
+	return data, nil
+}
+
 // NodeHTTPPort is the port of a node's HTTP API in its pod.
 const NodeHTTPPort = 8000
 
@@ -84,19 +117,7 @@ func (c *Cluster) ask(ctx context.Context, namespace, kind, name, method, path s
 		return nil, fmt.Errorf("making request %s %s: %w", method, path, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.proxy.client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("asking node %s: %w", name, err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // nothing was written
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer of node %s to %s %s: %w", name, method, path, err)
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		return nil, &HTTPError{Method: method, Path: name + path, Status: resp.StatusCode, Body: string(data)}
-	}
-	return data, nil
+	return c.proxy.do(req, name+path)
 }
 
 // Query runs a jsonQL query on the node in a pod and returns its rows.

@@ -28,6 +28,7 @@ func TestSamplesBecomeReady(t *testing.T) {
 			t.Errorf("kubectl get vesper shows a resource that is not ready: %s", line)
 		}
 	}
+	w.kubectl("delete", "namespace", w.namespace, "--wait", "--timeout=2m") // nothing holds that up
 }
 
 func TestAWriteOnAnyNodeAppearsOnAll(t *testing.T) {

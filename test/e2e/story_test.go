@@ -2,13 +2,11 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -304,8 +302,9 @@ func (d *disturbance) end() {
 	<-d.done
 }
 
-// restartOperator ends the operator's pod at random moments, one time in four
-// without a chance to say goodbye: then the next one waits for its Lease to expire.
+// restartOperator ends the operator's pod at random moments, now and then without a
+// chance to say goodbye: then the next one waits for its Lease to expire. Each gets
+// some time to work before it is the next one's turn.
 func restartOperator(t *testing.T, chance *rand.Rand) *disturbance {
 	ctx, cancel := context.WithCancel(t.Context())
 	d := &disturbance{cancel: cancel, done: make(chan struct{})}
@@ -317,16 +316,19 @@ func restartOperator(t *testing.T, chance *rand.Rand) *disturbance {
 			case <-ctx.Done():
 				t.Logf("the operator was restarted %d times", restarts)
 				return
-			case <-time.After(time.Duration(2+chance.IntN(20)) * time.Second):
+			case <-time.After(time.Duration(2+chance.IntN(30)) * time.Second):
 			}
 			args := []string{"delete", "pod", "-n", devcluster.OperatorNamespace, "-l", "app.kubernetes.io/name=vesper-operator", "--wait=false"}
-			if chance.IntN(4) == 0 {
+			if chance.IntN(6) == 0 {
 				args = append(args, "--grace-period=0", "--force")
 			}
-			if _, err := kube.Kubectl(ctx, args...); err == nil {
+			_, err := kube.Kubectl(ctx, args...)
+			if err == nil {
 				restarts++
-			} else if !errors.Is(ctx.Err(), context.Canceled) {
-				t.Logf("restarting the operator: %v", strings.TrimSpace(err.Error()))
+				_, err = kube.Kubectl(ctx, "rollout", "status", "deployment/vesper-operator", "-n", devcluster.OperatorNamespace, "--timeout=1m")
+			}
+			if err != nil && ctx.Err() == nil {
+				t.Logf("restarting the operator: %v", err)
 			}
 		}
 	}()
