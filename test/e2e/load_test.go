@@ -68,7 +68,7 @@ func startLoad(w *world, seed uint64) *load {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	l := &load{w: w, stop: cancel, nodes: w.nodes()}
 	for n := range plainWriters + waitingWriters {
-		c := &writer{load: l, number: n, waits: n >= plainWriters, chance: rand.New(rand.NewPCG(seed, uint64(n)))} //nolint:gosec // chance, no secret
+		c := &writer{load: l, number: n, waits: n >= plainWriters, chance: rand.New(rand.NewPCG(seed, uint64(n)))}
 		l.writers = append(l.writers, c)
 		l.done.Go(func() { c.run(ctx) })
 	}

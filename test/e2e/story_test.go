@@ -17,7 +17,7 @@ import (
 // seedFromEnv is the seed of all chance in a story: E2E_SEED, or a new one.
 func seedFromEnv(t *testing.T) uint64 {
 	t.Helper()
-	seed := rand.Uint64N(1_000_000) //nolint:gosec // chance, no secret
+	seed := rand.Uint64N(1_000_000)
 	if text := os.Getenv("E2E_SEED"); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -35,8 +35,8 @@ func TestNothingAcknowledgedIsLostWhateverIsDoneToACluster(t *testing.T) {
 	seed := seedFromEnv(t)
 	next := nextImage(t)
 	w := newCluster(t, 3)
-	s := &story{world: w, load: startLoad(w, seed), chance: rand.New(rand.NewPCG(seed, 100))} //nolint:gosec // chance, no secret
-	restarts := restartOperator(t, rand.New(rand.NewPCG(seed, 200)))                          //nolint:gosec // chance, no secret
+	s := &story{world: w, load: startLoad(w, seed), chance: rand.New(rand.NewPCG(seed, 100))}
+	restarts := restartOperator(t, rand.New(rand.NewPCG(seed, 200)))
 
 	for _, step := range []struct {
 		name string
