@@ -108,7 +108,7 @@ integration: prerequisites ## Controllers against a real kube-apiserver and etcd
 	KUBEBUILDER_ASSETS="$$($(GO) run ./hack/localkube assets)" $(GO) test -race ./controllers/...
 
 .PHONY: e2e
-e2e: prerequisites ## The whole on a real Kubernetes with a real ActiveMQ (20 minutes or less)
+e2e: prerequisites ## The whole on a real Kubernetes with a real ActiveMQ (12 minutes or less)
 	$(GO) test -count=1 -timeout 40m -v ./test/e2e/...
 
 .PHONY: fuzz

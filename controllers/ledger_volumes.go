@@ -17,7 +17,7 @@ func (s *clusterScope) ownVolume(claim *corev1.PersistentVolumeClaim) (topology.
 	volume := volumeOf(claim)
 	recorded := s.cluster.Status.Ledger.Assigned
 	i := slices.IndexFunc(recorded, func(a v1alpha1.BranchAssignment) bool { return a.VolumeUID == volume.UID })
-	if i >= 0 && volume.ID == "" {
+	if i >= 0 {
 		volume.ID, volume.Group = branch.ID(recorded[i].ID), recorded[i].Group
 	}
 	return volume, volume.ID != "" && (i >= 0 || claim.Labels[v1alpha1.LabelCluster] == s.cluster.Name)

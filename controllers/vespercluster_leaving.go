@@ -41,7 +41,7 @@ func (s *clusterScope) remove(ctx context.Context) error {
 		if err := s.reconciler.client.Delete(ctx, node, client.Preconditions{UID: &node.UID}); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting VesperNode %s/%s: %w", s.cluster.Namespace, name, err)
 		}
-		s.event("NodeRemoved", "Remove", "Removed VesperNode %s: branch id %s is retired for ever", name, node.Spec.BranchID)
+		s.eventOf(node, "NodeRemoved", "Remove", "Removed VesperNode %s: branch id %s is retired for ever", name, node.Spec.BranchID)
 	}
 	return nil
 }

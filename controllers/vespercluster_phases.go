@@ -241,9 +241,9 @@ func (s *clusterScope) makeNode(ctx context.Context, member topology.Member, ima
 	case outcome == apply.Created && member.Succeeds != "":
 		s.event("NodeMade", "Make", "Made VesperNode %s with branch id %s, which takes the place of %s on a volume of another storage class", member.Name, member.ID, member.Succeeds)
 	case outcome == apply.Created:
-		s.event("NodeMade", "Make", "Made VesperNode %s with branch id %s", member.Name, member.ID)
+		s.eventOf(node, "NodeMade", "Make", "Made VesperNode %s with branch id %s", member.Name, member.ID)
 	case was != nil && node.Spec.Draining && !was.Spec.Draining:
-		s.event("NodeDraining", "Drain", "VesperNode %s leaves: it takes no more writes, and goes when its peers have all that it wrote", member.Name)
+		s.eventOf(node, "NodeDraining", "Drain", "VesperNode %s leaves: it takes no more writes, and goes when its peers have all that it wrote", member.Name)
 	}
 	return nil
 }
@@ -293,4 +293,10 @@ func (s *clusterScope) warn(reason, action, format string, args ...any) {
 
 func (s *clusterScope) event(reason, action, format string, args ...any) {
 	s.reconciler.recorder.Eventf(s.cluster, nil, corev1.EventTypeNormal, reason, action, format, args...)
+}
+
+// eventOf is an event of the cluster about one of its nodes: without it, several of
+// one kind in one pass are one to the recorder, with the note of the first.
+func (s *clusterScope) eventOf(node *v1alpha1.VesperNode, reason, action, format string, args ...any) {
+	s.reconciler.recorder.Eventf(s.cluster, node, corev1.EventTypeNormal, reason, action, format, args...)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/conditions"
 	"vesperdb.io/vesper/internal/resources"
@@ -37,7 +39,11 @@ func (s *clusterScope) takeTurns(ctx context.Context, image string) (map[string]
 // runner is a node as it is now, beside what it should be.
 func (s *clusterScope) runner(ctx context.Context, member topology.Member, node *v1alpha1.VesperNode, image string) (topology.Runner, error) {
 	runner, desired := conditions.RunnerOf(node, s.reconciler.now()), s.desiredNode(member, image)
-	var err error
+	pod, err := readMaybe(ctx, s.reconciler.client, node.Namespace, resources.NodePodName(node.Name), &corev1.Pod{})
+	if err != nil {
+		return runner, err
+	}
+	runner.Unreached = !conditions.NodeReached(pod)
 	if runner.Differs, err = s.applier().Differs(ctx, desired, &v1alpha1.VesperNode{}); err != nil || !runner.Differs {
 		return runner, err
 	}

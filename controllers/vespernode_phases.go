@@ -260,8 +260,9 @@ func (s *nodeScope) makeClaim(ctx context.Context) (err error) {
 	}
 	existing := s.claim
 	s.resize, err = s.reconciler.sizes.apply(s.node, existing, s.size(), s.reconciler.Now(), func(size resource.Quantity) error {
-		claim := &corev1.PersistentVolumeClaim{}
-		if err := s.apply(ctx, resources.NodeClaim(s.desired(false), size, existing), claim); err != nil {
+		claim, applier := &corev1.PersistentVolumeClaim{}, s.applier()
+		applier.Known = s.volumeUIDs()
+		if err := applyUnless(ctx, s.pause.By != "", &s.pause.Waiting, applier, resources.NodeClaim(s.desired(false), size, existing), claim); err != nil {
 			return err
 		}
 		if s.pause.By == "" {

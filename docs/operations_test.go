@@ -15,7 +15,7 @@ func TestOperationsNamesTestsThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	var exist []string
-	for _, folder := range []string{"api/*", "controllers", "internal/*", "cmd/*"} {
+	for _, folder := range []string{"api/*", "controllers", "internal/*", "cmd/*", "test/*"} {
 		files, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -42,6 +42,39 @@ func (c *Cluster) Config() (*rest.Config, error) {
 	return config, nil
 }
 
+// Get reads a path of the API server into a value, without the price of a kubectl.
+func (c *Cluster) Get(ctx context.Context, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.proxy.host+path, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("making request GET %s: %w", path, err)
+	}
+	data, err := c.proxy.do(req, path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("reading the answer to GET %s: %w", path, err)
+	}
+	return nil
+}
+
+// do sends a request. A status from 400 up is an *HTTPError that names what was asked.
+func (p *apiProxy) do(req *http.Request, asked string) ([]byte, error) {
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking %s: %w", asked, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing was written
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", asked, err)
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return nil, &HTTPError{Method: req.Method, Path: asked, Status: resp.StatusCode, Body: string(data)}
+	}
+	return data, nil
+}
+
 // NodeHTTPPort is the port of a node's HTTP API in its pod.
 const NodeHTTPPort = 8000
 
@@ -61,6 +94,15 @@ func (e *HTTPError) Error() string {
 // body of the answer. The body sent is v as JSON, or nothing when v is nil. A
 // status from 400 up is an *HTTPError.
 func (c *Cluster) Node(ctx context.Context, namespace, pod, method, path string, v any) ([]byte, error) {
+	return c.ask(ctx, namespace, "pods", pod, method, path, v)
+}
+
+// Service is Node for whichever node a Service leads to.
+func (c *Cluster) Service(ctx context.Context, namespace, service, method, path string, v any) ([]byte, error) {
+	return c.ask(ctx, namespace, "services", service, method, path, v)
+}
+
+func (c *Cluster) ask(ctx context.Context, namespace, kind, name, method, path string, v any) ([]byte, error) {
 	var body io.Reader
 	if v != nil {
 		data, err := json.Marshal(v)
@@ -69,25 +111,13 @@ func (c *Cluster) Node(ctx context.Context, namespace, pod, method, path string,
 		}
 		body = bytes.NewReader(data)
 	}
-	url := fmt.Sprintf("%s/api/v1/namespaces/%s/pods/http:%s:%d/proxy%s", c.proxy.host, namespace, pod, NodeHTTPPort, path)
+	url := fmt.Sprintf("%s/api/v1/namespaces/%s/%s/http:%s:%d/proxy%s", c.proxy.host, namespace, kind, name, NodeHTTPPort, path)
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return nil, fmt.Errorf("making request %s %s: %w", method, path, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.proxy.client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("asking node %s: %w", pod, err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // nothing was written
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer of node %s to %s %s: %w", pod, method, path, err)
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		return nil, &HTTPError{Method: method, Path: pod + path, Status: resp.StatusCode, Body: string(data)}
-	}
-	return data, nil
+	return c.proxy.do(req, name+path)
 }
 
 // Query runs a jsonQL query on the node in a pod and returns its rows.

@@ -18,15 +18,15 @@ import (
 
 // builder holds what all images share.
 type builder struct {
-	tree, cache   string
-	version, base string
-	engine        engine
-	out           io.Writer
+	tree, cache        string
+	version, base, tag string
+	engine             engine
+	out                io.Writer
 }
 
 // prepare finds the source tree, the cache, the version and the engine.
 func (b *builder) prepare(ctx context.Context, wanted string) error {
-	tree, err := output(ctx, "", "go", "list", "-m", "-f", "{{.Dir}}")
+	tree, err := output(ctx, b.tree, "go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return fmt.Errorf("find the source tree: %w", err)
 	}

@@ -31,6 +31,21 @@ func TestChooseTakesAllOrTheNamed(t *testing.T) {
 	}
 }
 
+func TestATagGivesTheProgramsImagesArchivesOfTheirOwn(t *testing.T) {
+	var before, after []string
+	for _, i := range images() {
+		before = append(before, i.key+" "+i.tagged(devTag).reference())
+		i = i.tagged("next")
+		after = append(after, i.key+" "+i.reference())
+	}
+	if want := []string{"node vesper/node:dev", "manager vesper/manager:dev", "activemq vesper/activemq-classic:" + activemqVersion}; !slices.Equal(before, want) {
+		t.Errorf("without a tag: %q", before)
+	}
+	if want := []string{"node-next vesper/node:next", "manager-next vesper/manager:next", "activemq vesper/activemq-classic:" + activemqVersion}; !slices.Equal(after, want) {
+		t.Errorf("with the tag next: %q", after)
+	}
+}
+
 func TestSumTellsListsApart(t *testing.T) {
 	seen := map[string][]string{}
 	for _, list := range [][]string{{}, {""}, {"a", "b"}, {"ab"}, {"a", "", "b"}, {"b", "a"}, {"1:a"}} {

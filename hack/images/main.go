@@ -47,6 +47,7 @@ Environment:
 				return err
 			}
 			for _, im := range chosen {
+				im = im.tagged(b.tag)
 				file, err := b.build(cmd.Context(), im)
 				if err != nil {
 					return fmt.Errorf("build %s: %w", im.reference(), err)
@@ -61,8 +62,13 @@ Environment:
 	cmd.Flags().StringVar(&engine, "engine", "", "docker or buildah (default: docker if its daemon answers, else buildah)")
 	cmd.Flags().StringVar(&b.version, "version", "", "version the programs report (default: git describe)")
 	cmd.Flags().StringVar(&b.base, "base", "scratch", "base image of the programs' images")
+	cmd.Flags().StringVar(&b.tree, "tree", "", "source tree of the programs (default: this one)")
+	cmd.Flags().StringVar(&b.tag, "tag", devTag, "tag of the programs' images; each has archives of its own")
 	return cmd
 }
+
+// devTag is the tag of the programs' images unless another one is asked for.
+const devTag = "dev"
 
 // image is one image that can be built.
 type image struct {
@@ -74,6 +80,15 @@ type image struct {
 
 func (i image) reference() string { return i.repository + ":" + i.tag }
 
+// tagged is the image under the tag that was asked for, with an archive of its own. That of the broker says which
+// broker it is, and stays.
+func (i image) tagged(tag string) image {
+	if i.tag == devTag && tag != devTag {
+		i.key, i.tag = i.key+"-"+tag, tag
+	}
+	return i
+}
+
 // parts are what an engine builds an image from.
 type parts struct {
 	dockerfile, context, target string
@@ -84,8 +99,8 @@ type parts struct {
 
 func images() []image {
 	return []image{
-		{"node", "vesper/node", "dev", program("vesper-node", "./cmd/node", "Dockerfile.node")},
-		{"manager", "vesper/manager", "dev", program("vesper-manager", "./cmd/manager", "Dockerfile.manager")},
+		{"node", "vesper/node", devTag, program("vesper-node", "./cmd/node", "Dockerfile.node")},
+		{"manager", "vesper/manager", devTag, program("vesper-manager", "./cmd/manager", "Dockerfile.manager")},
 		{"activemq", "vesper/activemq-classic", activemqVersion, activemq},
 	}
 }

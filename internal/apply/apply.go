@@ -9,7 +9,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -64,6 +66,9 @@ type Applier struct {
 	// For is the UID of the object whose children are written. A child that it
 	// controls is its own, also where desired gives up the control.
 	For types.UID
+	// Known are UIDs that records show to be the owner's: such an object is its own
+	// whatever its labels say, which anybody may have edited.
+	Known []string
 	// Seen, when not empty, is the resource version of the object that desired
 	// was made from. A write then fails with a conflict if the object changed
 	// since, instead of undoing that change with what was read before it.
@@ -130,8 +135,15 @@ func (a Applier) write(ctx context.Context, want *unstructured.Unstructured, liv
 	if a.Seen != "" {
 		want.SetResourceVersion(a.Seen)
 	}
-	written := &configuration{object: want}
-	if err := a.Client.Apply(ctx, written, client.FieldOwner(Owner), client.ForceOwnership); err != nil {
+	written := &configuration{object: want.DeepCopy()}
+	err := a.Client.Apply(ctx, written, client.FieldOwner(Owner), client.ForceOwnership)
+	if service, ok := live.(*corev1.Service); ok && found && apierrors.IsInvalid(err) {
+		if a.replacePorts(ctx, want, service) == nil {
+			written.object = want.DeepCopy()
+			err = a.Client.Apply(ctx, written, client.FieldOwner(Owner), client.ForceOwnership)
+		}
+	}
+	if err != nil {
 		return Unchanged, fmt.Errorf("applying %s %s/%s: %w", want.GetKind(), want.GetNamespace(), want.GetName(), err)
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(written.object.Object, live); err != nil {
@@ -142,6 +154,24 @@ func (a Applier) write(ctx context.Context, want *unstructured.Unstructured, liv
 		return Updated, nil
 	}
 	return Created, nil
+}
+
+// replacePorts gives a Service the ports that are wanted and no others. A port whose
+// number somebody has edited is another one to server-side apply, which would keep
+// it; and the two cannot have the same name.
+func (a Applier) replacePorts(ctx context.Context, want *unstructured.Unstructured, live *corev1.Service) error {
+	ports, _, err := unstructured.NestedSlice(want.Object, "spec", "ports")
+	if err != nil {
+		return fmt.Errorf("reading the ports of Service %s/%s: %w", live.Namespace, live.Name, err)
+	}
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"ports": ports}})
+	if err != nil {
+		return fmt.Errorf("encoding the ports of Service %s/%s: %w", live.Namespace, live.Name, err)
+	}
+	if err := a.Client.Patch(ctx, live.DeepCopy(), client.RawPatch(types.MergePatchType, patch), client.FieldOwner(Owner)); err != nil {
+		return fmt.Errorf("giving Service %s/%s its ports: %w", live.Namespace, live.Name, err)
+	}
+	return nil
 }
 
 // decode turns an apply configuration into a plain object that carries its own hash.
@@ -174,14 +204,18 @@ func (a Applier) ours(want *unstructured.Unstructured, live client.Object) error
 	foreign := func(format string, args ...any) error {
 		return &ForeignError{Kind: want.GetKind(), Namespace: want.GetNamespace(), Name: want.GetName(), Why: fmt.Sprintf(format, args...)}
 	}
+	owner, wanted := metav1.GetControllerOf(live), metav1.GetControllerOf(want)
+	controlled := owner != nil && (owner.UID == a.For || wanted != nil && owner.UID == wanted.UID)
+	if controlled || owner == nil && slices.Contains(a.Known, string(live.GetUID())) {
+		return nil
+	}
 	for _, key := range identity {
 		wanted, named := want.GetLabels()[key]
 		if has := live.GetLabels()[key]; named && has != wanted {
 			return foreign("its label %s is %q, not %q", key, has, wanted)
 		}
 	}
-	owner, wanted := metav1.GetControllerOf(live), metav1.GetControllerOf(want)
-	if owner != nil && owner.UID != a.For && (wanted == nil || owner.UID != wanted.UID) {
+	if owner != nil {
 		return foreign("it is controlled by %s %s", owner.Kind, owner.Name)
 	}
 	return nil

@@ -1,8 +1,10 @@
 package conditions
 
 import (
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"vesperdb.io/vesper/api/v1alpha1"
@@ -39,4 +41,15 @@ func nodeCutOff(node *v1alpha1.VesperNode) bool {
 func nodeServes(node *v1alpha1.VesperNode) bool {
 	return node.DeletionTimestamp == nil && node.Status.ObservedGeneration == node.Generation &&
 		meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionPodRunning)
+}
+
+// NodeReached reports whether Kubernetes sends anybody to the pod of a node. A pod
+// of which the kubelet has said nothing counts.
+func NodeReached(pod *corev1.Pod) bool {
+	if pod == nil || pod.DeletionTimestamp != nil {
+		return false
+	}
+	return !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status != corev1.ConditionTrue
+	})
 }

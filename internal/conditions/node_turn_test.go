@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"vesperdb.io/vesper/api/v1alpha1"
@@ -41,6 +42,26 @@ func TestANodeAsARolloutSeesIt(t *testing.T) {
 		test.want.Name = "a"
 		if got := RunnerOf(test.node, now); got != test.want {
 			t.Errorf("%s: is %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
+func TestANodeIsReachedUnlessTheKubeletSaysOtherwise(t *testing.T) {
+	pod := func(kind corev1.PodConditionType, status corev1.ConditionStatus) *corev1.Pod {
+		return &corev1.Pod{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: kind, Status: status}}}}
+	}
+	now := metav1.Now()
+	for name, c := range map[string]struct {
+		pod  *corev1.Pod
+		want bool
+	}{
+		"no pod": {nil, false}, "an ending one": {&corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &now}}, false},
+		"one that is not ready":    {pod(corev1.PodReady, corev1.ConditionFalse), false},
+		"one that is":              {pod(corev1.PodReady, corev1.ConditionTrue), true},
+		"one of which all is open": {&corev1.Pod{}, true}, "another condition": {pod(corev1.PodScheduled, corev1.ConditionFalse), true},
+	} {
+		if got := NodeReached(c.pod); got != c.want {
+			t.Errorf("%s is reached: %v, want %v", name, got, c.want)
 		}
 	}
 }

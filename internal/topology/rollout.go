@@ -16,6 +16,10 @@ type Rollout struct {
 	Held bool
 }
 
+// unreachedAgain is when to look again whether a pod is reached: nothing that a
+// rollout watches tells.
+const unreachedAgain = time.Second
+
 // Runner is a node as a rollout sees it.
 type Runner struct {
 	Name string
@@ -26,6 +30,9 @@ type Runner struct {
 	// caught up. ReadyFor is since when.
 	Ready    bool
 	ReadyFor time.Duration
+	// Unreached is true while Kubernetes sends nobody to its pod, though it may be
+	// ready: the kubelet asks only every few seconds.
+	Unreached bool
 	// Serves is true when it runs as its spec now is; CutOff when it does and is not
 	// ready only because its broker is away.
 	Serves, CutOff bool
@@ -93,6 +100,9 @@ func (r Rollout) waits(n Runner, nodes []Runner, gone map[string]bool) (why stri
 	}
 	if away := r.away(n, nodes, gone, func(other Runner) bool { return !other.Ready }); away != "" {
 		return away, 0
+	}
+	if away := r.away(n, nodes, gone, func(other Runner) bool { return !other.Ready || other.Unreached }); away != "" {
+		return away, unreachedAgain
 	}
 	return why, again
 }

@@ -28,6 +28,8 @@ func TestWhoseTurnItIs(t *testing.T) {
 		{"two at a time", Rollout{Budget: 2}, []Runner{well, well, well}, "a b", "b is not ready"},
 		{"one that has it is not ready yet", Rollout{}, []Runner{away, well, well}, "", "a is not ready"},
 		{"one that has it is ready", Rollout{}, []Runner{done, well, well}, "b", "b is not ready"},
+		{"one that has it is ready, and nobody is sent to it yet", Rollout{}, []Runner{with(done, func(r *Runner) { r.Unreached = true }), well, well}, "", "a is not ready"},
+		{"a fix goes to a broken one while nobody is sent to another", Rollout{}, []Runner{with(done, func(r *Runner) { r.Unreached = true }), broken}, "b", ""},
 		{"one of two may be away", Rollout{Budget: 2}, []Runner{away, well, well}, "b", "b is not ready"},
 		{"a fix goes to the broken one at once", Rollout{}, []Runner{broken, well, well}, "a", "a is not ready"},
 		{"a fix goes to all broken ones at once", Rollout{}, []Runner{broken, broken, well}, "a b", "b is not ready"},
@@ -55,6 +57,10 @@ func TestWhoseTurnItIs(t *testing.T) {
 				t.Errorf("changes %q, the others wait since %q; want %q, %q", change, got.Why, test.change, test.why)
 			}
 		})
+	}
+	unreached := Rollout{}.Turn([]Runner{{Name: "a", Ready: true, Unreached: true}, {Name: "b", Differs: true, Restarts: true, Ready: true}})
+	if unreached.Again <= 0 {
+		t.Error("nobody looks again at one that is ready and not reached: nothing else tells that it is")
 	}
 	last := Rollout{Pause: time.Minute}.Turn([]Runner{{Name: "a", Ready: true, ReadyFor: 20 * time.Second}, {Name: "b", Differs: true, Restarts: true, Ready: true}})
 	if last.Again != 40*time.Second {

@@ -14,6 +14,7 @@ import (
 )
 
 func TestSamplesBecomeReady(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.in("apply", "-k", "config/samples")
 	w.in("wait", "--for=condition=Ready", "vesperbroker", "--all", "--timeout=5m")
@@ -27,9 +28,11 @@ func TestSamplesBecomeReady(t *testing.T) {
 			t.Errorf("kubectl get vesper shows a resource that is not ready: %s", line)
 		}
 	}
+	w.kubectl("delete", "namespace", w.namespace, "--wait", "--timeout=2m") // nothing holds that up
 }
 
 func TestAWriteOnAnyNodeAppearsOnAll(t *testing.T) {
+	t.Parallel()
 	w := newCluster(t, 3)
 	for _, writer := range w.nodes() {
 		w.put(writer, "by/"+writer, map[string]any{"writer": writer})
@@ -41,6 +44,7 @@ func TestAWriteOnAnyNodeAppearsOnAll(t *testing.T) {
 }
 
 func TestAKilledPodComesBackWithItsBranchIDAndData(t *testing.T) {
+	t.Parallel()
 	w := newCluster(t, 2)
 	node := w.nodes()[0]
 	w.put(node, "kept", map[string]any{"n": "before"})
@@ -64,6 +68,7 @@ func TestAKilledPodComesBackWithItsBranchIDAndData(t *testing.T) {
 }
 
 func TestWritesWhileTheBrokerIsDownAreKeptAndReplicateWhenItIsBack(t *testing.T) {
+	t.Parallel()
 	w := newCluster(t, 2)
 	a, b := w.nodes()[0], w.nodes()[1]
 	broker := w.in("get", "statefulset", "-l", "app.kubernetes.io/name=activemq", "-o", "jsonpath={.items[0].metadata.name}")
@@ -96,6 +101,7 @@ func isNotFound(err error) bool {
 }
 
 func TestAFourthReplicaGetsAFreshIDAndAllTheData(t *testing.T) {
+	t.Parallel()
 	w := newCluster(t, 3)
 	first := w.nodes()
 	for i := range 50 {
@@ -119,6 +125,7 @@ func TestAFourthReplicaGetsAFreshIDAndAllTheData(t *testing.T) {
 }
 
 func TestScalingDownRetiresTheIDForEver(t *testing.T) {
+	t.Parallel()
 	w := newCluster(t, 3)
 	w.put(w.nodes()[2], "last/words", map[string]any{"of": "0C"})
 	w.shows(w.nodes()[0], "last/words", "of", "0C")
@@ -142,6 +149,7 @@ func TestScalingDownRetiresTheIDForEver(t *testing.T) {
 }
 
 func TestDeletingTheClusterKeepsTheVolumes(t *testing.T) {
+	t.Parallel()
 	w := newCluster(t, 2)
 	before := w.pvcs()
 	w.in("delete", "vespercluster", "shop", "--timeout=2m")
@@ -158,6 +166,7 @@ func TestDeletingTheClusterKeepsTheVolumes(t *testing.T) {
 }
 
 func TestBadSpecsAreRefusedWithAMessage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	cases := map[string]struct{ manifest, says string }{
 		"a mistyped key": {
@@ -191,6 +200,7 @@ func TestBadSpecsAreRefusedWithAMessage(t *testing.T) {
 }
 
 func TestAnUnknownBrokerIsToldInTheConditions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.apply(`
 apiVersion: vesperdb.io/v1alpha1
@@ -211,6 +221,7 @@ spec:
 }
 
 func TestASecondClusterOnTheSameChannelNeedsItsOwnIDs(t *testing.T) {
+	t.Parallel()
 	w := newCluster(t, 1)
 	second := func(extra string) string {
 		return `
@@ -242,6 +253,7 @@ spec:
 // A new operator must not restart what runs, and one that has nothing to do
 // must not write: both are told by the resource versions staying as they are.
 func TestARestartedOperatorChangesNothing(t *testing.T) {
+	t.Parallel()
 	w := newCluster(t, 2)
 	w.converged()
 	pods := w.in("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}")

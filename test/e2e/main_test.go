@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -16,6 +17,10 @@ import (
 // kube is the Kubernetes all tests share; each test has a namespace of its own.
 var kube *devcluster.Cluster
 
+// parallel is how many tests run at the same time: most of their time they wait for
+// containers to start, so it is more than a small machine has processors.
+const parallel = "3"
+
 func TestMain(m *testing.M) {
 	os.Exit(runAll(m))
 }
@@ -26,6 +31,11 @@ func TestMain(m *testing.M) {
 func runAll(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Minute)
 	defer cancel()
+	flag.Parse()
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		fmt.Println("e2e:", err)
+		return 1
+	}
 	choice := devcluster.Choice(os.Getenv("E2E_CLUSTER"))
 	if choice == devcluster.Auto || choice == devcluster.Localkube {
 		if os.Geteuid() != 0 {

@@ -11,6 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"vesperdb.io/vesper/api/v1alpha1"
 	"vesperdb.io/vesper/internal/branch"
 	"vesperdb.io/vesper/internal/nodestatus"
 )
@@ -44,23 +48,28 @@ spec:
 `, replicas)
 }
 
-// newWorld makes an empty namespace that goes away with the test.
+// newWorld makes an empty namespace that goes away after the test.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, namespace: fmt.Sprintf("e2e-%x", time.Now().UnixNano())}
 	w.kubectl("create", "namespace", w.namespace)
 	w.kubectl("label", "namespace", w.namespace, "pod-security.kubernetes.io/enforce=restricted")
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := cleanupContext()
 		defer cancel()
 		if t.Failed() {
 			w.tellState(ctx)
 		}
-		if _, err := kube.Kubectl(ctx, "delete", "namespace", w.namespace, "--wait=true"); err != nil {
+		if _, err := kube.Kubectl(ctx, "delete", "namespace", w.namespace, "--ignore-not-found", "--wait=false"); err != nil {
 			t.Errorf("deleting the namespace: %v", err)
 		}
 	})
 	return w
+}
+
+// cleanupContext is for what a test does when its own context has ended.
+func cleanupContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), patience)
 }
 
 // newCluster makes a world and waits until its cluster is Ready.
@@ -115,8 +124,13 @@ func (w *world) scale(replicas int) {
 func (w *world) waitReady(replicas int) {
 	w.t.Helper()
 	w.eventually("the cluster to be Ready with all its nodes", func() error {
-		if _, err := kube.Kubectl(w.t.Context(), "wait", "-n", w.namespace, "--for=condition=Ready", "vespercluster/shop", "--timeout=1s"); err != nil {
+		var cluster v1alpha1.VesperCluster
+		if err := w.read("vesperclusters/shop", &cluster); err != nil {
 			return err
+		}
+		ready := meta.FindStatusCondition(cluster.Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil || ready.Status != metav1.ConditionTrue || cluster.Status.ObservedGeneration != cluster.Generation {
+			return fmt.Errorf("generation %d of %d was seen, and Ready is %+v", cluster.Status.ObservedGeneration, cluster.Generation, ready)
 		}
 		if nodes := w.nodes(); len(nodes) != replicas {
 			return fmt.Errorf("%d nodes, want %d: %v", len(nodes), replicas, nodes)
@@ -128,11 +142,21 @@ func (w *world) waitReady(replicas int) {
 // nodes returns the names of the VesperNodes, ascending by branch id.
 func (w *world) nodes() []string {
 	w.t.Helper()
-	names, err := kube.NamesOf(w.t.Context(), w.namespace, "vespernodes", "")
-	if err != nil {
+	var list v1alpha1.VesperNodeList
+	if err := w.read("vespernodes", &list); err != nil {
 		w.t.Fatal(err)
 	}
+	names := make([]string, 0, len(list.Items))
+	for i := range list.Items {
+		names = append(names, list.Items[i].Name)
+	}
+	slices.Sort(names)
 	return names
+}
+
+// read reads objects of this project in the world's namespace.
+func (w *world) read(path string, into any) error {
+	return kube.Get(w.t.Context(), "/apis/"+v1alpha1.GroupVersion.String()+"/namespaces/"+w.namespace+"/"+path, into)
 }
 
 func (w *world) branchOf(node string) branch.ID {
