@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +32,7 @@ type clusterScope struct {
 
 	brokers map[string]conditions.BrokerRef // that the groups name, by name
 	nodes   map[string]*v1alpha1.VesperNode // the cluster's own, by name
+	made    []string                        // nodes that this pass made, and their ids
 	mates   channelMates                    // all that write in the namespace
 	claims  map[string]*corev1.PersistentVolumeClaim
 	planned topology.Plan
@@ -222,6 +224,7 @@ func (s *clusterScope) make(ctx context.Context) error {
 			failed = append(failed, s.makeNode(ctx, member, image))
 		}
 	}
+	s.tellMade()
 	return firstTransient(failed)
 }
 
@@ -241,7 +244,7 @@ func (s *clusterScope) makeNode(ctx context.Context, member topology.Member, ima
 	case outcome == apply.Created && member.Succeeds != "":
 		s.event("NodeMade", "Make", "Made VesperNode %s with branch id %s, which takes the place of %s on a volume of another storage class", member.Name, member.ID, member.Succeeds)
 	case outcome == apply.Created:
-		s.eventOf(node, "NodeMade", "Make", "Made VesperNode %s with branch id %s", member.Name, member.ID)
+		s.made = append(s.made, fmt.Sprintf("%s with branch id %s", member.Name, member.ID))
 	case was != nil && node.Spec.Draining && !was.Spec.Draining:
 		s.eventOf(node, "NodeDraining", "Drain", "VesperNode %s leaves: it takes no more writes, and goes when its peers have all that it wrote", member.Name)
 	}
@@ -293,6 +296,26 @@ func (s *clusterScope) warn(reason, action, format string, args ...any) {
 
 func (s *clusterScope) event(reason, action, format string, args ...any) {
 	s.reconciler.recorder.Eventf(s.cluster, nil, corev1.EventTypeNormal, reason, action, format, args...)
+}
+
+// tellMade tells of all nodes that a pass made in one event: a large cluster is made
+// with as few writes as there can be.
+func (s *clusterScope) tellMade() {
+	const most = 900 // bytes; the API server takes 1024
+	var names strings.Builder
+	for i, made := range s.made {
+		if names.Len()+len(made) > most {
+			fmt.Fprintf(&names, " and %d more", len(s.made)-i)
+			break
+		}
+		if i > 0 {
+			names.WriteString(", ")
+		}
+		names.WriteString(made)
+	}
+	if len(s.made) > 0 {
+		s.event("NodeMade", "Make", "Made VesperNode %s", names.String())
+	}
 }
 
 // eventOf is an event of the cluster about one of its nodes: without it, several of

@@ -499,3 +499,27 @@ func TestWhatAPersonWantsToKnowIsToldOnce(t *testing.T) {
 		t.Errorf("events are %v, want %v", got, want)
 	}
 }
+
+func TestNodesThatAreMadeTogetherAreToldOfInOneEvent(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	op := c.operate(t, newKubelet(t, c))
+	c.readyBroker(t, "mq")
+	c.makeCluster(t, "shop", 3)
+	c.clusterReady(t, "shop", "shop-core-0a", "shop-core-0b", "shop-core-0c")
+	op.quietFor(time.Second)
+	list := &eventsv1.EventList{}
+	if err := c.List(context.Background(), list); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range list.Items {
+		if e.Reason == "NodeMade" {
+			got = append(got, e.Note)
+		}
+	}
+	want := "Made VesperNode shop-core-0a with branch id 0A, shop-core-0b with branch id 0B, shop-core-0c with branch id 0C"
+	if len(got) != 1 || got[0] != want {
+		t.Errorf("nodes were told of by %q, want %q", got, want)
+	}
+}

@@ -197,11 +197,12 @@ func (s *short) tell() told {
 
 // explain makes the tree that tells the plan, as it would be told of one.
 func (t told) explain(elapsed time.Duration) *Node {
-	f, op, detail := t.form, opValue, ""
+	f := t.form
+	var op, detail string
 	if t.by == nil {
 		op, detail = opID, "id = "+textOf(f.set.IDs[0], f.env)
 	} else {
-		detail = t.by.Prop + " = " + termText(t.term)
+		op, detail = opValue, t.by.Prop+" = "+termText(t.term)
 	}
 	found := newNode(op, detail, float64(t.found), t.known)
 	passed := newNode("filter", setText(f.env, 0, f.alone), 0, false, found)
