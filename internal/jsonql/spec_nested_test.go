@@ -73,3 +73,11 @@ func TestNestedListsAreListsOfTheirRows(t *testing.T) {
 		{name: "an object in a list", query: `[?u user, {title where from = ?u and words < 250}]`, want: `[["Uma",{"title":"One"}],["Vic",{"title":"Three"}]]`},
 	})
 }
+
+func TestANestedConstructLeavesTheOrderOfTheRowsValuesAlone(t *testing.T) {
+	tells(t, `[{"id":"u1","user":"Uma"},{"id":"p1","title":"One","from":"@u1","tags":"@t2"},{"id":"p2","title":"Two","from":"@u1","tags":"@t1"},
+		{"id":"t1","label":"red"},{"id":"t2","label":"blue"}]`, []told{
+		{name: "before and after", query: `{?u user, 'a' : [?p.title], 'tags' : [{?t label}], 'b' : [?p.title] where ?p.from = ?u and ?p.tags = ?t}`,
+			want: `[{"user":"Uma","a":["One","Two"],"tags":[{"label":"red"},{"label":"blue"}],"b":["One","Two"]}]`},
+	})
+}

@@ -96,7 +96,10 @@ func (r *Run) visibleIn(b *resolve.Block) []resolve.SetID {
 // Collected makes the rows of a construct from all solutions of its environment,
 // or from those of the row around it.
 func (r *Run) Collected(b *resolve.Block, list []Solution) ([]any, error) {
-	r.SortSolutions(b, list)
+	if len(list) > 1 {
+		list = slices.Clone(list) // the row around has its own order
+		r.SortSolutions(b, list)
+	}
 	scopes, err := r.split(b, list)
 	if err != nil {
 		return nil, err
