@@ -59,6 +59,7 @@ type ActiveMQSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[^\\s]+$')`,message="image must not contain blanks: write it as apache/activemq-classic:6.1.7"
 	Image string `json:"image,omitempty"`
 
 	// imagePullPolicy of the image. Default: IfNotPresent. A change restarts the broker.

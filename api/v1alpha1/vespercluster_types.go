@@ -107,6 +107,7 @@ type VesperClusterSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[^\\s]+$')`,message="image must not contain blanks: write it as vesper/node:v1.2.3"
 	Image string `json:"image,omitempty"`
 
 	// imagePullPolicy of the image. Default: IfNotPresent. A change restarts the nodes.
