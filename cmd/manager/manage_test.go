@@ -33,7 +33,10 @@ const home = "vesper-system"
 
 // operatorLog is where the operators of all tests log: the libraries keep the
 // logger that they are given first.
-var operatorLog lockedBuffer
+var (
+	operatorLog lockedBuffer
+	logOnce     sync.Once
+)
 
 // lockedBuffer is a log that is read while it is written.
 type lockedBuffer struct {
@@ -144,7 +147,7 @@ func startOperator(t *testing.T, cfg *rest.Config, args ...string) *operator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logThrough(logger)
+	logOnce.Do(func() { logThrough(logger) }) // what is left of an operator that has ended may still log
 	o.several = true
 	cfg = rest.CopyConfig(cfg)
 	cfg.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + home + ":vesper-operator",
