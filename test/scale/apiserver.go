@@ -38,6 +38,8 @@ func startAPIServer(root string) (*envtest.Environment, *rest.Config, error) {
 		return nil, nil, errors.New("KUBEBUILDER_ASSETS does not say where kube-apiserver and etcd are: run `make scale`, or set it to what `go run ./hack/localkube assets` prints")
 	}
 	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join(root, "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	// Room for the Services of 10 000 nodes; the usual 254 addresses are soon given out.
+	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.0.0.0/16")
 	cfg, err := env.Start()
 	if err != nil {
 		return nil, nil, fmt.Errorf("starting kube-apiserver and etcd: %w", errors.Join(err, env.Stop()))
