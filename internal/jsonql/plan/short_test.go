@@ -1,7 +1,6 @@
 package plan_test
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"vesperdb.io/vesper/internal/jsonql/jsonqltest"
 	"vesperdb.io/vesper/internal/jsonql/plan"
-	"vesperdb.io/vesper/internal/jsonql/reference"
 )
 
 func TestShortAnswersAreThoseOfThePlainestEvaluator(t *testing.T) {
@@ -33,19 +31,13 @@ func TestShortAnswersAreThoseOfThePlainestEvaluator(t *testing.T) {
 				continue
 			}
 			bindings := map[string]any{"list": []any{"@a", "b", "@c"}, "one": 1}
-			want, err := reference.Run(context.Background(), q, src, bindings, roomy, false)
-			if err != nil {
+			rows, answered := agree(t, q, src, bindings, text, objects)
+			if !answered {
 				continue
 			}
 			asked++
-			if len(want) > 0 {
+			if rows > 0 {
 				gave++
-			}
-			for name, from := range variants(t, src) {
-				got, top, err := planned(context.Background(), q, from, bindings, roomy)
-				if err != nil || rowsText(got) != rowsText(want) {
-					t.Fatalf("%s\nof\n%s\n%s, by %s, gives\n%s%v\nwant\n%s", text, objects, name, top, rowsText(got), err, rowsText(want))
-				}
 			}
 		}
 	})
